@@ -1,0 +1,148 @@
+"""
+The sessions of one user: list them, end one, end the others, end all.
+
+For views, commands and a site's own code. Works on whichever store SESSION_ENGINE uses.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from .engine import SessionStore
+from .exceptions import InvalidStore
+from .records import SessionRecord
+from .stores.base import BaseStore
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.http import HttpRequest
+
+
+def sessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
+    """
+    List the live sessions of a user, the one seen last first, without payloads.
+
+    Raises:
+        NotSupported: the store can't find them.
+        StoreUnavailable: the store could not be asked.
+    """
+    return _by_last_seen(_store().sessions_for_user(_user_id(user)))
+
+
+async def asessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
+    """See sessions_for_user()."""
+    return _by_last_seen(await _store().asessions_for_user(_user_id(user)))
+
+
+def end_session(user: AbstractBaseUser, id: int) -> bool:
+    """
+    End one session of a user, even if it is moving to another key just now.
+
+    Args:
+        user: whose it must be.
+        id: the session's public name, SessionRecord.id.
+
+    Returns:
+        Whether the user had such a session.
+
+    Raises:
+        NotSupported: the store can't find a user's sessions.
+        StoreUnavailable: the store could not be asked.
+    """
+    return _store().destroy_session(_user_id(user), id)
+
+
+async def aend_session(user: AbstractBaseUser, id: int) -> bool:
+    """See end_session()."""
+    return await _store().adestroy_session(_user_id(user), id)
+
+
+def log_out_other_devices(request: HttpRequest) -> int:
+    """
+    End all sessions of the user but this request's, and move that one to a new key.
+
+    The new key is for the thief who holds this very cookie. It comes first: from then on
+    no request with the old one can get at a newer, so the destroy finds whatever there is.
+
+    Returns:
+        How many others were ended; 0 for a visitor who isn't logged in.
+
+    Raises:
+        SessionInterrupted: this session was ended itself, meanwhile.
+        NotSupported: the store can't find a user's sessions.
+        StoreUnavailable: the store could not be asked.
+    """
+    session = _session_of(request)
+    user_id = session.get_user_id(session)
+    if user_id is None:
+        return 0
+    session.cycle_key()
+    return session.get_store().destroy_for_user(user_id, except_key=session.key)
+
+
+async def alog_out_other_devices(request: HttpRequest) -> int:
+    """See log_out_other_devices()."""
+    session = _session_of(request)
+    await session.akeys()
+    user_id = session.get_user_id(session)
+    if user_id is None:
+        return 0
+    await session.acycle_key()
+    return await session.get_store().adestroy_for_user(user_id, except_key=session.key)
+
+
+def log_out_everywhere(user: AbstractBaseUser) -> int:
+    """
+    End all sessions of a user.
+
+    Returns:
+        How many were ended.
+
+    Raises:
+        NotSupported: the store can't find them.
+        StoreUnavailable: the store could not be asked.
+    """
+    return _store().destroy_for_user(_user_id(user))
+
+
+async def alog_out_everywhere(user: AbstractBaseUser) -> int:
+    """See log_out_everywhere()."""
+    return await _store().adestroy_for_user(_user_id(user))
+
+
+def configured_engine() -> type[SessionStore] | None:
+    """Return the session class of SESSION_ENGINE; None if it isn't one of this package."""
+    session_class: Any = import_module(settings.SESSION_ENGINE).SessionStore
+    return session_class if issubclass(session_class, SessionStore) else None
+
+
+def _store() -> BaseStore:
+    session_class = configured_engine()
+    if session_class is None:
+        raise _not_ours()
+    return session_class.get_store()
+
+
+def _session_of(request: HttpRequest) -> SessionStore:
+    if not isinstance(request.session, SessionStore):
+        raise _not_ours()
+    return request.session
+
+
+def _not_ours() -> InvalidStore:
+    return InvalidStore(
+        f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which can't find one user's sessions. "
+        "Set it to 'django_multistore.engine'."
+    )
+
+
+def _user_id(user: AbstractBaseUser) -> str:
+    # As login() writes it into the session.
+    return user._meta.pk.value_to_string(user)
+
+
+def _by_last_seen(records: list[SessionRecord]) -> list[SessionRecord]:
+    return sorted(records, key=lambda record: record.seen_at, reverse=True)

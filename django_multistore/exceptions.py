@@ -1,0 +1,21 @@
+"""Every error that this package raises on its own account."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class MultistoreError(Exception):
+    """Base of the package's errors."""
+
+
+class InvalidStore(MultistoreError, ImproperlyConfigured):
+    """The settings name no such store, or an option that it doesn't have."""
+
+
+class NotSupported(MultistoreError):
+    """This store can't do that; the message names one that can."""
+
+
+class StoreUnavailable(MultistoreError):
+    """The backend could not be asked, so nothing is known about the session."""

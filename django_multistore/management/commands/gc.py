@@ -1,0 +1,104 @@
+"""Remove expired sessions: `manage.py gc`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+
+from ...exceptions import MultistoreError
+from ...stores import stores
+from ...stores.base import GC_BATCH_SIZE
+from ...stores.handler import DEFAULT_ALIAS
+
+INTERRUPTED = 130  # The exit status of a shell's command that Ctrl-C ended.
+
+
+class Command(BaseCommand):
+    """Remove what has expired, in short steps that leave room for the site's own work."""
+
+    help = "Removes expired sessions. Safe at any time, and beside other runs of itself."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--store",
+            default=DEFAULT_ALIAS,
+            metavar="ALIAS",
+            help="The store, as SESSION_STORES names it. Default: %(default)s.",
+        )
+        parser.add_argument(
+            "--batch-size",
+            type=_positive(int),
+            default=GC_BATCH_SIZE,
+            metavar="N",
+            help="The most sessions that one step removes; a step is as large as takes "
+            "about a fifth of a second. Default: %(default)s.",
+        )
+        parser.add_argument(
+            "--max-seconds",
+            type=_positive(float),
+            metavar="S",
+            help="Begin no further step after this time.",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Only count what would be removed."
+        )
+
+    def execute(self, *args: Any, **options: Any) -> int:
+        """Run the command; call_command() gets the count, as a number."""
+        self._count = 0
+        super().execute(*args, **options)
+        return self._count
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        alias, dry_run = options["store"], options["dry_run"]
+        try:
+            with _progress_bar(self.stderr, options["verbosity"]) as show:
+                self._count = stores[alias].gc(
+                    batch_size=options["batch_size"],
+                    max_seconds=options["max_seconds"],
+                    dry_run=dry_run,
+                    progress=partial(self._note, show),
+                )
+        except MultistoreError as error:
+            raise CommandError(f"{error} Removed until then: {self._count}.") from error
+        except KeyboardInterrupt:
+            raise CommandError(
+                f"Interrupted. Removed until then from store {alias!r}: {self._count}. "
+                "The rest waits for the next run.",
+                returncode=INTERRUPTED,
+            ) from None
+        if options["verbosity"] > 0:
+            done = "Would remove" if dry_run else "Removed"
+            self.stdout.write(f"{done} {self._count} expired session(s) from store {alias!r}.")
+
+    def _note(self, show: Callable[[int], object], step: int) -> None:
+        self._count += step
+        show(step)
+
+
+@contextmanager
+def _progress_bar(stream: OutputWrapper, verbosity: int) -> Iterator[Callable[[int], object]]:
+    if verbosity == 0 or not stream.isatty() or importlib.util.find_spec("tqdm") is None:
+        yield lambda step: None
+        return
+    tqdm = importlib.import_module("tqdm").tqdm
+    with tqdm(unit=" sessions", file=stream) as bar:
+        yield bar.update
+
+
+def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = number(text)
+        if value <= 0:
+            raise ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    parse.__name__ = "number"  # In argparse's message for what is none.
+    return parse

@@ -1,0 +1,91 @@
+"""What travels between the engine and a store."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import secrets
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+KEY_LENGTH = 40
+USER_ID_MAX_LENGTH = 255
+USER_AGENT_MAX_LENGTH = 512
+
+
+def key_of(session_key: str) -> str:
+    """
+    Return the key under which stores keep the session of this cookie.
+
+    A store that leaks opens no session: the cookie can't be had from its digest.
+
+    Args:
+        session_key: the secret in the cookie.
+
+    Returns:
+        The first 160 bits of its SHA-256 in 40 hexadecimal digits.
+    """
+    return hashlib.sha256(session_key.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def user_id_of(primary_key: object) -> str:
+    """
+    Return a user's primary key as records have it.
+
+    Args:
+        primary_key: as itself or as text.
+
+    Raises:
+        TypeError: it is a user, not a user's primary key.
+    """
+    if hasattr(primary_key, "pk"):
+        raise TypeError("Expected a user's primary key, not the user: pass user.pk.")
+    return str(primary_key)
+
+
+def new_id() -> int:
+    """
+    Draw a public name for a new session.
+
+    Returns:
+        63 random bits, which fit a signed 64-bit column.
+    """
+    return secrets.randbits(63)
+
+
+class Update(enum.Enum):
+    """How a compare-and-set ended."""
+
+    DONE = "done"  # Written; the record's version is now one higher.
+    GONE = "gone"  # No live session has this key. Nothing was written.
+    CONFLICT = "conflict"  # Another version is there. Nothing was written.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """Where a session was last seen from."""
+
+    ip_address: str | None = None
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRecord:
+    """One session as data: all that a later step needs, so that no step reads twice."""
+
+    id: int  # The session's public name, the same over every rotation.
+    key: str = field(repr=False)  # Digest of the session key; see key_of().
+    payload: bytes = field(repr=False)  # Sealed by the codec; empty in listings.
+    version: int | None  # Counts the writes. None in an update: whichever is there.
+    user_id: str | None  # Primary key of the user, as text.
+    created_at: datetime
+    authenticated_at: datetime | None  # Last login; None without a user.
+    seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
+    expires_at: datetime  # Dead from this moment on.
+    device: Device = Device()
+
+
+def successor(stored: SessionRecord, record: SessionRecord) -> SessionRecord:
+    """Return what is in the store once `record` was written over `stored`."""
+    version = (stored.version or 0) + 1
+    return replace(record, id=stored.id, created_at=stored.created_at, version=version)

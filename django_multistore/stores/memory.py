@@ -1,0 +1,107 @@
+"""A store in this process's memory: the reference for the contract, and for tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from django.core.checks import CheckMessage, Warning
+from django.utils import timezone
+
+from ..records import SessionRecord, Update, successor, user_id_of
+from .base import GC_BATCH_SIZE, BaseStore
+
+
+class MemoryStore(BaseStore):
+    """Keep records in a dictionary, under one lock. They end with the process."""
+
+    def __init__(self, alias: str = "default", **options: Any) -> None:
+        super().__init__(alias, **options)
+        self._records: dict[str, SessionRecord] = {}
+        self._lock = threading.RLock()
+
+    def read(self, key: str) -> SessionRecord | None:
+        record = self._records.get(key)
+        return record if record is not None and _is_live(record) else None
+
+    def create(self, record: SessionRecord) -> bool:
+        with self._lock:
+            if record.key in self._records:
+                return False
+            self._records[record.key] = record
+            return True
+
+    def update(self, record: SessionRecord) -> Update:
+        return self.rotate(record.key, record)
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+        with self._lock:
+            stored = self.read(old_key)
+            if stored is None:
+                return Update.GONE
+            if record.version not in (None, stored.version):
+                return Update.CONFLICT
+            del self._records[old_key]
+            self._records[record.key] = successor(stored, record)
+            return Update.DONE
+
+    def touch(self, record: SessionRecord) -> bool:
+        with self._lock:
+            stored = self.read(record.key)
+            if stored is None or stored.version != record.version:
+                return False
+            self._records[record.key] = replace(
+                stored, seen_at=record.seen_at, expires_at=record.expires_at, device=record.device
+            )
+            return True
+
+    def destroy(self, key: str) -> bool:
+        with self._lock:
+            return self._records.pop(key, None) is not None
+
+    def gc(
+        self,
+        *,
+        batch_size: int = GC_BATCH_SIZE,
+        max_seconds: float | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        with self._lock:
+            expired = [key for key, record in self._records.items() if not _is_live(record)]
+            if not dry_run:
+                for key in expired:
+                    del self._records[key]
+        if progress is not None:
+            progress(len(expired))
+        return len(expired)
+
+    def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
+        wanted = user_id_of(user_id)
+        with self._lock:
+            mine = [record for record in self._records.values() if record.user_id == wanted]
+        return [replace(record, payload=b"") for record in mine if _is_live(record)]
+
+    def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
+        wanted = user_id_of(user_id)
+        with self._lock:
+            mine = [key for key, record in self._records.items() if record.user_id == wanted]
+            return sum(self.destroy(key) for key in mine if key != except_key)
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        if not kwargs.get("deploy"):
+            return []
+        return [
+            Warning(
+                f"Session store {self.alias!r} keeps sessions in the memory of one process.",
+                hint="Use django_multistore.stores.orm.OrmStore: other processes don't see "
+                "these sessions, and a restart logs everyone out.",
+                id="django_multistore.W001",
+            )
+        ]
+
+
+def _is_live(record: SessionRecord) -> bool:
+    return record.expires_at > timezone.now()

@@ -1,0 +1,127 @@
+"""
+SQL that Django's ORM writes once and that is run through a cursor from then on.
+
+Building a query costs the ORM several times what the database needs to answer it. The
+compiler still decides all that depends on the database: quoting, the table's name, locking,
+ON CONFLICT. Only its text is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, models
+from django.db.models import sql
+from django.db.models.constants import OnConflict
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql import Query
+    from django.db.models.sql.compiler import SQLCompiler
+
+Column = models.Field[Any, Any] if TYPE_CHECKING else models.Field
+
+
+class Parameter(models.Expression):
+    """A value that is known only when the statement runs."""
+
+    def __init__(self, name: str, column: Column) -> None:
+        super().__init__(output_field=column)
+        self.name = name
+        self.column = column
+
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **kwargs: Any
+    ) -> tuple[str, Any]:
+        # By its name: Django's SQLite backend rewrites numbered placeholders with a regular
+        # expression each time, which costs more than the SELECT.
+        return f"%({self.name})s", (self,)
+
+    def as_mysql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **kwargs: Any
+    ) -> tuple[str, Any]:
+        # Without its introducer MySQL reads a BLOB's literal as text, and warns.
+        text, parameters = self.as_sql(compiler, connection)
+        is_binary = isinstance(self.column, models.BinaryField)
+        return f"_binary {text}" if is_binary else text, parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement's text, and what its values go through on their way in and out."""
+
+    sql: str
+    columns: Mapping[str, Column]  # By the name of the parameter.
+    converters: Mapping[int, tuple[Sequence[Callable[..., Any]], Any]]
+
+    def bind(self, values: Mapping[str, object], connection: BaseDatabaseWrapper) -> dict[str, Any]:
+        """Return the statement's parameters as the database takes them."""
+        return {
+            name: column.get_db_prep_value(values[name], connection)
+            for name, column in self.columns.items()
+        }
+
+    def convert(self, row: Sequence[Any], connection: BaseDatabaseWrapper) -> list[Any]:
+        """Return what the ORM would make of a row that was fetched."""
+        converted = list(row)
+        for position, (functions, expression) in self.converters.items():
+            for function in functions:
+                converted[position] = function(converted[position], expression, connection)
+        return converted
+
+
+class StatementWriter:
+    """Have the ORM's compiler write statements on one table of one database."""
+
+    def __init__(self, model: type[models.Model], using: str) -> None:
+        self._model = model
+        self._using = using
+
+    def parameter(self, name: str, column: str | None = None) -> Any:
+        """Return a placeholder that is filled from `name`, typed as `column`."""
+        return Parameter(name, self._model._meta.get_field(column or name))  # type: ignore[arg-type]
+
+    def select(
+        self, columns: Sequence[str], *, for_update: bool = False, **lookups: Any
+    ) -> Statement:
+        """Write a SELECT of these columns, in this order."""
+        queryset = self._rows(lookups).values_list(*columns)
+        return self._written((queryset.select_for_update() if for_update else queryset).query)
+
+    def insert_ignoring_conflicts(self) -> Statement:
+        """Write an INSERT of every column, which does nothing if the row is there."""
+        columns = self._model._meta.concrete_fields
+        row = self._model(**{column.attname: self.parameter(column.attname) for column in columns})
+        query = sql.InsertQuery(self._model, on_conflict=OnConflict.IGNORE)
+        query.insert_values(columns, [row])
+        return self._written(query)
+
+    def update(self, changes: Mapping[str, Any], **lookups: Any) -> Statement:
+        """Write an UPDATE of the rows that match."""
+        query = self._rows(lookups).query.chain(sql.UpdateQuery)
+        query.add_update_values(dict(changes))
+        return self._written(query)
+
+    def delete(self, *, exclude: Mapping[str, Any] | None = None, **lookups: Any) -> Statement:
+        """Write a DELETE of the rows that match, with none of the ORM's cascades and signals."""
+        rows = self._rows(lookups).exclude(**exclude) if exclude else self._rows(lookups)
+        return self._written(rows.query.chain(sql.DeleteQuery))
+
+    def _rows(self, lookups: Mapping[str, Any]) -> models.QuerySet[Any]:
+        return models.QuerySet(self._model).using(self._using).filter(**lookups)
+
+    def _written(self, query: Query) -> Statement:
+        compiler = query.get_compiler(using=self._using)
+        written = compiler.as_sql()
+        # An INSERT comes as a list of statements: one, for one row.
+        ((text, parameters),) = written if isinstance(written, list) else (written,)
+        table = connections[self._using].ops.quote_name(self._model._meta.db_table)
+        selected = [column for column, *_ in getattr(compiler, "select", None) or ()]
+        return Statement(
+            # One table needs no names qualified by it, and the text goes over the wire.
+            sql=text.replace(f"{table}.", ""),
+            columns={parameter.name: parameter.column for parameter in parameters},
+            converters=compiler.get_converters(selected),
+        )
