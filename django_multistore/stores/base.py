@@ -156,9 +156,7 @@ class BaseStore(ABC):
             self.create(successor(stored, record))
         return outcome
 
-    def modify(
-        self, key: str, change: Callable[[SessionRecord], SessionRecord]
-    ) -> Update:
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
         """
         Read the record, pass it to `change`, and write what that returns.
 
@@ -243,7 +241,7 @@ class BaseStore(ABC):
         tried: set[str | None] = set()
         while named := [record for record in self._untried(user_id, tried) if record.id == id]:
             tried |= {record.key for record in named}
-            if any([self.destroy(record.key) for record in named]):
+            if any(self.destroy(record.key) for record in named):
                 return True
         return False
 
@@ -299,9 +297,7 @@ class BaseStore(ABC):
         """See rotate()."""
         return await sync_to_async(self.rotate)(old_key, record)
 
-    async def amodify(
-        self, key: str, change: Callable[[SessionRecord], SessionRecord]
-    ) -> Update:
+    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
         """See modify()."""
         return await sync_to_async(self.modify)(key, change)
 
@@ -331,7 +327,6 @@ class BaseStore(ABC):
 
     def _write_over(self, key: str, record: SessionRecord) -> Update:
         return self.update(record) if record.key == key else self.rotate(key, record)
-
 
 
 def _backoff() -> Iterator[float]:

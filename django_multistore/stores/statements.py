@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db import connections, models
 from django.db.models import sql
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from django.db.models.sql import Query
     from django.db.models.sql.compiler import SQLCompiler
 
-Column = models.Field[Any, Any] if TYPE_CHECKING else models.Field
+    Column: TypeAlias = models.Field[Any, Any]
 
 
 class Parameter(models.Expression):
@@ -81,7 +81,8 @@ class StatementWriter:
 
     def parameter(self, name: str, column: str | None = None) -> Any:
         """Return a placeholder that is filled from `name`, typed as `column`."""
-        return Parameter(name, self._model._meta.get_field(column or name))  # type: ignore[arg-type]
+        named: Any = self._model._meta.get_field(column or name)
+        return Parameter(name, named)
 
     def select(
         self, columns: Sequence[str], *, for_update: bool = False, **lookups: Any
@@ -100,7 +101,7 @@ class StatementWriter:
 
     def update(self, changes: Mapping[str, Any], **lookups: Any) -> Statement:
         """Write an UPDATE of the rows that match."""
-        query = self._rows(lookups).query.chain(sql.UpdateQuery)
+        query: Any = self._rows(lookups).query.chain(sql.UpdateQuery)
         query.add_update_values(dict(changes))
         return self._written(query)
 

@@ -50,7 +50,7 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="Only count what would be removed."
         )
 
-    def execute(self, *args: Any, **options: Any) -> int:
+    def execute(self, *args: Any, **options: Any) -> int:  # type: ignore[override]
         """Run the command; call_command() gets the count, as a number."""
         self._count = 0
         super().execute(*args, **options)

@@ -1,0 +1,326 @@
+"""
+What a session was when it was loaded, and so what has changed in it since.
+
+All that the engine's twins have in common: it thinks, and leaves asking the store to them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.utils import timezone
+
+from . import codec, conf
+from .merge import merge_theirs
+from .records import Device, SessionRecord, Update, key_of, new_id
+
+FIRST_VERSION = 1
+UNKNOWN_VERSION = 0  # No stored version is: the next save meets a CONFLICT, and merges.
+VALID_SESSION_KEY = re.compile(r"[a-z0-9]{8,128}")
+
+logger = logging.getLogger("django.security.SuspiciousSession")
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """What is about to be written. Its repr tells no secret, for error reports show locals."""
+
+    record: SessionRecord
+    body: bytes = field(repr=False)  # The session, serialised.
+    session_key: str | None = field(default=None, repr=False)  # A new one, if it gets one.
+    ends_session: bool  # Its expiry was set into the past, which means: gone now.
+
+
+class TrackedSession(SessionBase):
+    """
+    Django's session, which knows what it was when it was loaded.
+
+    That is kept as it was serialised. Against it a save finds out what changed here, and
+    merges it with what other requests have saved meanwhile.
+    """
+
+    # Where this request comes from. None: leave what the record has.
+    device: Device | None = None
+
+    _record: SessionRecord | None  # As loaded or written last.
+    _base: bytes | None  # Its data, serialised.
+    _is_cleared: bool  # By clear(), and not saved yet.
+    _login_at: datetime | None  # Of a login that isn't saved yet.
+    _session_cache: dict[str, Any]  # Django's: the data, once they were asked for.
+
+    def __init__(self, session_key: str | None = None) -> None:
+        self._forget()
+        super().__init__(session_key)
+
+    @staticmethod
+    def get_user_id(data: dict[str, Any]) -> str | None:
+        """
+        Return the primary key, as text, of the user whose session this is.
+
+        Called at each save; a subclass overrides it if its site logs users in by other
+        means than django.contrib.auth.
+
+        Args:
+            data: the session.
+        """
+        user_id = data.get(SESSION_KEY)
+        return None if user_id in (None, "") else str(user_id)
+
+    @property
+    def key(self) -> str | None:
+        """The key under which the store knows this session; None if it has none yet."""
+        return key_of(self.session_key) if self.session_key else None
+
+    def restart_authentication(self) -> None:
+        """Count SESSION_ABSOLUTE_AGE and "recent login" from now on; saved with the session."""
+        self._login_at = timezone.now()
+
+    def clear(self) -> None:
+        """Remove all data, and what other requests may save before this one does."""
+        super().clear()
+        self._is_cleared = True
+
+    if TYPE_CHECKING:  # Django's, and not in its stubs.
+
+        def _get_session(self, no_load: bool = False) -> dict[str, Any]: ...
+
+        async def _aget_session(self, no_load: bool = False) -> dict[str, Any]: ...
+
+    def _validate_session_key(self, key: object) -> bool:
+        if key is None:
+            return False
+        if is_session_key(key):
+            return True
+        logger.warning("A malformed session key was ignored.")
+        return False
+
+    def _forget(self) -> None:
+        self._record = None
+        self._base = None
+        self._is_cleared = False
+        self._login_at = None
+
+    def _start_anew(self) -> None:
+        if self.session_key is not None:
+            self._session_key = None
+            self._forget()
+            self._session_cache = {}
+
+    def _loaded(self, record: SessionRecord | None) -> dict[str, Any]:
+        opened = self._opened(record) if record is not None else None
+        has_cache = hasattr(self, "_session_cache")
+        if record is None or opened is None:
+            self._session_key = None
+            self._forget()
+            if has_cache:
+                self._session_cache = {}
+            return {}
+        body, data = opened
+        if not has_cache:
+            # With a cache the base stays what that cache came from: measured against a
+            # newer one, what others have added would look removed here.
+            self._record, self._base = record, body
+        return data
+
+    def _opened(self, record: SessionRecord) -> tuple[bytes, dict[str, Any]] | None:
+        if (limit := _absolute_limit(record)) is not None and limit <= timezone.now():
+            return None
+        body = codec.unseal(record.payload, record.key)
+        if body is not None:
+            try:
+                data = self.serializer().loads(body)
+            except Exception:  # noqa: BLE001 - whatever a serializer raises on bad input
+                data = None
+            if isinstance(data, dict):
+                return body, data
+        logger.warning("Session data corrupted in session %s.", record.id)
+        return None
+
+    def _first_draft(self, session_key: str) -> Draft:
+        if self._record is not None:
+            # It was stored once. Storing it again could bring it back from the dead.
+            raise CreateError("This session was stored before.")
+        self._get_session(no_load=True)
+        draft = self._draft(key_of(session_key))
+        draft.session_key = session_key
+        draft.record = replace(draft.record, version=FIRST_VERSION)
+        return draft
+
+    def _rotation_draft(self, session_key: str) -> Draft:
+        draft = self._draft(key_of(session_key))
+        draft.session_key = session_key
+        return draft
+
+    def _draft(self, key: str | None) -> Draft:
+        if key is None:
+            raise UpdateError("The session is unknown or has expired.")
+        now, data = timezone.now(), self._session_cache
+        stored = self._record or _blank_record(key, now)
+        body = self.serializer().dumps(data)
+        is_as_stored = body == self._base and key == stored.key
+        user_id = self.get_user_id(data)
+        record = replace(
+            stored,
+            key=key,
+            payload=stored.payload if is_as_stored else codec.seal(body, key),
+            user_id=user_id,
+            authenticated_at=self._authentication(stored, user_id, now),
+            seen_at=now,
+            device=self.device or stored.device,
+        )
+        expires_at = _in_current_timezone(self.get_expiry_date(modification=now))
+        limit = _absolute_limit(record)
+        expires_at = expires_at if limit is None else min(expires_at, limit)
+        # Where it had expired by itself since it was loaded, the store says so.
+        had_expired = self._record is not None and self._record.expires_at <= now
+        return Draft(
+            record=replace(record, expires_at=expires_at),
+            body=body,
+            ends_session=expires_at <= now and not had_expired,
+        )
+
+    def _authentication(
+        self, stored: SessionRecord, user_id: str | None, now: datetime
+    ) -> datetime | None:
+        if user_id is None:
+            return None
+        if self._login_at is not None:
+            return self._login_at
+        return stored.authenticated_at if stored.user_id == user_id else now
+
+    def _redrafting(self, draft: Draft) -> Callable[[SessionRecord], SessionRecord]:
+        def redraft(stored: SessionRecord) -> SessionRecord:
+            self._merge(stored)
+            fresh = self._draft(draft.record.key)
+            draft.record, draft.body = fresh.record, fresh.body
+            return draft.record
+
+        return redraft
+
+    def _merge(self, stored: SessionRecord) -> None:
+        opened = self._opened(stored)
+        if opened is None:
+            raise UpdateError("The session was replaced by one that can't be read.")
+        body, theirs = opened
+        if self._base is not None and not self._is_cleared:
+            serializer = self.serializer()
+            base = serializer.loads(self._base)
+            merge_theirs(self._session_cache, base=base, theirs=theirs, serializer=serializer)
+        self._record, self._base = stored, body
+
+    def _is_unmodified(self, draft: Draft) -> bool:
+        # By what would be written, not by the flag: session["cart"].append(…) counts, and
+        # an assignment of what was there doesn't.
+        return (
+            self._record is not None
+            and not self._is_cleared
+            and self._base == draft.body
+            and self._record.user_id == draft.record.user_id
+            and self._record.authenticated_at == draft.record.authenticated_at
+        )
+
+    def _due_touch(self, draft: Draft) -> SessionRecord | None:
+        moved, stored = draft.record, self._record
+        interval = min(conf.touch_interval(), (moved.expires_at - moved.seen_at) / 10)
+        if stored is None or moved.seen_at - stored.seen_at < interval:
+            return None
+        if settings.SESSION_SAVE_EVERY_REQUEST or self.modified:
+            return moved
+        return replace(moved, expires_at=stored.expires_at)
+
+    def _touched(self, touched: SessionRecord, is_done: bool) -> None:
+        if is_done:
+            self._record = touched
+
+    def _updated(self, draft: Draft, outcome: Update) -> None:
+        if outcome is Update.GONE:
+            raise UpdateError("The session was destroyed or has expired since it was loaded.")
+        written = draft.record
+        # What was overwritten whichever version it had, has one that isn't known now.
+        version = UNKNOWN_VERSION if written.version is None else written.version + 1
+        self._adopt(replace(written, version=version), draft.body)
+
+    def _adopt(self, record: SessionRecord, body: bytes) -> None:
+        self._forget()
+        self._record, self._base = record, body
+
+    def _inserted(self, draft: Draft, is_free: bool) -> None:
+        if not is_free:
+            raise CreateError("The session key is taken.")
+        self._created(draft)
+
+    def _created(self, draft: Draft) -> None:
+        self._session_key = draft.session_key
+        if draft.ends_session:
+            self._forget()
+        else:
+            self._adopt(draft.record, draft.body)
+        self.modified = True
+
+    def _is_rotated(self, draft: Draft, outcome: Update) -> bool:
+        if outcome is Update.DONE:
+            self._updated(draft, outcome)
+            self._session_key = draft.session_key
+            self.modified = True
+            return True
+        if self.get_user_id(self._session_cache) is not None:
+            raise SessionInterrupted(
+                "The session was ended while this request was under way, by a logout "
+                "elsewhere for example."
+            )
+        self._start_anew()
+        return False
+
+    def _ended(self, was_there: bool) -> None:
+        # Forgotten, so that no later save takes the session for one that is there.
+        self._forget()
+
+    def _key_to_delete(self, session_key: str | None) -> str | None:
+        if session_key is None:
+            return self.key
+        return key_of(session_key) if is_session_key(session_key) else None
+
+    def _deleted(self, key: str, was_there: bool) -> None:
+        if key == self.key:
+            self._forget()
+
+
+def is_session_key(session_key: object) -> TypeGuard[str]:
+    return isinstance(session_key, str) and VALID_SESSION_KEY.fullmatch(session_key) is not None
+
+
+def _blank_record(key: str, now: datetime) -> SessionRecord:
+    return SessionRecord(
+        id=new_id(),
+        key=key,
+        payload=b"",
+        version=None,
+        user_id=None,
+        created_at=now,
+        authenticated_at=None,
+        seen_at=now,
+        expires_at=now,
+    )
+
+
+def _absolute_limit(record: SessionRecord) -> datetime | None:
+    age = conf.absolute_age()
+    return None if age is None else (record.authenticated_at or record.created_at) + age
+
+
+def _in_current_timezone(moment: datetime) -> datetime:
+    """Make a datetime that was passed to set_expiry() comparable with timezone.now()."""
+    if settings.USE_TZ and timezone.is_naive(moment):
+        return timezone.make_aware(moment)
+    if not settings.USE_TZ and timezone.is_aware(moment):
+        return timezone.make_naive(moment)
+    return moment
