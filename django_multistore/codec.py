@@ -83,7 +83,7 @@ def unseal(payload: bytes, key: str) -> bytes | None:
 
 
 def _mac(secret: str | bytes, tag: bytes, key: str, body: bytes) -> bytes:
-    message = b"%b%b:%b" % (tag, key.encode(), body)
+    message = b"%b%d:%b%b" % (tag, len(key), key.encode(), body)
     return hmac.digest(_derived(secret), message, "sha256")[:MAC_LENGTH]
 
 

@@ -121,7 +121,7 @@ class BaseStore(ABC):
         """
         Move seen_at, expires_at and device if the version is still record.version.
 
-        Payload and version stay as they are.
+        The payload stays as it is.
 
         Returns:
             Whether it was so. False is not an error: another save was quicker.

@@ -48,7 +48,7 @@ def write_statements(using: str) -> dict[str, Statement]:
     rotate = update | {"key": parameter("key")}
     return {
         "read": writer.select(READ, **at_key),
-        "read_for_update": writer.select(READ, for_update=True, **at_key),
+        "read_for_update": writer.select_for_update(READ, **at_key),
         "create": writer.insert_ignoring_conflicts(),
         "update": writer.update(update, **at_version),
         "rotate": writer.update(rotate, **at_version),

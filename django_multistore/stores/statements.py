@@ -9,7 +9,7 @@ ON CONFLICT. Only its text is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db import connections, models
@@ -84,12 +84,17 @@ class StatementWriter:
         named: Any = self._model._meta.get_field(column or name)
         return Parameter(name, named)
 
-    def select(
-        self, columns: Sequence[str], *, for_update: bool = False, **lookups: Any
-    ) -> Statement:
+    def select(self, columns: Sequence[str], **lookups: Any) -> Statement:
         """Write a SELECT of these columns, in this order."""
-        queryset = self._rows(lookups).values_list(*columns)
-        return self._written((queryset.select_for_update() if for_update else queryset).query)
+        return self._written(self._rows(lookups).values_list(*columns).query)
+
+    def select_for_update(self, columns: Sequence[str], **lookups: Any) -> Statement:
+        """Write a SELECT that locks its rows, where the database has such a thing."""
+        statement, connection = self.select(columns, **lookups), connections[self._using]
+        if not connection.features.has_select_for_update:
+            return statement
+        # By hand, for the compiler refuses to write it outside of a transaction.
+        return replace(statement, sql=f"{statement.sql} {connection.ops.for_update_sql()}")
 
     def insert_ignoring_conflicts(self) -> Statement:
         """Write an INSERT of every column, which does nothing if the row is there."""

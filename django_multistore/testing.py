@@ -1,0 +1,501 @@
+"""
+The tests that every store passes: this package's, and your own.
+
+    class MyStoreTests(StoreContract, SimpleTestCase):
+        def make_store(self) -> MyStore:
+            return MyStore("mine", LOCATION="…")
+
+Each test runs twice, through the store's sync methods and through their async twins.
+"""
+
+from __future__ import annotations
+
+import inspect
+import unittest
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+
+from .engine import new_session_key
+from .exceptions import InvalidStore
+from .records import Device, SessionRecord, Update, key_of, new_id
+from .stores.base import BaseStore
+
+if TYPE_CHECKING:
+    _TestCase = unittest.TestCase
+else:
+    _TestCase = object
+
+Operation = Callable[..., Any]
+
+HOUR = timedelta(hours=1)
+
+
+def make_record(**changes: Any) -> SessionRecord:
+    """
+    Make a live record of a new session without a user.
+
+    Args:
+        changes: fields that shall be different.
+    """
+    now = timezone.now()
+    record = SessionRecord(
+        id=new_id(),
+        key=key_of(new_session_key()),
+        payload=b"\x00payload\xff",
+        version=1,
+        user_id=None,
+        created_at=now,
+        authenticated_at=None,
+        seen_at=now,
+        expires_at=now + HOUR,
+        device=Device(ip_address="192.0.2.7", user_agent="Firefox"),
+    )
+    return replace(record, **changes)
+
+
+def expired(record: SessionRecord) -> SessionRecord:
+    """Return the record as one that expired an hour ago."""
+    return replace(record, expires_at=timezone.now() - HOUR)
+
+
+class Calls:
+    """An object's methods as plain functions: its own, or their async twins run to the end."""
+
+    def __init__(self, target: object, *, twins: bool) -> None:
+        self._target = target
+        self._twins = twins
+
+    def __getattr__(self, name: str) -> Operation:
+        if not self._twins:
+            return getattr(self._target, name)  # type: ignore[no-any-return]
+        twin: Callable[..., Awaitable[Any]] = getattr(self._target, f"a{name}")
+        return async_to_sync(twin)
+
+
+def both_ways(test: Callable[[Any, Calls], None]) -> Callable[[Any], None]:
+    """Run a test of the contract through the sync methods, then through their twins."""
+
+    @wraps(test)
+    def run(self: Any) -> None:
+        for twins in (False, True):
+            with self.subTest(twins=twins):
+                test(self, Calls(self.make_store(), twins=twins))
+
+    # pytest takes a parameter of the wrapped function for a fixture.
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+class StoreContract(_TestCase):
+    """Mix this into a TestCase of Django's and say how to make the store."""
+
+    # Set to False for a store whose records vanish by themselves when they expire, and whose
+    # gc() has nothing to count.
+    gc_counts_records = True
+
+    def make_store(self) -> BaseStore:
+        """Return a store that is ready for use. It may hold other sessions."""
+        raise NotImplementedError("Return a store from make_store().")
+
+    # Reading and creating.
+
+    @both_ways
+    def test_an_unknown_key_is_none(self, store: Calls) -> None:
+        self.assertIsNone(store.read(make_record().key))
+
+    @both_ways
+    def test_what_was_created_is_read(self, store: Calls) -> None:
+        record = make_record(user_id="7", authenticated_at=timezone.now())
+        self.assertIs(store.create(record), True)
+        self.assertEqual(store.read(record.key), record)
+
+    @both_ways
+    def test_what_may_be_missing_is_read_as_missing(self, store: Calls) -> None:
+        record = make_record(device=Device())
+        store.create(record)
+        self.assertEqual(store.read(record.key), record)
+
+    @both_ways
+    def test_payloads_are_any_bytes(self, store: Calls) -> None:
+        for payload in (b"", bytes(range(256)), b"'\"%s\\\0\n", b"x" * 100_000):
+            record = make_record(payload=payload)
+            store.create(record)
+            self.assertEqual(store.read(record.key).payload, payload)
+
+    @both_ways
+    def test_create_refuses_a_key_that_is_taken(self, store: Calls) -> None:
+        record = make_record()
+        store.create(record)
+        rival = make_record(key=record.key, payload=b"rival")
+        self.assertIs(store.create(rival), False)
+        self.assertEqual(store.read(record.key), record)
+
+    @both_ways
+    def test_an_expired_record_is_not_read(self, store: Calls) -> None:
+        record = expired(make_record())
+        store.create(record)
+        self.assertIsNone(store.read(record.key))
+
+    # Updating: compare-and-set.
+
+    @both_ways
+    def test_update_writes_all_but_id_and_creation(self, store: Calls) -> None:
+        record = make_record()
+        store.create(record)
+        later = timezone.now() + timedelta(minutes=1)
+        changed = replace(
+            record,
+            payload=b"new",
+            user_id="8",
+            authenticated_at=later,
+            seen_at=later,
+            expires_at=later + HOUR,
+            device=Device(ip_address="2001:db8::1", user_agent="Safari"),
+        )
+        unrelated = replace(changed, id=new_id(), created_at=later)
+        self.assertIs(store.update(unrelated), Update.DONE)
+        self.assertEqual(store.read(record.key), replace(changed, version=2))
+
+    @both_ways
+    def test_update_of_another_version_is_a_conflict(self, store: Calls) -> None:
+        record = make_record()
+        store.create(record)
+        store.update(replace(record, payload=b"first"))
+        self.assertIs(store.update(replace(record, payload=b"second")), Update.CONFLICT)
+        self.assertEqual(store.read(record.key).payload, b"first")
+
+    @both_ways
+    def test_update_of_any_version_overwrites(self, store: Calls) -> None:
+        record = make_record()
+        store.create(record)
+        store.update(replace(record, payload=b"first"))
+        overwriting = replace(record, payload=b"second", version=None)
+        self.assertIs(store.update(overwriting), Update.DONE)
+        self.assertEqual(
+            store.read(record.key), replace(record, payload=b"second", version=3)
+        )
+
+    @both_ways
+    def test_update_never_creates(self, store: Calls) -> None:
+        for version in (1, None):
+            record = make_record(version=version)
+            self.assertIs(store.update(record), Update.GONE)
+            self.assertIsNone(store.read(record.key))
+
+    @both_ways
+    def test_update_never_brings_back_what_was_destroyed(self, store: Calls) -> None:
+        for version in (1, None):
+            record = make_record()
+            store.create(record)
+            store.destroy(record.key)
+            self.assertIs(store.update(replace(record, version=version)), Update.GONE)
+            self.assertIsNone(store.read(record.key))
+
+    @both_ways
+    def test_update_never_brings_back_what_has_expired(self, store: Calls) -> None:
+        for version in (1, None):
+            record = make_record()
+            store.create(expired(record))
+            self.assertIs(store.update(replace(record, version=version)), Update.GONE)
+            self.assertIsNone(store.read(record.key))
+
+    @both_ways
+    def test_update_can_let_a_record_expire(self, store: Calls) -> None:
+        record = make_record()
+        store.create(record)
+        self.assertIs(store.update(expired(record)), Update.DONE)
+        self.assertIsNone(store.read(record.key))
+
+    @both_ways
+    def test_write_creates_or_updates(self, store: Calls) -> None:
+        record = make_record()
+        store.write(record)
+        store.write(replace(record, payload=b"again"))
+        self.assertEqual(store.read(record.key).payload, b"again")
+
+    # Touching.
+
+    @both_ways
+    def test_touch_moves_what_it_says_and_nothing_else(self, store: Calls) -> None:
+        record = make_record(user_id="7", authenticated_at=timezone.now())
+        store.create(record)
+        later = timezone.now() + timedelta(minutes=1)
+        moved = replace(
+            record, seen_at=later, expires_at=later + HOUR, device=Device(user_agent="Safari")
+        )
+        self.assertIs(store.touch(replace(moved, payload=b"other", user_id="8")), True)
+        self.assertEqual(store.read(record.key), replace(moved, version=store.read(record.key).version))
+
+    @both_ways
+    def test_touch_of_another_version_moves_nothing(self, store: Calls) -> None:
+        record = make_record()
+        store.create(record)
+        store.update(replace(record, payload=b"newer"))
+        before = store.read(record.key)
+        later = replace(record, expires_at=record.expires_at + HOUR)
+        self.assertIs(store.touch(later), False)
+        self.assertEqual(store.read(record.key), before)
+
+    @both_ways
+    def test_touch_brings_nothing_back(self, store: Calls) -> None:
+        destroyed, gone = make_record(), make_record()
+        store.create(destroyed)
+        store.destroy(destroyed.key)
+        store.create(expired(gone))
+        for record in (destroyed, gone, make_record()):
+            self.assertIs(store.touch(record), False)
+            self.assertIsNone(store.read(record.key))
+
+    # Rotating.
+
+    @both_ways
+    def test_rotate_moves_the_session(self, store: Calls) -> None:
+        old = make_record(user_id="7")
+        store.create(old)
+        new = replace(old, key=key_of(new_session_key()), payload=b"sealed anew")
+        unrelated = replace(new, id=new_id(), created_at=timezone.now() + HOUR)
+        self.assertIs(store.rotate(old.key, unrelated), Update.DONE)
+        self.assertIsNone(store.read(old.key))
+        self.assertEqual(store.read(new.key), replace(new, version=2))
+
+    @both_ways
+    def test_the_old_key_is_dead_for_everyone(self, store: Calls) -> None:
+        old = make_record()
+        store.create(old)
+        new = replace(old, key=key_of(new_session_key()))
+        store.rotate(old.key, new)
+        other = replace(old, key=key_of(new_session_key()))
+        self.assertIs(store.update(old), Update.GONE)
+        self.assertIs(store.update(replace(old, version=None)), Update.GONE)
+        self.assertIs(store.touch(old), False)
+        self.assertIs(store.rotate(old.key, other), Update.GONE)
+        self.assertIs(store.destroy(old.key), False)
+        self.assertIsNone(store.read(other.key))
+        self.assertIsNotNone(store.read(new.key))
+
+    @both_ways
+    def test_rotate_of_another_version_is_a_conflict(self, store: Calls) -> None:
+        old = make_record()
+        store.create(old)
+        store.update(replace(old, payload=b"newer"))
+        new = replace(old, key=key_of(new_session_key()))
+        self.assertIs(store.rotate(old.key, new), Update.CONFLICT)
+        self.assertEqual(store.read(old.key).payload, b"newer")
+        self.assertIsNone(store.read(new.key))
+        self.assertIs(store.rotate(old.key, replace(new, version=None)), Update.DONE)
+        self.assertEqual(store.read(new.key).version, 3)
+
+    @both_ways
+    def test_rotate_brings_nothing_back(self, store: Calls) -> None:
+        destroyed, gone = make_record(), make_record()
+        store.create(destroyed)
+        store.destroy(destroyed.key)
+        store.create(expired(gone))
+        for old in (destroyed, gone, make_record()):
+            for version in (1, None):
+                new = replace(old, key=key_of(new_session_key()), version=version)
+                self.assertIs(store.rotate(old.key, new), Update.GONE)
+                self.assertIsNone(store.read(new.key))
+
+    # Read, change, write.
+
+    @both_ways
+    def test_modify_writes_what_the_change_returns(self, store: Calls) -> None:
+        record = make_record()
+        store.create(record)
+        outcome = store.modify(record.key, lambda stored: replace(stored, payload=b"changed"))
+        self.assertIs(outcome, Update.DONE)
+        self.assertEqual(store.read(record.key), replace(record, payload=b"changed", version=2))
+
+    @both_ways
+    def test_modify_rotates_to_another_key(self, store: Calls) -> None:
+        record = make_record()
+        store.create(record)
+        new_key = key_of(new_session_key())
+        outcome = store.modify(record.key, lambda stored: replace(stored, key=new_key))
+        self.assertIs(outcome, Update.DONE)
+        self.assertIsNone(store.read(record.key))
+        self.assertEqual(store.read(new_key).id, record.id)
+
+    @both_ways
+    def test_modify_of_nothing_is_gone(self, store: Calls) -> None:
+        def change(stored: SessionRecord) -> SessionRecord:
+            raise AssertionError("There is nothing to change.")
+
+        self.assertIs(store.modify(make_record().key, change), Update.GONE)
+
+    # Destroying.
+
+    @both_ways
+    def test_destroy_ends_a_session_and_says_so(self, store: Calls) -> None:
+        record, other = make_record(user_id="7"), make_record(user_id="7")
+        store.create(record)
+        store.create(other)
+        self.assertIs(store.destroy(record.key), True)
+        self.assertIsNone(store.read(record.key))
+        self.assertIs(store.destroy(record.key), False)
+        self.assertEqual(store.read(other.key), other)
+
+    # The sessions of one user.
+
+    @both_ways
+    def test_live_sessions_of_a_user_are_listed_without_payloads(self, store: Calls) -> None:
+        user_id = str(new_id())
+        records = [make_record(user_id=user_id) for _ in range(3)]
+        strangers = [make_record(user_id=str(new_id())), make_record(), make_record(user_id="")]
+        for record in (*records, *strangers, expired(make_record(user_id=user_id))):
+            store.create(record)
+        self.assertCountEqual(
+            store.sessions_for_user(user_id), [replace(record, payload=b"") for record in records]
+        )
+
+    @both_ways
+    def test_a_user_id_is_the_primary_key_or_its_text(self, store: Calls) -> None:
+        number = new_id()
+        record = make_record(user_id=str(number))
+        store.create(record)
+        self.assertEqual([r.id for r in store.sessions_for_user(number)], [record.id])
+        self.assertIs(store.destroy_session(number, record.id), True)
+        store.create(record)
+        self.assertEqual(store.destroy_for_user(number), 1)
+
+    @both_ways
+    def test_a_user_is_no_user_id(self, store: Calls) -> None:
+        class User:
+            pk = 7
+
+        for operation in (store.sessions_for_user, store.destroy_for_user):
+            with self.assertRaisesMessage(TypeError, "pass user.pk"):
+                operation(User())
+
+    @both_ways
+    def test_the_index_follows_update_rotate_and_expiry(self, store: Calls) -> None:
+        first, second = str(new_id()), str(new_id())
+        record = make_record()
+        store.create(record)
+        self.assertEqual(store.sessions_for_user(first), [])
+        store.update(replace(record, user_id=first))
+        self.assertEqual([r.id for r in store.sessions_for_user(first)], [record.id])
+        moved = replace(record, user_id=second, key=key_of(new_session_key()), version=2)
+        store.rotate(record.key, moved)
+        self.assertEqual(store.sessions_for_user(first), [])
+        self.assertEqual([r.key for r in store.sessions_for_user(second)], [moved.key])
+        store.update(expired(replace(moved, version=3)))
+        self.assertEqual(store.sessions_for_user(second), [])
+
+    @both_ways
+    def test_destroy_for_user_ends_all_but_the_excepted(self, store: Calls) -> None:
+        user_id = str(new_id())
+        mine = [make_record(user_id=user_id) for _ in range(4)]
+        others = [make_record(user_id=str(new_id())), make_record()]
+        for record in (*mine, *others):
+            store.create(record)
+        kept, *ended = mine
+        self.assertEqual(store.destroy_for_user(user_id, except_key=kept.key), 3)
+        for record in ended:
+            self.assertIsNone(store.read(record.key))
+            self.assertIs(store.update(record), Update.GONE)
+        for record in (kept, *others):
+            self.assertEqual(store.read(record.key), record)
+        self.assertEqual(store.destroy_for_user(user_id), 1)
+        self.assertEqual(store.destroy_for_user(user_id), 0)
+        self.assertEqual(store.sessions_for_user(user_id), [])
+
+    @both_ways
+    def test_user_ids_are_equal_only_byte_for_byte(self, store: Calls) -> None:
+        unique = str(new_id())
+        spellings = ["bob", "Bob", "bob ", " bob", "bób", "bo\u0301b", "bób", "b%b", "b_b", "ＢＯＢ"]
+        user_ids = dict.fromkeys(unique + spelling for spelling in spellings)
+        records = {user_id: make_record(user_id=user_id) for user_id in user_ids}
+        for record in records.values():
+            store.create(record)
+        for user_id, record in records.items():
+            self.assertEqual([r.id for r in store.sessions_for_user(user_id)], [record.id])
+            self.assertEqual(store.destroy_for_user(user_id), 1)
+
+    @both_ways
+    def test_long_user_ids_are_kept_or_refused_but_never_cut(self, store: Calls) -> None:
+        longest = str(new_id()).rjust(255, "é")
+        record = make_record(user_id=longest)
+        store.create(record)
+        self.assertEqual(store.read(record.key).user_id, longest)
+        too_long = make_record(user_id=longest + "x")
+        try:
+            store.create(too_long)
+        except ValueError:
+            self.assertIsNone(store.read(too_long.key))
+            with self.assertRaises(ValueError):
+                store.update(replace(record, user_id=longest + "x"))
+        else:
+            self.assertEqual(store.read(too_long.key).user_id, longest + "x")
+
+    @both_ways
+    def test_destroy_session_ends_one_of_the_users_own(self, store: Calls) -> None:
+        user_id, stranger = str(new_id()), str(new_id())
+        record, other = make_record(user_id=user_id), make_record(user_id=user_id)
+        store.create(record)
+        store.create(other)
+        self.assertIs(store.destroy_session(stranger, record.id), False)
+        self.assertIs(store.destroy_session(user_id, new_id()), False)
+        moved = replace(record, key=key_of(new_session_key()))
+        store.rotate(record.key, moved)
+        self.assertIs(store.destroy_session(user_id, record.id), True)
+        self.assertIsNone(store.read(moved.key))
+        self.assertIs(store.destroy_session(user_id, record.id), False)
+        self.assertEqual(store.read(other.key), other)
+
+    # Removing what has expired.
+
+    @both_ways
+    def test_gc_removes_what_has_expired_and_counts_it(self, store: Calls) -> None:
+        store.gc()
+        live = make_record(user_id=str(new_id()))
+        dead = [expired(make_record()) for _ in range(5)]
+        for record in (live, *dead):
+            store.create(record)
+        count = 5 if self.gc_counts_records else 0
+        self.assertEqual(store.gc(dry_run=True), count)
+        steps: list[int] = []
+        self.assertEqual(store.gc(batch_size=2, progress=steps.append), count)
+        self.assertEqual(sum(steps), count)
+        self.assertEqual(store.gc(), 0)
+        self.assertEqual(store.read(live.key), live)
+        for record in dead:
+            self.assertIs(store.create(record), True)
+        store.gc()
+
+    # The store as such.
+
+    def test_unknown_options_are_refused_by_name(self) -> None:
+        store_class = type(self.make_store())
+        with self.assertRaisesMessage(InvalidStore, "SESSION_STORES['mine']['OPTIONS']") as caught:
+            store_class("mine", COLOUR="red")
+        self.assertIn("COLOUR", str(caught.exception))
+
+    def test_check_returns_a_list(self) -> None:
+        for deploy in (False, True):
+            self.assertIsInstance(self.make_store().check(deploy=deploy), list)
+
+    def test_each_method_has_its_twin(self) -> None:
+        """Whoever overrides a method with more than the base has, overrides its twin too."""
+        for name, twin in twins_of(type(self.make_store())):
+            self.assertTrue(inspect.iscoroutinefunction(twin), f"a{name} is no coroutine function")
+
+    if TYPE_CHECKING:
+        assertRaisesMessage: Any
+
+
+def twins_of(store_class: type[BaseStore]) -> list[tuple[str, Any]]:
+    """Return the interface's methods by name, each with its twin in this class."""
+    names = [
+        name
+        for name, member in vars(BaseStore).items()
+        if inspect.isfunction(member) and f"a{name}" in vars(BaseStore)
+    ]
+    return [(name, getattr(store_class, f"a{name}")) for name in names]
