@@ -76,7 +76,7 @@ def log_out_other_devices(request: HttpRequest) -> int:
         StoreUnavailable: the store could not be asked.
     """
     session = _session_of(request)
-    user_id = session.get_user_id(session)
+    user_id = session.get_user_id(session._get_session())
     if user_id is None:
         return 0
     session.cycle_key()
@@ -86,8 +86,7 @@ def log_out_other_devices(request: HttpRequest) -> int:
 async def alog_out_other_devices(request: HttpRequest) -> int:
     """See log_out_other_devices()."""
     session = _session_of(request)
-    await session.akeys()
-    user_id = session.get_user_id(session)
+    user_id = session.get_user_id(await session._aget_session())
     if user_id is None:
         return 0
     await session.acycle_key()

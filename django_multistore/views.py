@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.http import HttpResponse
 
-    FormViewMixin = FormView[Any]
+    _AnyFormView = FormView[Any]
+    _FormViewMixin = FormView[Any]
 else:
-    FormViewMixin = object
+    _AnyFormView = FormView
+    _FormViewMixin = object
 
 
-class LogoutOtherDevicesMixin(FormViewMixin):
+class LogoutOtherDevicesMixin(_FormViewMixin):
     """
     End a user's other sessions when a form view's form was valid.
 
@@ -66,7 +68,7 @@ class LogoutOtherDevicesMixin(FormViewMixin):
 
 @method_decorator([sensitive_post_parameters(), csrf_protect, never_cache], name="dispatch")
 class LogoutOtherDevicesView(
-    LoginRequiredMixin, LogoutOtherDevicesMixin, RedirectURLMixin, FormView[Any]
+    LoginRequiredMixin, LogoutOtherDevicesMixin, RedirectURLMixin, _AnyFormView
 ):
     """
     End the user's other sessions, after asking for the password. POST only.
@@ -81,7 +83,7 @@ class LogoutOtherDevicesView(
 
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
         if not self.reauthenticate(form):
-            form.add_error("password", _("This is not your password."))
+            form.add_error(None, _("This did not show that it is you. Please try again."))
             return self.form_invalid(form)
         return super().form_valid(form)
 

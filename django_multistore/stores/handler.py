@@ -68,7 +68,8 @@ class StoreHandler:
         return store_class(alias, **options)
 
     def _forget_stores(self, *, setting: str, **kwargs: object) -> None:
-        if setting == "SESSION_STORES":
+        # OrmStore keeps what the ORM wrote under one USE_TZ.
+        if setting in ("SESSION_STORES", "USE_TZ"):
             self._stores = {}
 
 

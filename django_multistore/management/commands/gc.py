@@ -70,8 +70,8 @@ class Command(BaseCommand):
             raise CommandError(f"{error} Removed until then: {self._count}.") from error
         except KeyboardInterrupt:
             raise CommandError(
-                f"Interrupted. Removed until then from store {alias!r}: {self._count}. "
-                "The rest waits for the next run.",
+                f"Interrupted. Removed until then from store {alias!r}: {self._count}, and "
+                "perhaps those of the step that was under way. The rest waits for the next run.",
                 returncode=INTERRUPTED,
             ) from None
         if options["verbosity"] > 0:

@@ -1,0 +1,28 @@
+"""Users with primary keys of other types than an integer."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
+from django.db import models
+
+
+class UUIDUser(AbstractBaseUser):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    USERNAME_FIELD = "id"
+
+
+class NamedUser(AbstractBaseUser):
+    name = models.CharField(max_length=50, primary_key=True)
+    USERNAME_FIELD = "name"
+
+
+class ProxyUser(User):
+    class Meta:
+        proxy = True
+
+
+class Customer(User):
+    number = models.IntegerField(default=0)

@@ -1,0 +1,208 @@
+"""Settings that are wrong say so: which alias, which option, and what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core import checks
+from django.db import connections
+from django.test import SimpleTestCase, override_settings
+
+from django_multistore.exceptions import InvalidStore, MultistoreError
+from django_multistore.stores import stores
+from django_multistore.stores.handler import StoreHandler
+from django_multistore.stores.orm import OrmStore
+
+ORM = "django_multistore.stores.orm.OrmStore"
+MEMORY = "django_multistore.stores.memory.MemoryStore"
+
+
+class HandlerTests(SimpleTestCase):
+    def test_the_default_is_the_orm_store(self) -> None:
+        assert type(StoreHandler()["default"]) is OrmStore
+        assert list(StoreHandler()) == ["default"]
+
+    @override_settings(
+        SESSION_STORES={"default": {"BACKEND": MEMORY}, "other": {"BACKEND": MEMORY}}
+    )
+    def test_one_store_for_each_alias_and_process(self) -> None:
+        seen = []
+        threads = [threading.Thread(target=lambda: seen.append(stores["other"])) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({id(store) for store in seen}) == 1
+        assert stores["other"] is seen[0]
+        assert stores["default"] is not seen[0]
+        assert (stores["default"].alias, stores["other"].alias) == ("default", "other")
+
+    def test_what_is_wrong_is_named(self) -> None:
+        for config, expected in (
+            ({}, ["SESSION_STORES has no store 'default'"]),
+            ({"mine": {"BACKEND": MEMORY}}, ["no store 'default'", "it has 'mine'"]),
+            ({"default": {}}, ["SESSION_STORES['default']", "no 'BACKEND'"]),
+            (
+                {"default": {"BACKEND": "nowhere.Store"}},
+                ["['default']['BACKEND']", "nowhere.Store"],
+            ),
+            ({"default": {"BACKEND": "os.path"}}, ["os.path", "no subclass"]),
+            ({"default": {"BACKEND": "os.sep"}}, ["os.sep", "no subclass"]),
+            ({"default": {"BACKEND": ORM, "OPTION": {}}}, ["'OPTION'", "isn't known there"]),
+            (
+                {"default": {"BACKEND": ORM, "OPTIONS": {"DATBASE": "x"}}},
+                ["['default']['OPTIONS']", "'DATBASE'", "Its options: 'DATABASE'"],
+            ),
+            (
+                {"default": {"BACKEND": ORM, "OPTIONS": {"DATABASE": "x"}}},
+                ["['default']['OPTIONS']['DATABASE']", "'x'", "'default'"],
+            ),
+            ({"default": MEMORY}, ["dictionary of dictionaries"]),
+            ([MEMORY], ["dictionary of dictionaries"]),
+        ):
+            with self.subTest(config=config), override_settings(SESSION_STORES=config):
+                with pytest.raises(InvalidStore) as caught:
+                    stores["default"]
+                for words in expected:
+                    assert words in str(caught.value)
+                assert isinstance(caught.value, MultistoreError)
+
+    def test_a_store_of_ones_own(self) -> None:
+        with override_settings(
+            SESSION_STORES={"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}}
+        ):
+            assert type(stores["default"]).__name__ == "SmallestStore"
+
+
+def messages(*, deploy: bool = False, **changed: Any) -> dict[str, checks.CheckMessage]:
+    with override_settings(**changed):
+        found = checks.run_checks(tags=["sessions"], include_deployment_checks=deploy)
+    return {message.id: message for message in found}
+
+
+class CheckTests(SimpleTestCase):
+    def test_the_tests_own_settings_are_fine(self) -> None:
+        assert messages() == {}
+        assert messages(deploy=True) == {}
+
+    def test_a_store_that_cannot_be_built(self) -> None:
+        found = messages(SESSION_STORES={"default": {"BACKEND": ORM, "OPTIONS": {"X": 1}}})
+        assert "['default']['OPTIONS']" in found["django_multistore.E001"].msg
+        assert found["django_multistore.E001"].is_serious()
+
+    def test_settings_that_are_no_seconds(self) -> None:
+        for wrong in ("300", None, -1, True):
+            assert set(messages(SESSION_TOUCH_INTERVAL=wrong)) == {"django_multistore.E002"}
+        for wrong in ("300", 0, -1, False):
+            assert set(messages(SESSION_ABSOLUTE_AGE=wrong)) == {"django_multistore.E003"}
+        assert messages(SESSION_TOUCH_INTERVAL=0, SESSION_ABSOLUTE_AGE=0.5) == {}
+
+    def test_two_stores_in_one_table(self) -> None:
+        found = messages(SESSION_STORES={"default": {"BACKEND": ORM}, "archive": {"BACKEND": ORM}})
+        assert "'default' and 'archive'" in found["django_multistore.E004"].msg
+
+    def test_memory_in_production(self) -> None:
+        memory = {"default": {"BACKEND": MEMORY}}
+        assert messages(SESSION_STORES=memory) == {}
+        found = messages(SESSION_STORES=memory, deploy=True)
+        assert "OrmStore" in found["django_multistore.W001"].hint
+
+    @pytest.mark.skipif(settings.DEFAULT_DB != "sqlite", reason="about SQLite's settings")
+    def test_sqlite_in_production(self) -> None:
+        options = connections["default"].settings_dict["OPTIONS"]
+        for name, wrong in (
+            ("transaction_mode", "DEFERRED"),
+            ("init_command", ""),
+            ("timeout", 1),
+        ):
+            with self.subTest(name):
+                kept = options[name]
+                options[name] = wrong
+                try:
+                    assert messages() == {}
+                    hint = messages(deploy=True)["django_multistore.W002"].hint
+                finally:
+                    options[name] = kept
+                assert f'"{name}"' in hint
+                assert "DATABASES['default']['OPTIONS']" in hint
+
+
+SITE = """
+    import os, sys, django
+    from django.conf import settings
+    settings.configure(
+        SECRET_KEY="not a secret", DEBUG=False, ALLOWED_HOSTS=["*"], USE_TZ=True,
+        DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}}}},
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", {apps}],
+        SESSION_ENGINE="django_multistore.engine",
+        MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware"],
+        ROOT_URLCONF="__main__",
+    )
+    django.setup()
+    from django.core.management import call_command
+    from django.http import HttpResponse
+    from django.test import Client
+    from django.urls import path
+
+    def view(request):
+        request.session["n"] = request.session.get("n", 0) + 1
+        return HttpResponse(str(request.session["n"]))
+
+    urlpatterns = [path("", view)]
+    {steps}
+"""
+
+MIGRATE_AND_COUNT = (
+    'call_command("migrate", verbosity=0); client = Client(); client.get("/"); '
+    'print(client.get("/").content)'
+)
+
+
+def run_site(
+    directory: Path, *, apps: str = "", steps: str = ""
+) -> subprocess.CompletedProcess[str]:
+    code = textwrap.dedent(SITE).format(apps=apps, steps=steps)
+    environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(directory / "db.sqlite3")],
+        env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_one_setting_and_migrate_is_all(tmp_path: Path) -> None:
+    run = run_site(tmp_path, apps='"django_multistore"', steps=MIGRATE_AND_COUNT)
+    assert (run.stdout, run.stderr) == ("b'2'\n", "")
+
+
+def test_beside_djangos_own_app(tmp_path: Path) -> None:
+    steps = MIGRATE_AND_COUNT + '; call_command("clearsessions"); call_command("check")'
+    run = run_site(tmp_path, apps='"django.contrib.sessions", "django_multistore"', steps=steps)
+    assert run.stdout.startswith("b'2'\n")
+    assert run.stderr == ""
+
+
+def test_without_the_app_there_is_one_clear_error(tmp_path: Path) -> None:
+    run = run_site(tmp_path, steps='Client().get("/")')
+    last_line = run.stderr.strip().splitlines()[-1]
+    assert "InvalidStore" in last_line
+    assert "Add 'django_multistore' to INSTALLED_APPS, then run 'manage.py migrate'" in last_line
+
+
+def test_without_migrate_there_is_one_clear_error(tmp_path: Path) -> None:
+    run = run_site(tmp_path, apps='"django_multistore"', steps='Client().get("/")')
+    last_line = run.stderr.strip().splitlines()[-1]
+    assert "InvalidStore" in last_line
+    assert "has no table 'django_multistore_storedsession'" in last_line
+    assert "manage.py migrate --database default django_multistore" in last_line

@@ -1,0 +1,70 @@
+"""Imports point down: from a floor to the floors below it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import django_multistore
+
+PACKAGE = Path(django_multistore.__path__[0])
+
+# From the ground up. Within a floor a module imports those that stand before it.
+FLOORS = [
+    ["__init__", "exceptions"],
+    ["records", "conf", "codec", "merge"],
+    [
+        "models",
+        "stores.base",
+        "stores.pacing",
+        "stores.statements",
+        "stores.orm_statements",
+        "stores.orm_checks",
+        "stores.memory",
+        "stores.orm",
+        "stores.handler",
+        "stores",
+    ],
+    ["tracking", "engine"],
+    ["devices", "receivers"],
+    ["forms", "views", "checks", "management.commands.clearsessions", "management.commands.gc"],
+    ["testing", "apps"],
+]
+ORDER = {name: place for place, name in enumerate(name for floor in FLOORS for name in floor)}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+        if path.read_text().strip() and "migrations" not in parts:
+            found[name] = path
+    return found
+
+
+def imports_of(name: str, path: Path) -> Iterator[str]:
+    is_package = path.name == "__init__.py"
+    here = ["django_multistore", *([] if name == "__init__" else name.split("."))]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.startswith("django_multistore") for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.level:
+            package = here[: len(here) - node.level + is_package]
+            target = [*package, *(node.module.split(".") if node.module else [])][1:]
+            for alias in node.names:
+                as_module = ".".join([*target, alias.name])
+                yield as_module if as_module in modules() else ".".join(target)
+
+
+def test_every_module_has_its_place() -> None:
+    assert set(modules()) == set(ORDER)
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_point_down(name: str) -> None:
+    above = [used for used in imports_of(name, modules()[name]) if ORDER[used] >= ORDER[name]]
+    assert above == []
