@@ -132,7 +132,8 @@ class TrackedSession(SessionBase):
         return data
 
     def _opened(self, record: SessionRecord) -> tuple[bytes, dict[str, Any]] | None:
-        if (limit := _absolute_limit(record)) is not None and limit <= timezone.now():
+        limit = _absolute_limit(record.authenticated_at or record.created_at)
+        if limit is not None and limit <= timezone.now():
             return None
         body = codec.unseal(record.payload, record.key)
         if body is not None:
@@ -168,25 +169,23 @@ class TrackedSession(SessionBase):
         body = self.serializer().dumps(data)
         is_as_stored = body == self._base and key == stored.key
         user_id = self.get_user_id(data)
+        authenticated_at = self._authentication(stored, user_id, now)
+        expires_at = _in_current_timezone(self.get_expiry_date(modification=now))
+        if (limit := _absolute_limit(authenticated_at or stored.created_at)) is not None:
+            expires_at = min(expires_at, limit)
+        # Where it had expired by itself since it was loaded, the store says so.
+        had_expired = self._record is not None and self._record.expires_at <= now
         record = replace(
             stored,
             key=key,
             payload=stored.payload if is_as_stored else codec.seal(body, key),
             user_id=user_id,
-            authenticated_at=self._authentication(stored, user_id, now),
+            authenticated_at=authenticated_at,
             seen_at=now,
+            expires_at=expires_at,
             device=self.device or stored.device,
         )
-        expires_at = _in_current_timezone(self.get_expiry_date(modification=now))
-        limit = _absolute_limit(record)
-        expires_at = expires_at if limit is None else min(expires_at, limit)
-        # Where it had expired by itself since it was loaded, the store says so.
-        had_expired = self._record is not None and self._record.expires_at <= now
-        return Draft(
-            record=replace(record, expires_at=expires_at),
-            body=body,
-            ends_session=expires_at <= now and not had_expired,
-        )
+        return Draft(record=record, body=body, ends_session=expires_at <= now and not had_expired)
 
     def _authentication(
         self, stored: SessionRecord, user_id: str | None, now: datetime
@@ -209,7 +208,7 @@ class TrackedSession(SessionBase):
     def _merge(self, stored: SessionRecord) -> None:
         opened = self._opened(stored)
         if opened is None:
-            raise UpdateError("The session was replaced by one that can't be read.")
+            raise UpdateError("What is stored of the session by now can't be read.")
         body, theirs = opened
         if self._base is not None and not self._is_cleared:
             serializer = self.serializer()
@@ -291,7 +290,9 @@ class TrackedSession(SessionBase):
 
     def _deleted(self, key: str, was_there: bool) -> None:
         if key == self.key:
+            # With its data, which no later save may store again.
             self._forget()
+            self._session_cache = {}
 
 
 def is_session_key(session_key: object) -> TypeGuard[str]:
@@ -312,9 +313,9 @@ def _blank_record(key: str, now: datetime) -> SessionRecord:
     )
 
 
-def _absolute_limit(record: SessionRecord) -> datetime | None:
+def _absolute_limit(start: datetime) -> datetime | None:
     age = conf.absolute_age()
-    return None if age is None else (record.authenticated_at or record.created_at) + age
+    return None if age is None else start + age
 
 
 def _in_current_timezone(moment: datetime) -> datetime:

@@ -178,6 +178,15 @@ class SessionStoreTests(TestCase):
             calls(session).save()
 
     @both_ways
+    def test_a_deleted_session_is_not_stored_again(self, calls: Any) -> None:
+        session = saved({"_auth_user_id": "7"})
+        calls(session).load()
+        session.setdefault("a", 1)
+        calls(session).delete()
+        calls(session).save(must_create=True)
+        assert SessionStore(session.session_key).load() == {}
+
+    @both_ways
     def test_clear_and_save_without_a_load_is_one_statement(self, calls: Any) -> None:
         session = saved({"a": 1, "b": 1})
         session.clear()

@@ -32,6 +32,11 @@ class Parameter(models.Expression):
         self.name = name
         self.column = column
 
+    @property
+    def preparation(self) -> Callable[[Any, BaseDatabaseWrapper], Any]:
+        """What makes of a value what the database takes."""
+        return PREPARATIONS.get(self.column.get_internal_type(), self.column.get_db_prep_value)
+
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **kwargs: Any
     ) -> tuple[str, Any]:
@@ -48,19 +53,27 @@ class Parameter(models.Expression):
         return f"_binary {text}" if is_binary else text, parameters
 
 
+# What Field.get_db_prep_value() comes to for a value of the right type, by the field's internal
+# type. The field's own way there costs some 3 us for each value. Other types go it.
+PREPARATIONS: dict[str, Callable[[Any, BaseDatabaseWrapper], Any]] = {
+    "BigIntegerField": lambda value, connection: value,
+    "CharField": lambda value, connection: value,
+    "DateTimeField": lambda value, connection: connection.ops.adapt_datetimefield_value(value),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One statement's text, and what its values go through on their way in and out."""
 
     sql: str
-    columns: Mapping[str, Column]  # By the name of the parameter.
+    preparations: Mapping[str, Callable[[Any, BaseDatabaseWrapper], Any]]  # By parameter.
     converters: Mapping[int, tuple[Sequence[Callable[..., Any]], Any]]
 
     def bind(self, values: Mapping[str, object], connection: BaseDatabaseWrapper) -> dict[str, Any]:
         """Return the statement's parameters as the database takes them."""
         return {
-            name: column.get_db_prep_value(values[name], connection)
-            for name, column in self.columns.items()
+            name: prepare(values[name], connection) for name, prepare in self.preparations.items()
         }
 
     def convert(self, row: Sequence[Any], connection: BaseDatabaseWrapper) -> list[Any]:
@@ -128,6 +141,6 @@ class StatementWriter:
         return Statement(
             # One table needs no names qualified by it, and the text goes over the wire.
             sql=text.replace(f"{table}.", ""),
-            columns={parameter.name: parameter.column for parameter in parameters},
+            preparations={parameter.name: parameter.preparation for parameter in parameters},
             converters=compiler.get_converters(selected),
         )
