@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models.signals import post_delete, post_save
 
 from . import devices
@@ -48,7 +48,7 @@ def end_sessions_if_inactive(
     *, instance: AbstractBaseUser, using: str, raw: bool = False, **kwargs: Any
 ) -> None:
     """End the sessions of a user who was saved with is_active False."""
-    if not instance.is_active and not raw:
+    if not getattr(instance, "is_active", True) and not raw:
         end_sessions(instance=instance, using=using)
 
 
@@ -61,7 +61,7 @@ def end_sessions(*, instance: AbstractBaseUser, using: str, **kwargs: Any) -> No
         # database and its statement fails.
         with transaction.atomic(using=using):
             devices.log_out_everywhere(instance)
-    except MultistoreError:
+    except (MultistoreError, DatabaseError):
         logger.exception(
             "The sessions of user %s could not be ended now. Until they expire, what keeps "
             "them out is that the authentication backend finds no active user.",

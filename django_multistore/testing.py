@@ -22,7 +22,7 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from .engine import new_session_key
-from .exceptions import InvalidStore
+from .exceptions import InvalidStore, NotSupported
 from .records import Device, SessionRecord, Update, key_of, new_id
 from .stores.base import BaseStore
 
@@ -99,12 +99,27 @@ def both_ways(test: Callable[[Any, Calls], None]) -> Callable[[Any], None]:
     return run
 
 
+def of_users(test: Callable[[Any, Calls], None]) -> Callable[[Any, Calls], None]:
+    """Skip a test of the contract for a store that finds no users."""
+
+    @wraps(test)
+    def run(self: Any, store: Calls) -> None:
+        if not self.finds_users:
+            self.skipTest("this store finds no users")
+        test(self, store)
+
+    return run
+
+
 class StoreContract(_TestCase):
     """Mix this into a TestCase of Django's and say how to make the store."""
 
     # Set to False for a store whose records vanish by themselves when they expire, and whose
     # gc() has nothing to count.
     gc_counts_records = True
+
+    # Set to False for a store that can't find the sessions of one user.
+    finds_users = True
 
     def make_store(self) -> BaseStore:
         """Return a store that is ready for use. It may hold other sessions."""
@@ -351,6 +366,7 @@ class StoreContract(_TestCase):
     # The sessions of one user.
 
     @both_ways
+    @of_users
     def test_live_sessions_of_a_user_are_listed_without_payloads(self, store: Calls) -> None:
         user_id = str(new_id())
         records = [make_record(user_id=user_id) for _ in range(3)]
@@ -362,6 +378,7 @@ class StoreContract(_TestCase):
         )
 
     @both_ways
+    @of_users
     def test_a_user_id_is_the_primary_key_or_its_text(self, store: Calls) -> None:
         number = new_id()
         record = make_record(user_id=str(number))
@@ -372,6 +389,7 @@ class StoreContract(_TestCase):
         self.assertEqual(store.destroy_for_user(number), 1)
 
     @both_ways
+    @of_users
     def test_a_user_is_no_user_id(self, store: Calls) -> None:
         class User:
             pk = 7
@@ -381,6 +399,7 @@ class StoreContract(_TestCase):
                 operation(User())
 
     @both_ways
+    @of_users
     def test_the_index_follows_update_rotate_and_expiry(self, store: Calls) -> None:
         first, second = str(new_id()), str(new_id())
         record = make_record()
@@ -396,6 +415,7 @@ class StoreContract(_TestCase):
         self.assertEqual(store.sessions_for_user(second), [])
 
     @both_ways
+    @of_users
     def test_destroy_for_user_ends_all_but_the_excepted(self, store: Calls) -> None:
         user_id = str(new_id())
         mine = [make_record(user_id=user_id) for _ in range(4)]
@@ -414,6 +434,7 @@ class StoreContract(_TestCase):
         self.assertEqual(store.sessions_for_user(user_id), [])
 
     @both_ways
+    @of_users
     def test_user_ids_are_equal_only_byte_for_byte(self, store: Calls) -> None:
         unique = str(new_id())
         spellings = [
@@ -437,6 +458,7 @@ class StoreContract(_TestCase):
             self.assertEqual(store.destroy_for_user(user_id), 1)
 
     @both_ways
+    @of_users
     def test_long_user_ids_are_kept_or_refused_but_never_cut(self, store: Calls) -> None:
         longest = str(new_id()).rjust(255, "é")
         record = make_record(user_id=longest)
@@ -453,6 +475,7 @@ class StoreContract(_TestCase):
             self.assertEqual(store.read(too_long.key).user_id, longest + "x")
 
     @both_ways
+    @of_users
     def test_destroy_session_ends_one_of_the_users_own(self, store: Calls) -> None:
         user_id, stranger = str(new_id()), str(new_id())
         record, other = make_record(user_id=user_id), make_record(user_id=user_id)
@@ -466,6 +489,16 @@ class StoreContract(_TestCase):
         self.assertIsNone(store.read(moved.key))
         self.assertIs(store.destroy_session(user_id, record.id), False)
         self.assertEqual(store.read(other.key), other)
+
+    @both_ways
+    def test_a_store_that_finds_no_users_says_so(self, store: Calls) -> None:
+        if self.finds_users:
+            self.skipTest("this store finds them")
+        for operation in (store.sessions_for_user, store.destroy_for_user):
+            with self.assertRaises(NotSupported):
+                operation(7)
+        with self.assertRaises(NotSupported):
+            store.destroy_session(7, new_id())
 
     # Removing what has expired.
 

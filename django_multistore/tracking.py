@@ -55,10 +55,13 @@ class TrackedSession(SessionBase):
     _base: bytes | None  # Its data, serialised.
     _is_cleared: bool  # By clear(), and not saved yet.
     _login_at: datetime | None  # Of a login that isn't saved yet.
+    _was_stored: bool  # Under the session key that this instance has.
+    _is_key_certain: bool  # Not so for a key from a transaction that may be rolled back.
     _session_cache: dict[str, Any]  # Django's: the data, once they were asked for.
 
     def __init__(self, session_key: str | None = None) -> None:
         self._forget()
+        self._was_stored = False
         super().__init__(session_key)
 
     @staticmethod
@@ -108,11 +111,13 @@ class TrackedSession(SessionBase):
         self._base = None
         self._is_cleared = False
         self._login_at = None
+        self._is_key_certain = True
 
     def _start_anew(self) -> None:
         if self.session_key is not None:
             self._session_key = None
             self._forget()
+            self._was_stored = False
             self._session_cache = {}
 
     def _loaded(self, record: SessionRecord | None) -> dict[str, Any]:
@@ -121,6 +126,7 @@ class TrackedSession(SessionBase):
         if record is None or opened is None:
             self._session_key = None
             self._forget()
+            self._was_stored = False
             if has_cache:
                 self._session_cache = {}
             return {}
@@ -129,6 +135,7 @@ class TrackedSession(SessionBase):
             # With a cache the base stays what that cache came from: measured against a
             # newer one, what others have added would look removed here.
             self._record, self._base = record, body
+        self._was_stored = True
         return data
 
     def _opened(self, record: SessionRecord) -> tuple[bytes, dict[str, Any]] | None:
@@ -147,8 +154,8 @@ class TrackedSession(SessionBase):
         return None
 
     def _first_draft(self, session_key: str) -> Draft:
-        if self._record is not None:
-            # It was stored once. Storing it again could bring it back from the dead.
+        if self._was_stored and self.session_key is not None:
+            # Storing it again could bring it back from the dead.
             raise CreateError("This session was stored before.")
         self._get_session(no_load=True)
         draft = self._draft(key_of(session_key))
@@ -221,6 +228,7 @@ class TrackedSession(SessionBase):
         # an assignment of what was there doesn't.
         return (
             self._record is not None
+            and self._is_key_certain
             and not self._is_cleared
             and self._base == draft.body
             and self._record.user_id == draft.record.user_id
@@ -251,6 +259,7 @@ class TrackedSession(SessionBase):
     def _adopt(self, record: SessionRecord, body: bytes) -> None:
         self._forget()
         self._record, self._base = record, body
+        self._was_stored = True
 
     def _inserted(self, draft: Draft, is_free: bool) -> None:
         if not is_free:
@@ -263,12 +272,14 @@ class TrackedSession(SessionBase):
             self._forget()
         else:
             self._adopt(draft.record, draft.body)
+            self._is_key_certain = False
         self.modified = True
 
     def _is_rotated(self, draft: Draft, outcome: Update) -> bool:
         if outcome is Update.DONE:
             self._updated(draft, outcome)
             self._session_key = draft.session_key
+            self._is_key_certain = False
             self.modified = True
             return True
         if self.get_user_id(self._session_cache) is not None:
@@ -290,9 +301,8 @@ class TrackedSession(SessionBase):
 
     def _deleted(self, key: str, was_there: bool) -> None:
         if key == self.key:
-            # With its data, which no later save may store again.
             self._forget()
-            self._session_cache = {}
+            self._was_stored = True
 
 
 def is_session_key(session_key: object) -> TypeGuard[str]:

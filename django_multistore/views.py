@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import RedirectURLMixin
+from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
 from django.shortcuts import resolve_url
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
@@ -24,7 +24,7 @@ from .forms import PasswordConfirmationForm
 if TYPE_CHECKING:
     from django import forms
     from django.contrib.auth.base_user import AbstractBaseUser
-    from django.http import HttpResponse
+    from django.http import HttpResponse, HttpResponseRedirect
 
     _AnyFormView = FormView[Any]
     _FormViewMixin = FormView[Any]
@@ -81,6 +81,12 @@ class LogoutOtherDevicesView(
     form_class = PasswordConfirmationForm
     template_name = "django_multistore/log_out_other_devices.html"
 
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        if self.raise_exception:
+            return super().handle_no_permission()
+        # Not back to here after the login: that would be a GET.
+        return redirect_to_login(self.get_default_redirect_url(), self.get_login_url())
+
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
         if not self.reauthenticate(form):
             form.add_error(None, _("This did not show that it is you. Please try again."))
@@ -100,7 +106,11 @@ class LogoutOtherDevicesView(
             username=user.get_username(),
             password=form.cleaned_data["password"],
         )
-        return found is not None and found.pk == user.pk
+        if found is None or found.pk != user.pk:
+            return False
+        # The password may have been hashed anew just now, which would log out this device.
+        update_session_auth_hash(self.request, found)
+        return True
 
     def log_out_other_devices(self, user: AbstractBaseUser | None = None) -> int:
         count = super().log_out_other_devices(user)

@@ -183,7 +183,8 @@ class SessionStoreTests(TestCase):
         calls(session).load()
         session.setdefault("a", 1)
         calls(session).delete()
-        calls(session).save(must_create=True)
+        with pytest.raises(CreateError):
+            calls(session).save(must_create=True)
         assert SessionStore(session.session_key).load() == {}
 
     @both_ways

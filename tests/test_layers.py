@@ -23,6 +23,7 @@ FLOORS = [
         "stores.statements",
         "stores.orm_statements",
         "stores.orm_checks",
+        "stores.database_errors",
         "stores.memory",
         "stores.orm",
         "stores.handler",

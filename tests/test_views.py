@@ -152,9 +152,20 @@ class ViewTests(TestCase):
     def test_only_post(self) -> None:
         self.assertEqual(self.here.get("/others/").status_code, 405)
 
-    def test_visitors_go_to_the_login_page(self) -> None:
+    def test_visitors_go_to_the_login_page_and_from_there_to_a_page(self) -> None:
         response = self.device().post("/others/", {"password": "old secret"})
-        self.assertTrue(response.url.startswith("/accounts/login/"))
+        self.assertEqual(response.url, "/accounts/login/?next=/home/")
+
+    def test_a_password_that_is_hashed_anew_leaves_this_device_logged_in(self) -> None:
+        hashers = [
+            "django.contrib.auth.hashers.ScryptPasswordHasher",
+            "django.contrib.auth.hashers.MD5PasswordHasher",
+        ]
+        with override_settings(PASSWORD_HASHERS=hashers):
+            self.here.post("/others/", {"password": "old secret"})
+        self.user.refresh_from_db()
+        self.assertTrue(self.user.password.startswith("scrypt"))
+        self.assert_only_here()
 
     def test_it_goes_to_next_but_not_to_another_site(self) -> None:
         data = {"password": "old secret"}

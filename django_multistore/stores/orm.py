@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django.core.checks import CheckMessage
-from django.db import (
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    ProgrammingError,
-    connections,
-    router,
-    transaction,
-)
+from django.db import ProgrammingError, connections, router, transaction
 from django.utils import timezone
 
-from ..exceptions import InvalidStore
+from ..exceptions import InvalidStore, StoreUnavailable
 from ..models import StoredSession
 from ..records import (
     USER_AGENT_MAX_LENGTH,
@@ -29,19 +21,16 @@ from ..records import (
     user_id_of,
 )
 from .base import GC_BATCH_SIZE, BaseStore
+from .database_errors import OUTAGES, is_deadlock, is_table_missing
 from .orm_checks import check_database
 from .orm_statements import write_statements
 from .pacing import batch_sizes
 from .statements import Statement
 
-# InternalError: the server has become a read-only replica, or the transaction is already
-# broken. Neither says anything about the session.
-OUTAGES = (OperationalError, InterfaceError, InternalError)
-
 BEFORE_ALL_IDS, LAST_ID = -1, 2**63 - 1
+DEADLOCK_ATTEMPTS = 10
 
-POSTGRES_UNDEFINED_TABLE = "42P01"
-MYSQL_NO_SUCH_TABLE = 1146
+Result = TypeVar("Result")
 
 
 class OrmStore(BaseStore):
@@ -154,19 +143,28 @@ class OrmStore(BaseStore):
         return _record(rows[0]) if rows else None
 
     def _fetch(self, name: str, values: dict[str, Any]) -> list[list[Any]]:
-        using = self.database
-        connection, statement = connections[using], self._statement(using, name)
-        with self._outages_translated(), connection.cursor() as cursor:
-            cursor.execute(statement.sql, statement.bind(values, connection))
-            return [statement.convert(row, connection) for row in cursor.fetchall()]
+        return self._run(name, values, _rows)
 
     def _execute(self, name: str, values: dict[str, Any]) -> int:
+        return self._run(name, values, _row_count)
+
+    def _run(
+        self, name: str, values: dict[str, Any], result: Callable[[Statement, Any], Result]
+    ) -> Result:
         using = self.database
         connection, statement = connections[using], self._statement(using, name)
-        with self._outages_translated(), connection.cursor() as cursor:
-            cursor.execute(statement.sql, statement.bind(values, connection))
-            count: int = cursor.rowcount
-            return count
+        for attempts_left in reversed(range(DEADLOCK_ATTEMPTS)):
+            try:
+                with self._outages_translated(), connection.cursor() as cursor:
+                    cursor.execute(statement.sql, statement.bind(values, connection))
+                    return result(statement, cursor)
+            except StoreUnavailable as error:
+                # MariaDB finds single statements in each other's way, which come to a row by
+                # different indexes. Alone in its transaction one can simply go again.
+                is_alone = not connection.in_atomic_block
+                if not (attempts_left and is_alone and is_deadlock(error.__cause__)):
+                    raise
+        raise AssertionError("The last attempt returns or raises.")
 
     def _statement(self, using: str, name: str) -> Statement:
         try:
@@ -180,7 +178,7 @@ class OrmStore(BaseStore):
         try:
             yield
         except (*OUTAGES, ProgrammingError) as error:
-            if _is_table_missing(error):
+            if is_table_missing(error):
                 raise InvalidStore(
                     f"Session store {self.alias!r}: the database {self.database!r} has no table "
                     f"{StoredSession._meta.db_table!r}. Run 'manage.py migrate "
@@ -222,6 +220,15 @@ class OrmStore(BaseStore):
         }
 
 
+def _rows(statement: Statement, cursor: Any) -> list[list[Any]]:
+    return [statement.convert(row, cursor.db) for row in cursor.fetchall()]
+
+
+def _row_count(statement: Statement, cursor: Any) -> int:
+    count: int = cursor.rowcount
+    return count
+
+
 def _record(row: list[Any]) -> SessionRecord:
     (
         id,
@@ -247,14 +254,4 @@ def _record(row: list[Any]) -> SessionRecord:
         seen_at=seen_at,
         expires_at=expires_at,
         device=Device(ip_address=ip_address, user_agent=user_agent),
-    )
-
-
-def _is_table_missing(error: BaseException) -> bool:
-    sqlstate = getattr(error.__cause__, "sqlstate", None)
-    code = error.args[0] if error.args else None
-    return (
-        sqlstate == POSTGRES_UNDEFINED_TABLE
-        or code == MYSQL_NO_SUCH_TABLE
-        or str(code).startswith("no such table")
     )
