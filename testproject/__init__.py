@@ -1,0 +1,1 @@
+"""The demo site: `make demo` shows what it does, `make serve` leaves it running."""

@@ -1,0 +1,92 @@
+"""
+Settings of the demo site.
+
+TESTPROJECT_DIR says in which directory its database is; by default in the checkout's own.
+TESTPROJECT_SESSION_ENGINE is for tests, which show that the demo fails where it must.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import django
+
+HERE = Path(__file__).resolve().parent
+DIRECTORY = Path(os.environ.get("TESTPROJECT_DIR", HERE.parent))
+
+SESSION_ENGINE = os.environ.get("TESTPROJECT_SESSION_ENGINE", "django_multistore.engine")
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django_multistore",
+]
+if SESSION_ENGINE.startswith("django.contrib.sessions"):
+    INSTALLED_APPS.append("django.contrib.sessions")
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DIRECTORY / "testproject.sqlite3",
+        "OPTIONS": {
+            # A transaction takes the write lock when it begins, where it can wait for it.
+            "transaction_mode": "IMMEDIATE",
+            # Readers don't wait for a writer, nor it for them.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            # Seconds that a writer waits for another.
+            "timeout": 20,
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "testproject.urls"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the app directories, so that the package's own template can be replaced.
+        "DIRS": [HERE / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Mails are printed: a password reset's link is in the terminal of `make serve`.
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# Django prints no errors by itself where DEBUG is off.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+}
+
+SECRET_KEY = "not a secret: for the demo only"
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
