@@ -1,0 +1,60 @@
+# make test     everything: tests on each Python and Django, Django's own tests, lint, docs
+# make demo     the demonstration in a terminal          make serve   the demo site
+# make stress   the races with their full rounds         make bench   measurements against others
+# make lint     ruff and mypy alone                      make clean   remove what these made
+
+SHELL := /bin/bash
+PYTHON ?= python3
+SERVERS := $(PYTHON) tests/servers.py
+TOX := .venv/bin/tox run $(if $(filter true,$(CI)),--skip-missing-interpreters false)
+
+# tox looks for interpreters on PATH, where pyenv has but one. They come last: python3 stays what it was.
+PYENV_ROOT ?= $(or $(shell pyenv root 2>/dev/null),$(HOME)/.pyenv)
+EMPTY :=
+SPACE := $(EMPTY) $(EMPTY)
+export PATH := $(PATH):$(subst $(SPACE),:,$(wildcard $(PYENV_ROOT)/versions/3.1[1-9]*/bin))
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: test demo serve stress bench lint clean
+
+test: .venv/tox
+	$(SERVERS) run -- $(TOX)
+
+stress: .venv/tox
+	MULTISTORE_ROUNDS=$${MULTISTORE_ROUNDS:-20000} $(SERVERS) run -- $(TOX) -e py313-dj61 -- \
+		-m stress -o faulthandler_timeout=0
+
+lint: .venv/tox
+	$(TOX) -e qa
+
+demo: .venv/demo
+	.venv/bin/python -m testproject.demo
+
+serve: .venv/demo
+	.venv/bin/python -m testproject.serve
+
+bench: .venv-bench/ready
+	$(SERVERS) run -- .venv-bench/bin/python -m bench
+
+# What was installed, as files: a second run is quick, and a change of setup.cfg installs again.
+
+.venv/tox: tests/servers.py
+	$(SERVERS) install
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet 'tox>=4.20'
+	touch $@
+
+.venv/demo: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --editable '.[progress]'
+	touch $@
+
+.venv-bench/ready: setup.cfg pyproject.toml
+	$(SERVERS) install
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --editable '.[test]' django-qsessions
+	.venv-bench/bin/python tests/servers.py driver
+	touch $@
+
+clean:
+	rm -rf .venv .venv-bench .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache docs/_build

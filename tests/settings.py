@@ -1,0 +1,127 @@
+"""
+Django settings of the tests.
+
+MULTISTORE_DEFAULT_DB (sqlite, postgres or mariadb; sqlite if unset) says what is behind the alias
+"default". The aliases "postgres" and "mariadb" are there when their servers are. All are databases
+of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests import servers
+
+# The run of tests that this process belongs to. Its workers, and the processes that they start,
+# share its directory, which tests/conftest.py makes and removes.
+RUN = Path(
+    os.environ.setdefault(
+        "MULTISTORE_RUN", f"{tempfile.gettempdir()}/multistore_{secrets.token_hex(4)}"
+    )
+)
+
+
+def database(kind: str, name: str, address: str = "") -> dict[str, Any]:
+    """
+    Return the entry in DATABASES of one database.
+
+    Args:
+        kind: "sqlite", "postgres" or "mariadb".
+        name: The database's name; for SQLite its file.
+        address: The server's "host:port".
+    """
+    if kind == "sqlite":
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": name,
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+            },
+            # By default it would be in memory, where a second process of a test can't find it.
+            "TEST": {"NAME": f"{name}.test"},
+        }
+    host, port = address.split(":")
+    server = {"NAME": name, "USER": servers.USER, "HOST": host, "PORT": port}
+    if kind == "postgres":
+        return server | {"ENGINE": "django.db.backends.postgresql"}
+    return server | {
+        "ENGINE": "django.db.backends.mysql",
+        "OPTIONS": {"charset": "utf8mb4"},
+        "TEST": {"CHARSET": "utf8mb4"},
+    }
+
+
+def _database(alias: str, kind: str) -> dict[str, Any]:
+    # A run has names of its own, so that several can share a server.
+    name = str(RUN / alias) if kind == "sqlite" else f"{RUN.name}_{alias}"
+    entry = database(kind, name, "" if kind == "sqlite" else servers.require(kind))
+    # In a second process of a test, which tests.helpers.environment() tells of the test's own.
+    return entry | {"NAME": os.environ.get(f"MULTISTORE_NAME_{alias.upper()}", entry["NAME"])}
+
+
+DEFAULT_DB = os.environ.get("MULTISTORE_DEFAULT_DB", "sqlite")
+# Without its server tests/conftest.py skips every test, or fails with CI=true.
+DEFAULT_DB_IS_THERE = DEFAULT_DB == "sqlite" or servers.address(DEFAULT_DB) is not None
+
+DATABASES = {"default": _database("default", DEFAULT_DB if DEFAULT_DB_IS_THERE else "sqlite")} | {
+    kind: _database(kind, kind) for kind in ("postgres", "mariadb") if servers.address(kind)
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+_CACHES = {
+    "redis": ("django_redis.cache.RedisCache", "redis://{}/0"),
+    "memcached": ("django.core.cache.backends.memcached.PyMemcacheCache", "{}"),
+}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}} | {
+    alias: {
+        "BACKEND": backend,
+        "LOCATION": location.format(servers.address(alias)),
+        # The servers are shared with other runs and workers: no test may flush them.
+        "KEY_PREFIX": RUN.name + os.environ.get("PYTEST_XDIST_WORKER", ""),
+    }
+    for alias, (backend, location) in _CACHES.items()
+    if servers.address(alias)
+}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_multistore",
+    "tests",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+SESSION_ENGINE = "django_multistore.engine"
+SECRET_KEY = "not a secret: for tests only"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+ROOT_URLCONF = "tests.urls"
+STATIC_URL = "static/"
+USE_TZ = True

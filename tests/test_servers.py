@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests import servers
+
+RUN = [sys.executable, servers.__file__, "run"]
+SAY_WHERE_AND_WAIT = "echo $MULTISTORE_REDIS; exec cat"
+
+
+@pytest.fixture(params=servers.SERVERS)
+def server(request: pytest.FixtureRequest) -> servers.Server:
+    return servers.private(request.param)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+@pytest.mark.fault
+def test_server_freezes_and_thaws(server: servers.Server) -> None:
+    with server:
+        server.freeze()
+        assert not server.answers()
+        server.thaw()
+        wait_until(server.answers)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("end", [servers.Server.kill, servers.Server.stop])
+def test_server_comes_back_where_it_was(
+    server: servers.Server, end: Callable[[servers.Server], None]
+) -> None:
+    with server:
+        address = server.address
+        end(server)
+        assert not server.answers()
+        server.start()
+        assert server.answers()
+        assert server.address == address
+
+
+@pytest.mark.fault
+def test_frozen_server_closes(server: servers.Server) -> None:
+    with server:
+        server.freeze()
+    assert not server.answers()
+    assert not server.directory.exists()
+
+
+@pytest.mark.fault
+def test_durable_server_keeps_its_data_when_killed() -> None:
+    with servers.private("postgres", durable=True) as server:
+        url = f"postgresql://{servers.USER}@{server.address}/postgres"
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        with psycopg.connect(url):  # a second process of the server's
+            server.kill()
+        server.start()
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT answer FROM kept").fetchall() == [(42,)]
+
+
+def test_server_that_does_not_start_says_why() -> None:
+    server = servers.private("redis", arguments=["--no-such-option", "1"])
+    with pytest.raises(servers.ServerError, match="no-such-option"):
+        server.start()
+    server.close()
+
+
+def test_run_passes_addresses_on_and_the_exit_code_back() -> None:
+    servers.private("redis").close()
+    command = [*RUN, "--only", "redis", "--", "sh", "-c", "echo $MULTISTORE_REDIS; exit 7"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 7
+    assert ended.stdout.startswith("127.0.0.1:")
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_servers_end_with_run(number: signal.Signals, code: int) -> None:
+    server = servers.private("redis")
+    server.close()
+    command = [*RUN, "--only", "redis", "--", "sh", "-c", SAY_WHERE_AND_WAIT]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as runner:
+        assert runner.stdout
+        server.port = int(runner.stdout.readline().rpartition(":")[2])
+        assert server.answers()
+        runner.send_signal(number)
+        assert runner.wait(30) == code
+        wait_until(lambda: not server.answers())
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_missing_server_fails_in_ci_only(tmp_path: Path, ci: str, code: int) -> None:
+    command = [*RUN, "--only", "redis", "--", "/bin/true"]
+    environment = os.environ | {"PATH": str(tmp_path), "CI": ci}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert "redis: MISSING: no redis-server" in ended.stderr
+
+
+def test_what_needs_a_missing_server_is_skipped_or_fails_in_ci(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MULTISTORE_REDIS", raising=False)
+    monkeypatch.setenv("CI", "")
+    with pytest.raises(unittest.SkipTest, match="redis is missing"):
+        servers.require("redis")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match="redis is missing"):
+        servers.require("redis")
