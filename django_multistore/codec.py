@@ -83,10 +83,12 @@ def unseal(payload: bytes, key: str) -> bytes | None:
 
 
 def _mac(secret: str | bytes, tag: bytes, key: str, body: bytes) -> bytes:
-    message = b"%b%d:%b%b" % (tag, len(key), key.encode(), body)
-    return hmac.digest(_derived(secret), message, "sha256")[:MAC_LENGTH]
+    mac = _keyed(secret).copy()
+    mac.update(b"%b%d:%b%b" % (tag, len(key), key.encode(), body))
+    return mac.digest()[:MAC_LENGTH]
 
 
 @functools.lru_cache(maxsize=16)
-def _derived(secret: str | bytes) -> bytes:
-    return hashlib.sha256(PURPOSE + force_bytes(secret)).digest()
+def _keyed(secret: str | bytes) -> hmac.HMAC:
+    # Only ever copied, which takes half the time of hmac.digest().
+    return hmac.new(hashlib.sha256(PURPOSE + force_bytes(secret)).digest(), digestmod="sha256")

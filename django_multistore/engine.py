@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 from typing import Any, ClassVar
 
-from .records import Update, key_of
+from .records import Update
 from .stores import stores
 from .stores.base import BaseStore
-from .tracking import TrackedSession, is_session_key
+from .tracking import Secret, TrackedSession, key_if_valid
 
-SESSION_KEY_BYTES = 20
+SESSION_KEY_LENGTH = 32
+# From a random byte to one of base32's 32 letters and digits, each as likely as any other.
+SESSION_KEY_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 
 
 def new_session_key() -> str:
@@ -21,7 +22,7 @@ def new_session_key() -> str:
     Returns:
         160 bits from the system's random source, as 32 lower-case letters and digits.
     """
-    return base64.b32encode(secrets.token_bytes(SESSION_KEY_BYTES)).decode().lower()
+    return secrets.token_bytes(SESSION_KEY_LENGTH).translate(SESSION_KEY_LETTERS).decode()
 
 
 class SessionStore(TrackedSession):
@@ -48,23 +49,23 @@ class SessionStore(TrackedSession):
         Raises:
             StoreUnavailable: the store could not be asked.
         """
-        return self._loaded(self.get_store().read(self.key) if self.key else None)
+        key = self.key
+        return self._loaded(self.get_store().read(key) if key else None)
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
-        return self._loaded(await self.get_store().aread(self.key) if self.key else None)
+        key = self.key
+        return self._loaded(await self.get_store().aread(key) if key else None)
 
     def exists(self, session_key: str | None) -> bool:
         """Say whether a live session has this session key."""
-        if not is_session_key(session_key):
-            return False
-        return self.get_store().read(key_of(session_key)) is not None
+        key, session_key = key_if_valid(session_key), None
+        return key is not None and self.get_store().read(key) is not None
 
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
-        if not is_session_key(session_key):
-            return False
-        return await self.get_store().aread(key_of(session_key)) is not None
+        key, session_key = key_if_valid(session_key), None
+        return key is not None and await self.get_store().aread(key) is not None
 
     def save(self, must_create: bool = False) -> None:
         """
@@ -83,7 +84,7 @@ class SessionStore(TrackedSession):
         if self.session_key is None:
             return self.create()
         if must_create:
-            draft = self._first_draft(self.session_key)
+            draft = self._first_draft(Secret(self.session_key))
             is_free = draft.ends_session or self.get_store().create(draft.record)
             return self._inserted(draft, is_free)
         self._get_session()
@@ -104,7 +105,7 @@ class SessionStore(TrackedSession):
         if self.session_key is None:
             return await self.acreate()
         if must_create:
-            draft = self._first_draft(self.session_key)
+            draft = self._first_draft(Secret(self.session_key))
             is_free = draft.ends_session or await self.get_store().acreate(draft.record)
             return self._inserted(draft, is_free)
         await self._aget_session()
@@ -132,7 +133,7 @@ class SessionStore(TrackedSession):
         """
         self._start_anew()
         while True:
-            draft = self._first_draft(new_session_key())
+            draft = self._first_draft(Secret(new_session_key()))
             if draft.ends_session or self.get_store().create(draft.record):
                 return self._created(draft)
 
@@ -140,7 +141,7 @@ class SessionStore(TrackedSession):
         """See create()."""
         self._start_anew()
         while True:
-            draft = self._first_draft(new_session_key())
+            draft = self._first_draft(Secret(new_session_key()))
             if draft.ends_session or await self.get_store().acreate(draft.record):
                 return self._created(draft)
 
@@ -158,7 +159,8 @@ class SessionStore(TrackedSession):
         self._get_session()
         if self.key is None:
             return self.create()
-        old_key, draft = self.key, self._rotation_draft(new_session_key())
+        old_key, secret = self.key, Secret(new_session_key())
+        draft = self._draft(secret.key, secret=secret)
         if draft.ends_session:
             return self._ended(self.get_store().destroy(old_key))
         outcome = self.get_store().rotate(old_key, draft.record)
@@ -172,7 +174,8 @@ class SessionStore(TrackedSession):
         await self._aget_session()
         if self.key is None:
             return await self.acreate()
-        old_key, draft = self.key, self._rotation_draft(new_session_key())
+        old_key, secret = self.key, Secret(new_session_key())
+        draft = self._draft(secret.key, secret=secret)
         if draft.ends_session:
             return self._ended(await self.get_store().adestroy(old_key))
         outcome = await self.get_store().arotate(old_key, draft.record)
@@ -191,13 +194,13 @@ class SessionStore(TrackedSession):
         Raises:
             StoreUnavailable: the store could not be asked.
         """
-        key = self._key_to_delete(session_key)
+        key, session_key = self._key_to_delete(session_key), None
         if key is not None:
             self._deleted(key, self.get_store().destroy(key))
 
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
-        key = self._key_to_delete(session_key)
+        key, session_key = self._key_to_delete(session_key), None
         if key is not None:
             self._deleted(key, await self.get_store().adestroy(key))
 

@@ -30,14 +30,31 @@ VALID_SESSION_KEY = re.compile(r"[a-z0-9]{8,128}")
 logger = logging.getLogger("django.security.SuspiciousSession")
 
 
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A session key on its way through functions: error reports show the reprs of locals."""
+
+    session_key: str = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The key under which a store will know it."""
+        return key_of(self.session_key)
+
+
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What is about to be written. Its repr tells no secret, for error reports show locals."""
+    """What is about to be written."""
 
     record: SessionRecord
     body: bytes = field(repr=False)  # The session, serialised.
-    session_key: str | None = field(default=None, repr=False)  # A new one, if it gets one.
+    secret: Secret | None = None
     ends_session: bool  # Its expiry was set into the past, which means: gone now.
+
+    @property
+    def session_key(self) -> str | None:
+        """The new session key, if the session gets one."""
+        return None if self.secret is None else self.secret.session_key
 
 
 class TrackedSession(SessionBase):
@@ -153,26 +170,20 @@ class TrackedSession(SessionBase):
         logger.warning("Session data corrupted in session %s.", record.id)
         return None
 
-    def _first_draft(self, session_key: str) -> Draft:
+    def _first_draft(self, secret: Secret) -> Draft:
         if self._was_stored and self.session_key is not None:
             # Storing it again could bring it back from the dead.
             raise CreateError("This session was stored before.")
         self._get_session(no_load=True)
-        draft = self._draft(key_of(session_key))
-        draft.session_key = session_key
-        draft.record = replace(draft.record, version=FIRST_VERSION)
-        return draft
+        return self._draft(secret.key, secret=secret, version=FIRST_VERSION)
 
-    def _rotation_draft(self, session_key: str) -> Draft:
-        draft = self._draft(key_of(session_key))
-        draft.session_key = session_key
-        return draft
-
-    def _draft(self, key: str | None) -> Draft:
+    def _draft(
+        self, key: str | None, *, secret: Secret | None = None, version: int | None = None
+    ) -> Draft:
         if key is None:
             raise UpdateError("The session is unknown or has expired.")
         now, data = timezone.now(), self._session_cache
-        stored = self._record or _blank_record(key, now)
+        stored = self._record or _blank_record(key, version, now)
         body = self.serializer().dumps(data)
         is_as_stored = body == self._base and key == stored.key
         user_id = self.get_user_id(data)
@@ -182,17 +193,20 @@ class TrackedSession(SessionBase):
             expires_at = min(expires_at, limit)
         # Where it had expired by itself since it was loaded, the store says so.
         had_expired = self._record is not None and self._record.expires_at <= now
-        record = replace(
-            stored,
+        record = SessionRecord(
+            id=stored.id,
             key=key,
             payload=stored.payload if is_as_stored else codec.seal(body, key),
+            version=stored.version,
             user_id=user_id,
+            created_at=stored.created_at,
             authenticated_at=authenticated_at,
             seen_at=now,
             expires_at=expires_at,
             device=self.device or stored.device,
         )
-        return Draft(record=record, body=body, ends_session=expires_at <= now and not had_expired)
+        ends_session = expires_at <= now and not had_expired
+        return Draft(record=record, body=body, secret=secret, ends_session=ends_session)
 
     def _authentication(
         self, stored: SessionRecord, user_id: str | None, now: datetime
@@ -297,7 +311,7 @@ class TrackedSession(SessionBase):
     def _key_to_delete(self, session_key: str | None) -> str | None:
         if session_key is None:
             return self.key
-        return key_of(session_key) if is_session_key(session_key) else None
+        return key_if_valid(session_key)
 
     def _deleted(self, key: str, was_there: bool) -> None:
         if key == self.key:
@@ -309,12 +323,17 @@ def is_session_key(session_key: object) -> TypeGuard[str]:
     return isinstance(session_key, str) and VALID_SESSION_KEY.fullmatch(session_key) is not None
 
 
-def _blank_record(key: str, now: datetime) -> SessionRecord:
+def key_if_valid(session_key: object) -> str | None:
+    """Return the key of a session key; None for what can't be one."""
+    return key_of(session_key) if is_session_key(session_key) else None
+
+
+def _blank_record(key: str, version: int | None, now: datetime) -> SessionRecord:
     return SessionRecord(
         id=new_id(),
         key=key,
         payload=b"",
-        version=None,
+        version=version,
         user_id=None,
         created_at=now,
         authenticated_at=None,
@@ -330,8 +349,6 @@ def _absolute_limit(start: datetime) -> datetime | None:
 
 def _in_current_timezone(moment: datetime) -> datetime:
     """Make a datetime that was passed to set_expiry() comparable with timezone.now()."""
-    if settings.USE_TZ and timezone.is_naive(moment):
-        return timezone.make_aware(moment)
-    if not settings.USE_TZ and timezone.is_aware(moment):
-        return timezone.make_naive(moment)
-    return moment
+    if timezone.is_aware(moment) == settings.USE_TZ:
+        return moment
+    return timezone.make_aware(moment) if settings.USE_TZ else timezone.make_naive(moment)

@@ -223,10 +223,10 @@ class Server(ABC):
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _end(self) -> None:
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             _signal(self.pid, self.end_signal)
             self.thaw()  # a frozen process takes nothing but SIGKILL
-            self._wait()
+        self._wait()
 
     @property
     def _log(self) -> Path:
@@ -491,7 +491,7 @@ def _say(message: str) -> None:
 
 def run(command: list[str], names: Sequence[str]) -> int:
     """Run a command with these servers, which end whatever happens, and return its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_on_signal)
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
         starts = {}
@@ -524,7 +524,7 @@ def _variables() -> set[str]:
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> NoReturn:
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for other in (signal.SIGINT, signal.SIGTERM):
         signal.signal(other, signal.SIG_IGN)  # cleaning up is not to be interrupted
     raise SystemExit(128 + number)
 

@@ -58,7 +58,7 @@ def store(kind: str, settings: Any) -> None:
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Call:
-    """Return what makes call(x).method() run x.method(), or its twin x.amethod()."""
+    """Return what gives an object's methods, or their async twins run to the end."""
     twins = request.param == "async"
     return lambda target: Calls(target, twins=twins)
 
@@ -682,7 +682,7 @@ def test_a_login_that_crosses_a_destroy_is_listed_or_dead(
     anonymous: bool,
     login_first: bool,
     login_is_kept: bool,
-    destroy_is_kept: bool,  # fmt: skip
+    destroy_is_kept: bool,
 ) -> None:
     alias = alias_of(kind)
     there_before = saved(**login_of(user))
@@ -748,18 +748,18 @@ def test_a_rotation_during_a_destroy_for_user_does_not_escape(
     assert stored_sessions() == []
 
 
-@pytest.mark.parametrize("end", ["one", "all"])
+@pytest.mark.parametrize("is_named", [True, False], ids=["end_session", "log_out_everywhere"])
 @SERVERS
 def test_the_end_of_a_session_waits_for_its_rotation_and_wins(
-    kind: str, user: User, end: str
+    kind: str, user: User, is_named: bool
 ) -> None:
     session = loaded(saved(**login_of(user)))
     (record,) = devices.sessions_for_user(user)
+    end = (devices.end_session, user, record.id) if is_named else (devices.log_out_everywhere, user)
     with actors(alias_of(kind), 2) as (ender, rotator):
         rotator.begins()
         rotator.does(session.cycle_key)
-        arguments = (devices.end_session, user, record.id)
-        ended = ender.reaches_a_lock(*(arguments if end == "one" else (devices.log_out_everywhere, user)))  # fmt: skip
+        ended = ender.reaches_a_lock(*end)
         assert not ended.done()
         rotator.ends(commit=True)
         assert ended.result(60)

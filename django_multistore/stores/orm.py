@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from django.core.checks import CheckMessage
-from django.db import ProgrammingError, connections, router, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    ProgrammingError,
+    connections,
+    router,
+    transaction,
+)
 from django.utils import timezone
 
-from ..exceptions import InvalidStore, StoreUnavailable
+from ..exceptions import InvalidStore
 from ..models import StoredSession
 from ..records import (
     USER_AGENT_MAX_LENGTH,
@@ -29,6 +36,7 @@ from .statements import Statement
 
 BEFORE_ALL_IDS, LAST_ID = -1, 2**63 - 1
 DEADLOCK_ATTEMPTS = 10
+TRANSLATED = (*OUTAGES, ProgrammingError)
 
 Result = TypeVar("Result")
 
@@ -73,7 +81,8 @@ class OrmStore(BaseStore):
         return self._compare_and_set("rotate", old_key, record)
 
     def touch(self, record: SessionRecord) -> bool:
-        return self._execute("touch", self._values(record, old_key=record.key)) == 1
+        values = self._values(record, old_key=record.key) | {"now": timezone.now()}
+        return self._execute("touch", values) == 1
 
     def destroy(self, key: str) -> bool:
         return self._execute("destroy", {"key": key}) == 1
@@ -134,13 +143,15 @@ class OrmStore(BaseStore):
     def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Update:
         if record.version is None:
             statement = "overwrite"
-        if self._execute(statement, self._values(record, old_key=old_key)):
+        values = self._values(record, old_key=old_key) | {"now": timezone.now()}
+        if self._execute(statement, values):
             return Update.DONE
         return Update.GONE if self.read(old_key) is None else Update.CONFLICT
 
     def _read(self, statement: str, key: str) -> SessionRecord | None:
-        rows = self._fetch(statement, {"old_key": key, "now": timezone.now()})
-        return _record(rows[0]) if rows else None
+        rows = self._fetch(statement, {"key": key})
+        record = _record(rows[0]) if rows else None
+        return record if record is not None and record.expires_at > timezone.now() else None
 
     def _fetch(self, name: str, values: dict[str, Any]) -> list[list[Any]]:
         return self._run(name, values, _rows)
@@ -155,15 +166,15 @@ class OrmStore(BaseStore):
         connection, statement = connections[using], self._statement(using, name)
         for attempts_left in reversed(range(DEADLOCK_ATTEMPTS)):
             try:
-                with self._outages_translated(), connection.cursor() as cursor:
+                with connection.cursor() as cursor:
                     cursor.execute(statement.sql, statement.bind(values, connection))
                     return result(statement, cursor)
-            except StoreUnavailable as error:
+            except TRANSLATED as error:
                 # MariaDB finds single statements in each other's way, which come to a row by
                 # different indexes. Alone in its transaction one can simply go again.
                 is_alone = not connection.in_atomic_block
-                if not (attempts_left and is_alone and is_deadlock(error.__cause__)):
-                    raise
+                if not (attempts_left and is_alone and is_deadlock(error)):
+                    self._raise_translated(error)
         raise AssertionError("The last attempt returns or raises.")
 
     def _statement(self, using: str, name: str) -> Statement:
@@ -177,16 +188,19 @@ class OrmStore(BaseStore):
     def _outages_translated(self) -> Iterator[None]:
         try:
             yield
-        except (*OUTAGES, ProgrammingError) as error:
-            if is_table_missing(error):
-                raise InvalidStore(
-                    f"Session store {self.alias!r}: the database {self.database!r} has no table "
-                    f"{StoredSession._meta.db_table!r}. Run 'manage.py migrate "
-                    f"--database {self.database} django_multistore'."
-                ) from error
-            if isinstance(error, OUTAGES):
-                raise self.unavailable(error) from error
-            raise
+        except TRANSLATED as error:
+            self._raise_translated(error)
+
+    def _raise_translated(self, error: DatabaseError | InterfaceError) -> NoReturn:
+        if is_table_missing(error):
+            raise InvalidStore(
+                f"Session store {self.alias!r}: the database {self.database!r} has no table "
+                f"{StoredSession._meta.db_table!r}. Run 'manage.py migrate "
+                f"--database {self.database} django_multistore'."
+            ) from error
+        if isinstance(error, OUTAGES):
+            raise self.unavailable(error) from error
+        raise error
 
     def _values(self, record: SessionRecord, *, old_key: str) -> dict[str, Any]:
         # Said here, because MariaDB's INSERT IGNORE would cut it off in silence, and
@@ -216,7 +230,6 @@ class OrmStore(BaseStore):
             "expires_at": record.expires_at,
             "ip_address": record.device.ip_address,
             "user_agent": user_agent,
-            "now": timezone.now(),
         }
 
 

@@ -68,7 +68,7 @@ class Statement:
 
     sql: str
     preparations: Mapping[str, Callable[[Any, BaseDatabaseWrapper], Any]]  # By parameter.
-    converters: Mapping[int, tuple[Sequence[Callable[..., Any]], Any]]
+    converters: Sequence[tuple[int, Callable[..., Any], Any]]  # By position in a row.
 
     def bind(self, values: Mapping[str, object], connection: BaseDatabaseWrapper) -> dict[str, Any]:
         """Return the statement's parameters as the database takes them."""
@@ -79,9 +79,8 @@ class Statement:
     def convert(self, row: Sequence[Any], connection: BaseDatabaseWrapper) -> list[Any]:
         """Return what the ORM would make of a row that was fetched."""
         converted = list(row)
-        for position, (functions, expression) in self.converters.items():
-            for function in functions:
-                converted[position] = function(converted[position], expression, connection)
+        for position, convert, expression in self.converters:
+            converted[position] = convert(converted[position], expression, connection)
         return converted
 
 
@@ -142,5 +141,9 @@ class StatementWriter:
             # One table needs no names qualified by it, and the text goes over the wire.
             sql=text.replace(f"{table}.", ""),
             preparations={parameter.name: parameter.preparation for parameter in parameters},
-            converters=compiler.get_converters(selected),
+            converters=[
+                (position, convert, expression)
+                for position, (functions, expression) in compiler.get_converters(selected).items()
+                for convert in functions
+            ],
         )

@@ -15,9 +15,10 @@ from typing import Any, Self
 import pytest
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import User
 from django.db import connections, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from django_multistore import codec
@@ -106,6 +107,7 @@ def data_of(session_key: str | None) -> dict[str, Any] | None:
 def request_with(session: SessionStore) -> HttpRequest:
     request = HttpRequest()
     request.session = session
+    AuthenticationMiddleware(HttpResponse).process_request(request)
     return request
 
 
@@ -188,7 +190,9 @@ class Actor:
     def does(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self.starts(function, *args, **kwargs).result(PATIENCE)
 
-    def reaches_a_lock(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+    def reaches_a_lock(
+        self, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Future[Any]:
         """Start something and return once it is done or waits for another transaction."""
         number = self.does(server_id, self.alias)
         future = self.starts(function, *args, **kwargs)

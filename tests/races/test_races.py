@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import socket
@@ -41,12 +42,14 @@ def run(name: str, kind: str, settings: Any) -> tuple[Counter[str], Counter[str]
         for process in processes:
             stack.callback(process.kill)
         timeout = 60 + rounds() / 10
+        faulthandler.cancel_dump_traceback_later()  # pytest's, which is for shorter tests
         said = [process.communicate(timeout=timeout)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     host, guest = (Counter[str](json.loads(line)) for line in said)
     assert not host["StoreUnavailable"] + guest["StoreUnavailable"], (host, guest)
     if "MULTISTORE_ROUNDS" in os.environ:
-        print(f"{name} on {kind}, {rounds()} rounds: host {dict(host)}, guest {dict(guest)}")
+        counts = f"host {dict(host)}, guest {dict(guest)}"
+        print(f"{name} on {kind}, {rounds()} rounds: {counts}")  # noqa: T201 - for pytest -rP
     return host, guest
 
 
