@@ -1,0 +1,97 @@
+"""Databases that are made for one run and removed after it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import ParamSpec, TypeVar
+
+import django
+import psycopg
+from django.core.management import call_command
+from psycopg import sql
+
+from tests import servers
+
+NAMES = ("default", "large")  # of settings.DATABASES
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class Process:
+    """Another process, in which Django has one kind of database."""
+
+    def __init__(self, executor: ProcessPoolExecutor) -> None:
+        self._executor = executor
+
+    def call(
+        self,
+        function: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Call a function there and return what it returns."""
+        return self._executor.submit(function, *args, **kwargs).result()
+
+
+@contextmanager
+def fresh(kind: str) -> Iterator[Process]:
+    """
+    Make empty databases, and a process that has them.
+
+    Settings hold for a whole process, so each kind of database gets its own. All that is
+    compared with each other is measured in one.
+
+    Args:
+        kind: "sqlite" or "postgres".
+    """
+    with (
+        _sqlite() if kind == "sqlite" else _postgres() as name,
+        ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=_begin, initargs=(kind, name)
+        ) as executor,
+    ):
+        yield Process(executor)
+
+
+def set_up() -> None:
+    """Start Django in a process whose environment names the databases."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
+    django.setup()
+
+
+def _begin(kind: str, name: str) -> None:
+    os.environ["MULTISTORE_BENCH_DATABASE"] = kind
+    os.environ["MULTISTORE_BENCH_NAME"] = name
+    set_up()
+    for database in NAMES:
+        call_command("migrate", database=database, verbosity=0)
+
+
+@contextmanager
+def _sqlite() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="multistore_bench_") as directory:
+        yield directory
+
+
+@contextmanager
+def _postgres() -> Iterator[str]:
+    # A server that keeps what it has committed, as a site's does; the one that tests share
+    # doesn't, and to write is far too cheap there.
+    with servers.private("postgres", durable=True) as server:
+        os.environ[server.variable()] = server.address
+        name = f"bench_{secrets.token_hex(4)}"
+        host, port = server.address.split(":")
+        with psycopg.connect(
+            host=host, port=port, user=servers.USER, dbname="postgres", autocommit=True
+        ) as connection:
+            for database in NAMES:
+                created = sql.Identifier(f"{name}_{database}")
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(created))
+        yield name

@@ -1,0 +1,80 @@
+"""Fill tables with many sessions, by one statement each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections
+
+# In each, n is the number of the session.
+EXPRESSIONS = {
+    "postgresql": {
+        "id": "('x' || substr(md5(random()::text), 1, 16))::bit(64)::bigint & 9223372036854775807",
+        "key": "substr(md5(random()::text) || md5(random()::text), 1, 40)",
+        "payload": "decode(repeat(md5(random()::text), 13), 'hex')",
+        "text": "repeat(md5(random()::text), 8)",
+        "user_id": "(n %% %(users)s)::text",
+        "now": "now()",
+        "expires_at": "now() + make_interval(secs => %(begin)s + random() * 86400)",
+        "numbers": "generate_series(1, %(count)s) AS numbers (n)",
+    },
+    "sqlite": {
+        "id": "random() & 9223372036854775807",
+        "key": "lower(hex(randomblob(20)))",
+        "payload": "randomblob(208)",
+        "text": "hex(randomblob(128))",
+        "user_id": "CAST(n %% %(users)s AS text)",
+        "now": "strftime('%%Y-%%m-%%d %%H:%%M:%%f000')",
+        "expires_at": "strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now', "
+        "(%(begin)s + abs(random() %% 86400)) || ' seconds')",
+        "numbers": "(WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers "
+        "WHERE n < %(count)s) SELECT n FROM numbers)",
+    },
+}
+OURS = """
+    INSERT INTO django_multistore_storedsession
+        (id, key, payload, version, user_id, created_at, authenticated_at, seen_at, expires_at,
+         user_agent)
+    SELECT {id}, {key}, {payload}, 1, {user_id}, {now}, {now}, {now}, {expires_at}, ''
+    FROM {numbers}
+"""
+DJANGO = """
+    INSERT INTO django_session (session_key, session_data, expire_date)
+    SELECT {key}, {text}, {expires_at} FROM {numbers}
+"""
+LIVE, EXPIRED = 86_400, -2 * 86_400  # seconds from now; expiry is within a day from then
+
+
+def fill(statement: str, database: str, *, count: int, begin: int, users: int = 1) -> None:
+    """
+    Add sessions to a table.
+
+    Args:
+        statement: OURS or DJANGO.
+        database: where.
+        count: how many.
+        begin: LIVE or EXPIRED.
+        users: how many users they are spread over.
+    """
+    parameters = {"count": count, "begin": begin, "users": users}
+    _execute(database, statement.format(**EXPRESSIONS[connections[database].vendor]), parameters)
+
+
+def tidy(database: str) -> None:
+    """Let the database count what it has, and write what it has yet to write."""
+    is_sqlite = connections[database].vendor == "sqlite"
+    statements = ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)")
+    for statement in statements if is_sqlite else ("VACUUM ANALYZE", "CHECKPOINT"):
+        _execute(database, statement)
+
+
+def empty(statement: str, database: str) -> None:
+    """Remove all sessions from the table that a statement fills."""
+    table = statement.split()[2]
+    is_sqlite = connections[database].vendor == "sqlite"
+    _execute(database, f"DELETE FROM {table}" if is_sqlite else f"TRUNCATE {table}")
+
+
+def _execute(database: str, statement: str, parameters: dict[str, Any] | None = None) -> None:
+    with connections[database].cursor() as cursor:
+        cursor.execute(statement, parameters)

@@ -1,0 +1,143 @@
+"""One session at a time: OrmStore beside the raw driver and the peers."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends.db import SessionStore as DjangoStore
+from django.contrib.sessions.serializers import JSONSerializer
+
+from django_multistore.engine import SessionStore
+from django_multistore.stores import stores
+
+from . import timing
+from .columns import Column, Data, Driver, Engine
+
+OPERATIONS = {
+    "load": "load",
+    "save": "load, modify, save",
+    "create": "create",
+    "delete": "delete",
+}
+TARGETS = {  # in times of the raw driver
+    "postgres": {"load": 2.0, "save": 1.8, "create": 1.5, "delete": 1.3},
+    "sqlite": {"load": 9.0, "save": 9.0, "create": 4.0, "delete": 4.0},
+}
+PEER_TARGET = 2.0  # in times of ours
+
+RAW, OURS, PREPARED = "raw driver", "OrmStore", "OrmStore, prepared"
+DJANGO, QSESSIONS = "Django db", "qsessions db"
+PEERS = (DJANGO, QSESSIONS)
+
+PAYLOADS = {"small": 0, "4 KiB": 4096}  # letters beside what a login stores
+CALLS = 50  # in a block
+
+
+class PreparedStore(SessionStore):
+    """Our engine on a connection that may prepare statements on the server."""
+
+    store_alias = "prepared"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One operation on sessions of one size."""
+
+    operation: str
+    payload: str
+    times: timing.Times
+
+    @property
+    def raw_microseconds(self) -> float:
+        return median(self.times[RAW]) * 1e6
+
+    @property
+    def columns(self) -> list[str]:
+        """What was measured beside the raw driver."""
+        return [column for column in self.times if column != RAW]
+
+    def to_raw(self, column: str) -> float:
+        """Return how many times as long as the raw driver a column takes."""
+        return timing.ratio(self.times, column, RAW)
+
+    @property
+    def best_peer(self) -> float:
+        """How many times as long as ours the best peer takes."""
+        return min(timing.ratio(self.times, peer, OURS) for peer in PEERS)
+
+
+def measure(rounds: int) -> list[Row]:
+    """
+    Measure every row on the default database.
+
+    Each round stores new sessions, loads, saves and deletes them. Every operation goes through
+    the columns in turn.
+
+    Args:
+        rounds: how many of them.
+    """
+    user = get_user_model().objects.create_user("bench")
+    return [
+        row
+        for payload, letters in PAYLOADS.items()
+        for row in _measure(payload, user.pk, letters, rounds)
+    ]
+
+
+def _measure(payload: str, user_id: int, letters: int, rounds: int) -> list[Row]:
+    # Only now: as a module it could not be imported before Django has started.
+    from qsessions.backends.db import SessionStore as QSessionsStore  # noqa: PLC0415
+
+    data = _data(user_id, letters)
+    columns: dict[str, Column] = {
+        RAW: Driver(data, JSONSerializer()),
+        OURS: Engine(SessionStore, data),
+        PREPARED: Engine(PreparedStore, data),
+        DJANGO: Engine(DjangoStore, data),
+        QSESSIONS: Engine(QSessionsStore, data),
+    }
+    if PreparedStore.store_alias not in stores:
+        del columns[PREPARED]
+    _round(columns, _empty(columns), turn=0)
+    timing.settle()
+    times = _empty(columns)
+    for turn in range(rounds):
+        _round(columns, times, turn)
+    return [
+        Row(operation=operation, payload=payload, times=times[operation])
+        for operation in OPERATIONS
+    ]
+
+
+def _empty(columns: dict[str, Column]) -> dict[str, dict[str, list[float]]]:
+    return {operation: {name: [] for name in columns} for operation in OPERATIONS}
+
+
+def _round(columns: dict[str, Column], times: dict[str, dict[str, list[float]]], turn: int) -> None:
+    keys: dict[str, list[str]] = {}
+
+    def call(operation: str, name: str) -> None:
+        if operation == "create":
+            keys[name] = columns[name].create(CALLS)
+        else:
+            getattr(columns[name], operation)(keys[name])
+
+    for operation in ("create", "load", "save", "delete"):
+        for name in timing.in_turn(list(columns), turn):
+            block = partial(call, operation, name)
+            times[operation][name].append(timing.seconds(block, CALLS))
+
+
+def _data(user_id: int, letters: int) -> Data:
+    """Return what a session holds once its user has logged in: some 200 bytes, and more."""
+    data: Data = {
+        "_auth_user_id": str(user_id),
+        "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
+        "_auth_user_hash": secrets.token_hex(32),
+        "number": -1,
+    }
+    return data | ({"letters": secrets.token_urlsafe(letters)[:letters]} if letters else {})

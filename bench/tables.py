@@ -1,0 +1,83 @@
+"""The measurements as Markdown."""
+
+from __future__ import annotations
+
+from . import expiry, rows, users
+
+
+def of_rows(kind: str, measured: list[rows.Row]) -> str:
+    """
+    Return the table of single operations.
+
+    Args:
+        kind: "sqlite" or "postgres".
+        measured: its rows.
+    """
+    titles = [
+        "operation", "session", "raw driver, µs", "target, x raw",
+        *(f"{column}, x raw" for column in measured[0].columns),
+        f"best peer / OrmStore (target {rows.PEER_TARGET})",
+    ]  # fmt: skip
+    return _markdown(titles, [_row(row, rows.TARGETS[kind][row.operation]) for row in measured])
+
+
+def _row(row: rows.Row, target: float) -> list[str]:
+    return [
+        rows.OPERATIONS[row.operation],
+        row.payload,
+        f"{row.raw_microseconds:.0f}",
+        f"{target:.1f}",
+        *(
+            _marked(row.to_raw(column), is_met=column in rows.PEERS or row.to_raw(column) <= target)
+            for column in row.columns
+        ),
+        _marked(row.best_peer, is_met=row.best_peer >= rows.PEER_TARGET),
+    ]
+
+
+def of_users(measured: list[users.Row]) -> str:
+    """Return the table of all sessions of a user."""
+    counts = (f"among {count:,}, µs" for count in measured[0].counts)
+    titles = [f"{users.SESSIONS} sessions of a user", *counts, f"ratio (target {users.TARGET})"]
+    return _markdown(
+        titles,
+        [
+            [
+                row.operation,
+                *(f"{value:.0f}" for value in row.microseconds),
+                _marked(row.ratio, is_met=row.ratio <= users.TARGET),
+            ]
+            for row in measured
+        ],
+    )
+
+
+def of_expiry(measured: list[expiry.Row]) -> str:
+    """Return the table of what removes expired sessions."""
+    first = measured[0]
+    titles = [
+        f"{first.removed:,} expired among {first.live:,} live",
+        "seconds", "longest save of another process, ms", "its saves", "of them lost",
+    ]  # fmt: skip
+    return _markdown(
+        titles,
+        [
+            [
+                row.way,
+                f"{row.seconds:.1f}",
+                f"{row.writer.longest * 1000:.0f}",
+                f"{row.writer.saves:,}",
+                f"{row.writer.lost:,}",
+            ]
+            for row in measured
+        ],
+    )
+
+
+def _marked(value: float, *, is_met: bool) -> str:
+    return f"{value:.2f}" if is_met else f"**{value:.2f} !**"
+
+
+def _markdown(titles: list[str], lines: list[list[str]]) -> str:
+    separator = ["---", *("---:" for _ in titles[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [titles, separator, *lines])

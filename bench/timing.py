@@ -1,0 +1,52 @@
+"""Time blocks of calls so that noise hits every column alike."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+
+Times = Mapping[str, list[float]]  # seconds for one call, by column, one for each round
+
+
+def settle() -> None:
+    """Bring Python's garbage collector into a steady state, once everything is warm."""
+    gc.collect()
+    gc.freeze()
+
+
+def seconds(block: Callable[[], object], calls: int) -> float:
+    """
+    Time one block.
+
+    It begins without garbage. The collector stays on: what a column leaves behind is part of
+    its cost.
+
+    Args:
+        block: does it all.
+        calls: how many calls that is.
+
+    Returns:
+        Seconds for each call.
+    """
+    gc.collect()
+    began = time.perf_counter()
+    block()
+    return (time.perf_counter() - began) / calls
+
+
+def in_turn(columns: list[str], turn: int) -> list[str]:
+    """Return the columns, beginning with another one each turn."""
+    start = turn % len(columns)
+    return columns[start:] + columns[:start]
+
+
+def ratio(times: Times, column: str, to: str) -> float:
+    """
+    Return how many times as long one column takes as another.
+
+    The median of each round's own ratio, not the ratio of two medians: what slows the machine
+    down for a while slows both blocks of that round, and their ratio hardly moves.
+    """
+    return median(ours / theirs for ours, theirs in zip(times[column], times[to], strict=True))
