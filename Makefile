@@ -21,8 +21,7 @@ test: .venv/tox
 	$(SERVERS) run -- $(TOX)
 
 stress: .venv/tox
-	MULTISTORE_ROUNDS=$${MULTISTORE_ROUNDS:-20000} $(SERVERS) run -- $(TOX) -e py313-dj61 -- \
-		-m stress -o faulthandler_timeout=0
+	MULTISTORE_ROUNDS=$${MULTISTORE_ROUNDS:-20000} $(SERVERS) run -- $(TOX) -e stress
 
 lint: .venv/tox
 	$(TOX) -e qa
@@ -57,4 +56,4 @@ bench: .venv-bench/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache docs/_build
+	rm -rf .venv .venv-bench .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache docs/_build testproject.sqlite3*
