@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
-from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
 from django.db import DatabaseError, connection
 
@@ -20,7 +20,8 @@ from . import databases, filling
 EXPIRED, LIVE = 300_000, 300_000  # sessions
 
 WARM_UP = 50  # saves
-LOST = (DatabaseError, StoreUnavailable)
+# UpdateError: Django's engine takes a database that is locked for a session that was deleted.
+LOST = (DatabaseError, StoreUnavailable, UpdateError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ def _measure(
     ours, theirs = get_context("spawn").Pipe()
     writer = get_context("spawn").Process(target=_write, args=(engine.__module__, theirs))
     writer.start()
+    theirs.close()  # Should the writer die, recv() must not wait for it.
     ours.recv()
     began = time.perf_counter()
     remove()

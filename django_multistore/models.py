@@ -65,7 +65,7 @@ class StoredSession(models.Model):
         )
         indexes = (
             models.Index(fields=["user_id"], name="multistore_session_user"),
-            models.Index(fields=["expires_at"], name="multistore_session_expires"),
+            models.Index(fields=["expires_at", "id"], name="multistore_session_expires"),
         )
 
     def __str__(self) -> str:

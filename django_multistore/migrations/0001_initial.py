@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "sessions",
                 "indexes": [
                     models.Index(fields=["user_id"], name="multistore_session_user"),
-                    models.Index(fields=["expires_at"], name="multistore_session_expires"),
+                    models.Index(fields=["expires_at", "id"], name="multistore_session_expires"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(fields=("key",), name="multistore_session_key")

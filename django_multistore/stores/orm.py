@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 from django.core.checks import CheckMessage
@@ -30,11 +31,12 @@ from ..records import (
 from .base import GC_BATCH_SIZE, BaseStore
 from .database_errors import OUTAGES, is_deadlock, is_table_missing
 from .orm_checks import check_database
-from .orm_statements import write_statements
+from .orm_statements import after, write_statements
 from .pacing import batch_sizes
 from .statements import Statement
 
-BEFORE_ALL_IDS, LAST_ID = -1, 2**63 - 1
+LAST_ID = 2**63 - 1
+BEFORE_ALL = timedelta(days=50 * 365)  # No session expired longer ago.
 DEADLOCK_ATTEMPTS = 10
 TRANSLATED = (*OUTAGES, ProgrammingError)
 
@@ -122,19 +124,20 @@ class OrmStore(BaseStore):
             with self._outages_translated():
                 return expired.count()
         removed = 0
-        after = BEFORE_ALL_IDS
+        here, end = (now - BEFORE_ALL, LAST_ID), (now, LAST_ID)
         for size in batch_sizes(batch_size, max_seconds):
             with self._outages_translated():
-                ids = expired.filter(id__gt=after).order_by("id").values_list("id", flat=True)
-                upto = next(iter(ids[size - 1 : size]), LAST_ID)
-            # Expiry is looked at once more: a session renewed since the SELECT lives on.
-            step = self._execute("gc", {"after": after, "upto": upto, "now": now})
+                rest = expired.filter(after(*here)).order_by("expires_at", "id")
+                last = next(iter(rest.values_list("expires_at", "id")[size - 1 : size]), end)
+            # A session that was renewed since the SELECT is no longer in this range.
+            values = {"after_expiry": here[0], "after_id": here[1]}
+            step = self._execute("gc", values | {"last_expiry": last[0], "last_id": last[1]})
             removed += step
             if progress is not None:
                 progress(step)
-            if upto == LAST_ID:
+            if last == end:
                 break
-            after = upto
+            here = last
         return removed
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:

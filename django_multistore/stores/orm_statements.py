@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import F
+from typing import Any
+
+from django.db.models import F, Q
 from django.db.models.expressions import RawSQL
 
 from ..models import StoredSession
@@ -25,6 +27,21 @@ READ = (*LISTED, "payload")
 ONE = RawSQL("1", ())  # In the text: a 1 would be a parameter without a name.
 TOUCHED = ("seen_at", "expires_at", "ip_address", "user_agent")
 UPDATED = (*TOUCHED, "payload", "user_id", "authenticated_at")
+
+
+def after(expires_at: Any, id: Any) -> Q:
+    """Match what comes after a row in the order of the index on (expires_at, id)."""
+    # The first condition follows from the second, and is what the database looks up.
+    return Q(expires_at__gte=expires_at) & (
+        Q(expires_at__gt=expires_at) | Q(expires_at=expires_at, id__gt=id)
+    )
+
+
+def up_to(expires_at: Any, id: Any) -> Q:
+    """Match a row and what comes before it in that order."""
+    return Q(expires_at__lte=expires_at) & (
+        Q(expires_at__lt=expires_at) | Q(expires_at=expires_at, id__lte=id)
+    )
 
 
 def write_statements(using: str) -> dict[str, Statement]:
@@ -58,13 +75,10 @@ def write_statements(using: str) -> dict[str, Statement]:
         "touch": writer.update(touch, **at_version),
         "destroy": writer.delete(key=parameter("key")),
         "sessions_for_user": writer.select(LISTED, **of_user, **live),
-        "destroy_for_user": writer.delete(
-            exclude={"key": parameter("except_key", "key")}, **of_user
-        ),
+        "destroy_for_user": writer.delete(~Q(key=parameter("except_key", "key")), **of_user),
         "destroy_session": writer.delete(id=parameter("id"), **of_user),
         "gc": writer.delete(
-            id__gt=parameter("after", "id"),
-            id__lte=parameter("upto", "id"),
-            expires_at__lte=parameter("now", "expires_at"),
+            after(parameter("after_expiry", "expires_at"), parameter("after_id", "id")),
+            up_to(parameter("last_expiry", "expires_at"), parameter("last_id", "id")),
         ),
     }

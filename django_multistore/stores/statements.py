@@ -122,9 +122,9 @@ class StatementWriter:
         query.add_update_values(dict(changes))
         return self._written(query)
 
-    def delete(self, *, exclude: Mapping[str, Any] | None = None, **lookups: Any) -> Statement:
+    def delete(self, *conditions: models.Q, **lookups: Any) -> Statement:
         """Write a DELETE of the rows that match, with none of the ORM's cascades and signals."""
-        rows = self._rows(lookups).exclude(**exclude) if exclude else self._rows(lookups)
+        rows = self._rows(lookups).filter(*conditions)
         return self._written(rows.query.chain(sql.DeleteQuery))
 
     def _rows(self, lookups: Mapping[str, Any]) -> models.QuerySet[Any]:
