@@ -8,11 +8,14 @@ PYTHON ?= python3
 SERVERS := $(PYTHON) tests/servers.py
 TOX := .venv/bin/tox run $(if $(filter true,$(CI)),--skip-missing-interpreters false)
 
-# tox looks for interpreters on PATH, where pyenv has but one. They come last: python3 stays what it was.
-PYENV_ROOT ?= $(or $(shell pyenv root 2>/dev/null),$(HOME)/.pyenv)
+# tox looks for interpreters on PATH, where pyenv has but one of its own. The others are beside the
+# one that is $(PYTHON), or in PYENV_ROOT. They come last: python3 stays what it was.
+PYENV_ROOT ?= $(HOME)/.pyenv
+BESIDE := $(shell $(PYTHON) -c 'import os, sys; print(os.path.dirname(sys.base_prefix))')
 EMPTY :=
 SPACE := $(EMPTY) $(EMPTY)
-export PATH := $(PATH):$(subst $(SPACE),:,$(wildcard $(PYENV_ROOT)/versions/3.1[1-9]*/bin))
+INTERPRETERS := $(sort $(wildcard $(BESIDE)/3.1[1-9]*/bin $(PYENV_ROOT)/versions/3.1[1-9]*/bin))
+export PATH := $(PATH)$(subst $(SPACE),,$(addprefix :,$(INTERPRETERS)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: test demo serve stress bench lint clean
