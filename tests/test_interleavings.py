@@ -408,6 +408,24 @@ def test_many_requests_with_copies_of_all_ages_lose_nothing(call: Call) -> None:
     assert data_of(session_key) == {str(number): number for number in range(18)}
 
 
+@pytest.mark.parametrize("kind", on("sqlite"))
+def test_a_merge_that_is_overtaken_merges_again(kind: str, call: Call) -> None:
+    session_key = saved(a=1)
+    ours, *others = (loaded(session_key) for _ in range(4))
+
+    def overtake(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith("UPDATE") and others:
+            other = others.pop()
+            other[f"other {len(others)}"] = 1
+            other.save()
+        return execute(sql, *rest)
+
+    ours["ours"] = 1
+    with connections[alias_of(kind)].execute_wrapper(overtake):
+        call(ours).save()
+    assert data_of(session_key) == {"a": 1, "ours": 1, "other 0": 1, "other 1": 1, "other 2": 1}
+
+
 @EVERYWHERE
 def test_a_popped_key_stays_gone(call: Call) -> None:
     session_key = saved(impersonated=7)
