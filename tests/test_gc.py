@@ -91,7 +91,7 @@ class CommandTests(TestCase):
 
     def test_an_interruption_says_how_far_it_came(self) -> None:
         fill(12)
-        original = stores["default"]._execute
+        original = stores["default"]._table.execute
         calls = 0
 
         def interrupted(name: str, values: dict[str, Any]) -> int:
@@ -102,7 +102,7 @@ class CommandTests(TestCase):
             return original(name, values)
 
         with (
-            patch.object(stores["default"], "_execute", interrupted),
+            patch.object(stores["default"]._table, "execute", interrupted),
             pytest.raises(
                 CommandError, match="Removed until then from store 'default': 10"
             ) as caught,
@@ -120,7 +120,7 @@ class CommandTests(TestCase):
 
     def test_a_session_that_is_renewed_between_the_two_looks_lives(self) -> None:
         (record, *_) = fill(3)
-        original = stores["default"]._execute
+        original = stores["default"]._table.execute
 
         def renewed(name: str, values: dict[str, Any]) -> int:
             StoredSession.objects.filter(id=record.id).update(
@@ -128,7 +128,7 @@ class CommandTests(TestCase):
             )
             return original(name, values)
 
-        with patch.object(stores["default"], "_execute", renewed):
+        with patch.object(stores["default"]._table, "execute", renewed):
             assert gc()[0] == 2
         assert StoredSession.objects.filter(id=record.id).exists()
 

@@ -89,7 +89,7 @@ class UserReceiverTests(TestCase):
         with transaction.atomic():
             with (
                 patch.object(StoredSession._meta, "db_table", "missing"),
-                patch.object(stores["default"], "_statements", {}),
+                patch.object(stores["default"]._table, "_statements", {}),
                 self.assertLogs("django_multistore", "ERROR"),
             ):
                 self.user.delete()
