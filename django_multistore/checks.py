@@ -12,7 +12,6 @@ from . import conf
 from .exceptions import InvalidStore
 from .stores import stores
 from .stores.base import BaseStore
-from .stores.orm import OrmStore
 
 TAG = "sessions"
 
@@ -56,7 +55,7 @@ def check_stores(**kwargs: Any) -> list[CheckMessage]:
             built.append(stores[alias])
         except InvalidStore as error:
             messages.append(Error(str(error), id="django_multistore.E001"))
-    messages.extend(_shared_tables(built))
+    messages.extend(_shared_places(built))
     for store in built:
         messages.extend(store.check(**kwargs))
     return messages
@@ -73,17 +72,16 @@ def check_stores_for_production(**kwargs: Any) -> list[CheckMessage]:
     return messages
 
 
-def _shared_tables(built: list[BaseStore]) -> Iterator[CheckMessage]:
+def _shared_places(built: list[BaseStore]) -> Iterator[CheckMessage]:
     owners: dict[str, str] = {}
     for store in built:
-        if not isinstance(store, OrmStore):
+        if store.place is None:
             continue
-        other = owners.setdefault(store.database, store.alias)
+        other = owners.setdefault(store.place, store.alias)
         if other != store.alias:
             yield Error(
-                f"Session stores {other!r} and {store.alias!r} would share one table, in the "
-                f"database {store.database!r}.",
-                hint="Give one of them another database by its option 'DATABASE', or remove it.",
+                f"Session stores {other!r} and {store.alias!r} would share {store.place}.",
+                hint="Give one of them another place by its OPTIONS, or remove it.",
                 id="django_multistore.E004",
             )
 

@@ -28,6 +28,11 @@ def touch_interval() -> timedelta:
     return timedelta(seconds=getattr(settings, "SESSION_TOUCH_INTERVAL", DEFAULT_TOUCH_INTERVAL))
 
 
+def touch_interval_of(lifetime: timedelta) -> timedelta:
+    """Return how often last-seen moves for a session that lives so long after its last use."""
+    return min(touch_interval(), lifetime / 10)
+
+
 @cache
 def absolute_age() -> timedelta | None:
     """Return SESSION_ABSOLUTE_AGE: how long a login may last in all (seconds or None)."""

@@ -1,8 +1,9 @@
-"""The table of the ORM store."""
+"""The tables: the ORM store's, and the user-id index of stores that can't search."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     _CharField = models.CharField[str | None, str | None]
 else:
     _CharField = models.CharField
+
+STORE_ALIAS_MAX_LENGTH = 100
 
 
 class ExactCharField(_CharField):
@@ -33,19 +36,26 @@ class ExactCharField(_CharField):
         return parameters
 
 
-class StoredSession(models.Model):
-    """
-    One session record.
+class SessionRowQuerySet(models.QuerySet[Any]):
+    """What is asked of either table."""
 
-    The primary key is the session's public name, which no rotation changes. Were it `key`,
-    a rotation on MariaDB would move the row within the index on user_id, and a DELETE of
-    that user's rows which is past the place would miss it.
-    """
+    def of_user(self, user_id: str) -> Self:
+        """Select the rows of a user, by the primary key as text."""
+        return self.filter(user_id=user_id)
 
-    id = models.BigIntegerField(primary_key=True)
+    def live(self, now: datetime) -> Self:
+        """Select what has not expired."""
+        return self.filter(expires_at__gt=now)
+
+    def expired(self, now: datetime) -> Self:
+        """Select what has expired."""
+        return self.filter(expires_at__lte=now)
+
+
+class SessionRow(models.Model):
+    """What both tables know of a session. `id` is its public name in either."""
+
     key = ExactCharField(max_length=KEY_LENGTH)
-    payload = models.BinaryField()
-    version = models.BigIntegerField()
     # No foreign key: sessions outlive users, belong to users of another database, or name
     # a user who never had a row.
     user_id = ExactCharField(max_length=USER_ID_MAX_LENGTH, null=True)
@@ -55,6 +65,28 @@ class StoredSession(models.Model):
     expires_at = models.DateTimeField()
     ip_address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=USER_AGENT_MAX_LENGTH, default="")
+
+    objects = SessionRowQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"session {self.id}"  # type: ignore[attr-defined]
+
+
+class StoredSession(SessionRow):
+    """
+    One session record.
+
+    The primary key is the session's public name, which no rotation changes. Were it `key`,
+    a rotation on MariaDB would move the row within the index on user_id, and a DELETE of
+    that user's rows which is past the place would miss it.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    payload = models.BinaryField()
+    version = models.BigIntegerField()
 
     class Meta:
         verbose_name = _("session")
@@ -68,5 +100,28 @@ class StoredSession(models.Model):
             models.Index(fields=["expires_at", "id"], name="multistore_session_expires"),
         )
 
-    def __str__(self) -> str:
-        return f"session {self.id}"
+
+class UserSession(SessionRow):
+    """
+    The entry of one user's session in the index of a store that can't search.
+
+    The session itself is in the store, and only that says whether it lives: expires_at is
+    an upper bound. While a session passes from one user to another it has an entry for
+    each, so `id` can't be the primary key. No rotation changes what is.
+    """
+
+    row_id = models.BigAutoField(primary_key=True)
+    id = models.BigIntegerField()
+    store = ExactCharField(max_length=STORE_ALIAS_MAX_LENGTH)
+    # Where the session was until its last rotation, which may have died on its way.
+    previous_key = ExactCharField(max_length=KEY_LENGTH, null=True)
+
+    class Meta:
+        verbose_name = _("session of a user")
+        verbose_name_plural = _("sessions of users")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["key", "user_id", "store"], name="multistore_user_session_key"
+            ),
+        )
+        indexes = (models.Index(fields=["user_id", "store"], name="multistore_user_session_user"),)

@@ -385,7 +385,7 @@ class StoreContract(_TestCase):
         store.create(record)
         self.assertEqual([r.id for r in store.sessions_for_user(number)], [record.id])
         self.assertIs(store.destroy_session(number, record.id), True)
-        store.create(record)
+        store.create(make_record(user_id=str(number)))
         self.assertEqual(store.destroy_for_user(number), 1)
 
     @both_ways

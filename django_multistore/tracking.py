@@ -251,7 +251,7 @@ class TrackedSession(SessionBase):
 
     def _due_touch(self, draft: Draft) -> SessionRecord | None:
         moved, stored = draft.record, self._record
-        interval = min(conf.touch_interval(), (moved.expires_at - moved.seen_at) / 10)
+        interval = conf.touch_interval_of(moved.expires_at - moved.seen_at)
         if stored is None or moved.seen_at - stored.seen_at < interval:
             return None
         if settings.SESSION_SAVE_EVERY_REQUEST or self.modified:

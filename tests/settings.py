@@ -74,19 +74,66 @@ DATABASES = {"default": _database("default", DEFAULT_DB if DEFAULT_DB_IS_THERE e
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-_CACHES = {
-    "redis": ("django_redis.cache.RedisCache", "redis://{}/0"),
-    "memcached": ("django.core.cache.backends.memcached.PyMemcacheCache", "{}"),
+# Each with what it needs so that an outage is an error, in bounded time.
+_SECONDS = 2
+_REDIS_TIMEOUTS = {"socket_connect_timeout": _SECONDS, "socket_timeout": _SECONDS}
+_CACHES: dict[str, tuple[str, dict[str, Any]]] = {
+    "memcached": (
+        "memcached",
+        {
+            "BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache",
+            "LOCATION": "{}",
+            "OPTIONS": {
+                "timeout": _SECONDS,
+                "connect_timeout": _SECONDS,
+                "retry_attempts": 0,
+                "dead_timeout": 0,
+            },
+        },
+    ),
+    "redis": (
+        "redis",
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://{}/0",
+            "OPTIONS": _REDIS_TIMEOUTS,
+        },
+    ),
+    "django_redis": (
+        "redis",
+        {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": "redis://{}/1",
+            "OPTIONS": {name.upper(): value for name, value in _REDIS_TIMEOUTS.items()},
+        },
+    ),
 }
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}} | {
-    alias: {
-        "BACKEND": backend,
-        "LOCATION": location.format(servers.address(alias)),
+
+
+def cache(kind: str, address: str) -> dict[str, Any]:
+    """
+    Return the entry in CACHES of one cache.
+
+    Args:
+        kind: "memcached", "redis" (Django's own backend) or "django_redis".
+        address: The server's "host:port".
+    """
+    _, entry = _CACHES[kind]
+    return entry | {
+        "LOCATION": entry["LOCATION"].format(address),
         # The servers are shared with other runs and workers: no test may flush them.
         "KEY_PREFIX": RUN.name + os.environ.get("PYTEST_XDIST_WORKER", ""),
     }
-    for alias, (backend, location) in _CACHES.items()
-    if servers.address(alias)
+
+
+_IN_MEMORY = {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+    "OPTIONS": {"MAX_ENTRIES": 100_000},
+}
+CACHES = {alias: _IN_MEMORY | {"LOCATION": alias} for alias in ("default", "locmem")} | {
+    kind: cache(kind, there)
+    for kind, (server, _) in _CACHES.items()
+    if (there := servers.address(server))
 }
 
 INSTALLED_APPS = [

@@ -109,6 +109,13 @@ class CheckTests(SimpleTestCase):
         found = messages(SESSION_STORES={"default": {"BACKEND": ORM}, "archive": {"BACKEND": ORM}})
         assert "'default' and 'archive'" in found["django_multistore.E004"].msg
 
+    def test_two_stores_in_one_place_of_a_cache(self) -> None:
+        store = {"BACKEND": "django_multistore.stores.cache.CacheStore"}
+        found = messages(SESSION_STORES={"default": store, "archive": store})
+        assert "'default' and 'archive'" in found["django_multistore.E004"].msg
+        apart = store | {"OPTIONS": {"KEY_PREFIX": "archive:"}}
+        assert messages(SESSION_STORES={"default": store, "archive": apart}) == {}
+
     def test_memory_in_production(self) -> None:
         memory = {"default": {"BACKEND": MEMORY}}
         assert messages(SESSION_STORES=memory) == {}

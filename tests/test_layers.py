@@ -15,7 +15,7 @@ PACKAGE = Path(django_multistore.__path__[0])
 # From the ground up. Within a floor a module imports those that stand before it.
 FLOORS = [
     ["__init__", "exceptions"],
-    ["records", "conf", "codec", "merge"],
+    ["records", "conf", "codec", "merge", "serializers"],
     [
         "models",
         "stores.base",
@@ -24,8 +24,19 @@ FLOORS = [
         "stores.orm_statements",
         "stores.orm_checks",
         "stores.database_errors",
+        "stores.row_values",
+        "stores.table",
         "stores.memory",
         "stores.orm",
+        "stores.packing",
+        "stores.steps",
+        "stores.user_index",
+        "stores.cache_options",
+        "stores.cache_client",
+        "stores.cache_protocol",
+        "stores.cache_backends",
+        "stores.cache_checks",
+        "stores.cache",
         "stores.handler",
         "stores",
     ],

@@ -52,6 +52,11 @@ class BaseStore(ABC):
         self.alias = alias
         self.options = {**self.default_options, **options}
 
+    @property
+    def place(self) -> str | None:
+        """What no other store may share, in words. None: there is no such thing."""
+        return None
+
     # What each store must do.
 
     @abstractmethod
@@ -64,7 +69,8 @@ class BaseStore(ABC):
         Store a new record.
 
         Returns:
-            False, and nothing is stored, if its key is taken.
+            False, and nothing is stored, if its key is taken. A store may remember the keys
+            of sessions that were ended, and take them for taken.
 
         Raises:
             ValueError: the user id doesn't fit the store.

@@ -110,7 +110,8 @@ class StatementWriter:
 
     def insert_ignoring_conflicts(self) -> Statement:
         """Write an INSERT of every column, which does nothing if the row is there."""
-        columns = self._model._meta.concrete_fields
+        fields = self._model._meta.concrete_fields
+        columns = [field for field in fields if not isinstance(field, models.AutoField)]
         row = self._model(**{column.attname: self.parameter(column.attname) for column in columns})
         query = sql.InsertQuery(self._model, on_conflict=OnConflict.IGNORE)
         query.insert_values(columns, [row])

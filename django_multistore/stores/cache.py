@@ -1,0 +1,169 @@
+"""Sessions in any cache of Django's, with an index of their users in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from asgiref.sync import sync_to_async
+from django.core.checks import CheckMessage
+
+from ..records import SessionRecord, Update, user_id_of
+from .base import GC_BATCH_SIZE, BaseStore
+from .cache_checks import check_cache, check_cache_always
+from .cache_client import CacheClient
+from .cache_options import parsed
+from .cache_protocol import CacheProtocol
+from .pacing import batch_sizes
+from .steps import arun, run
+from .user_index import AT_A_TIME, UserIndex
+
+
+class CacheStore(BaseStore):
+    """
+    Keep records in a cache of CACHES, and in a table whose session is whose.
+
+    Options:
+        CACHE: the alias of the cache. Default: SESSION_CACHE_ALIAS.
+        DATABASE: the alias of the database of the index, models.UserSession. By default the
+            site's database routers say where it is written.
+        KEY_PREFIX: what the names of all entries in the cache begin with.
+        EXACT: take a lock for each save, so that no update is ever lost. Without it two
+            saves that meet within one round trip may lose one.
+        LOCK_SECONDS: how long a process that died keeps others from saving its session.
+        MAX_AGE: the most seconds that a session lives, whatever set_expiry() says, and for
+            how long, and a day, the cache remembers which have ended. Default: 30 days, or
+            SESSION_COOKIE_AGE if that is more.
+    """
+
+    default_options: ClassVar[dict[str, Any]] = {
+        "CACHE": None,
+        "DATABASE": None,
+        "KEY_PREFIX": "",
+        "EXACT": True,
+        "LOCK_SECONDS": 5,
+        "MAX_AGE": None,
+    }
+
+    def __init__(self, alias: str = "default", **options: Any) -> None:
+        super().__init__(alias, **options)
+        self._options = parsed(alias, self.options)
+        self._index = UserIndex(self)
+        client = CacheClient(self, self._options.cache)
+        self._protocol = CacheProtocol(alias, self._options, client, self._index)
+
+    @property
+    def database(self) -> str:
+        """The alias of the database that holds the index of users."""
+        return self._index.database
+
+    @property
+    def place(self) -> str:
+        return f"the prefix {self._options.prefix!r} in the cache {self._options.cache!r}"
+
+    def read(self, key: str) -> SessionRecord | None:
+        return run(self._protocol.read(key))
+
+    async def aread(self, key: str) -> SessionRecord | None:
+        return await arun(self._protocol.read(key))
+
+    def create(self, record: SessionRecord) -> bool:
+        return run(self._protocol.create(record))
+
+    async def acreate(self, record: SessionRecord) -> bool:
+        return await arun(self._protocol.create(record))
+
+    def update(self, record: SessionRecord) -> Update:
+        return run(self._protocol.update(record))
+
+    async def aupdate(self, record: SessionRecord) -> Update:
+        return await arun(self._protocol.update(record))
+
+    def touch(self, record: SessionRecord) -> bool:
+        return run(self._protocol.touch(record))
+
+    async def atouch(self, record: SessionRecord) -> bool:
+        return await arun(self._protocol.touch(record))
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+        return run(self._protocol.rotate(old_key, record))
+
+    async def arotate(self, old_key: str, record: SessionRecord) -> Update:
+        return await arun(self._protocol.rotate(old_key, record))
+
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+        return run(self._protocol.modify(key, change))
+
+    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+        return await arun(self._protocol.modify(key, change))
+
+    def destroy(self, key: str) -> bool:
+        return run(self._protocol.destroy(key))
+
+    async def adestroy(self, key: str) -> bool:
+        return await arun(self._protocol.destroy(key))
+
+    def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
+        return run(self._protocol.sessions_for_user(user_id_of(user_id)))
+
+    async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
+        return await arun(self._protocol.sessions_for_user(user_id_of(user_id)))
+
+    def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
+        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
+        return run(steps)
+
+    async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
+        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
+        return await arun(steps)
+
+    def destroy_session(self, user_id: object, id: int) -> bool:
+        return run(self._protocol.destroy_for_user(user_id_of(user_id), id=id)) > 0
+
+    async def adestroy_session(self, user_id: object, id: int) -> bool:
+        return await arun(self._protocol.destroy_for_user(user_id_of(user_id), id=id)) > 0
+
+    def gc(
+        self,
+        *,
+        batch_size: int = GC_BATCH_SIZE,
+        max_seconds: float | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        # The cache forgets sessions by itself. What they leave behind is their rows.
+        removed = last = 0
+        for size in batch_sizes(min(batch_size, AT_A_TIME), max_seconds):
+            rows = self._index.rows_after(last, size)
+            step = run(self._protocol.gc(rows, dry_run=dry_run)) if rows else 0
+            removed += step
+            if progress is not None:
+                progress(step)
+            if len(rows) < size:
+                break
+            last = rows[-1].row_id
+        return removed
+
+    async def agc(
+        self,
+        *,
+        batch_size: int = GC_BATCH_SIZE,
+        max_seconds: float | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        # A command's work, which rests between its steps: in a thread as a whole.
+        return await sync_to_async(self.gc)(
+            batch_size=batch_size, max_seconds=max_seconds, dry_run=dry_run, progress=progress
+        )
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        options = self._options
+        if not kwargs.get("deploy"):
+            return check_cache_always(self.alias, options.cache)
+        return check_cache(
+            self.alias,
+            options.cache,
+            key_prefix=options.prefix,
+            max_age=int(options.max_age.total_seconds()),
+        )

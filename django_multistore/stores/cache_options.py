@@ -1,0 +1,103 @@
+"""The options of CacheStore, read and refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import InvalidCacheKey, caches
+
+from ..exceptions import InvalidStore
+from ..records import KEY_LENGTH
+
+# Browsers keep no cookie for longer than 400 days, but for so long each session that has ended
+# would be remembered.
+DEFAULT_MAX_AGE = timedelta(days=30)
+# memcached's times end in 2038, and no cookie lives so long.
+LONGEST_MAX_AGE = timedelta(days=5 * 365)
+# memcached counts whole seconds, of which the first may be nearly over.
+MIN_LOCK_SECONDS = 2
+PREFIX = re.compile(r"[!-~]{0,150}")  # What memcached takes in a key, and room for the rest.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    """What OPTIONS says, of the right types."""
+
+    cache: str
+    prefix: str
+    is_exact: bool
+    lock_seconds: int
+    max_age: timedelta
+
+
+def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
+    """
+    Read the options of a store.
+
+    Args:
+        alias: the store's.
+        options: all of them, with defaults.
+
+    Raises:
+        InvalidStore: one has a value that can't work.
+    """
+
+    def refuse(option: str, remedy: str) -> InvalidStore:
+        return InvalidStore(
+            f"SESSION_STORES[{alias!r}]['OPTIONS'][{option!r}] is {options[option]!r}. {remedy}"
+        )
+
+    cache = options["CACHE"] or settings.SESSION_CACHE_ALIAS
+    if cache not in caches.settings:
+        known = ", ".join(map(repr, caches.settings))
+        source = (
+            "['OPTIONS']['CACHE']" if options["CACHE"] else " goes by SESSION_CACHE_ALIAS, which"
+        )
+        raise InvalidStore(
+            f"SESSION_STORES[{alias!r}]{source} is {cache!r}, which isn't in CACHES. Name one of "
+            f"{known}."
+        )
+    prefix = options["KEY_PREFIX"]
+    if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
+        raise refuse("KEY_PREFIX", "It must be up to 150 ASCII characters without blanks.")
+    _require_short_names(alias, cache, prefix)
+    if not isinstance(options["EXACT"], bool):
+        raise refuse("EXACT", "It must be True or False.")
+    lock_seconds = options["LOCK_SECONDS"]
+    if not _is_whole(lock_seconds) or lock_seconds < MIN_LOCK_SECONDS:
+        raise refuse("LOCK_SECONDS", f"It must be a whole number of at least {MIN_LOCK_SECONDS}.")
+    max_age = options["MAX_AGE"]
+    longest = int(LONGEST_MAX_AGE.total_seconds())
+    if max_age is not None and (not _is_whole(max_age) or not 0 < max_age <= longest):
+        raise refuse("MAX_AGE", f"It must be a whole number of seconds, from 1 to {longest}.")
+    return CacheOptions(
+        cache=cache,
+        prefix=prefix,
+        is_exact=options["EXACT"],
+        lock_seconds=lock_seconds,
+        max_age=_default_max_age() if max_age is None else timedelta(seconds=max_age),
+    )
+
+
+def _require_short_names(alias: str, cache: str, prefix: str) -> None:
+    try:
+        caches[cache].make_and_validate_key(f"{prefix}tombstone:{'0' * KEY_LENGTH}")
+    except InvalidCacheKey as error:
+        raise InvalidStore(
+            f"SESSION_STORES[{alias!r}]: the cache {cache!r} can't have the names of sessions "
+            f"({error}). Set CACHES[{cache!r}]['KEY_PREFIX'], and the store's option KEY_PREFIX, "
+            "to few ASCII characters without blanks."
+        ) from error
+
+
+def _default_max_age() -> timedelta:
+    cookie_age = timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    return min(max(DEFAULT_MAX_AGE, cookie_age), LONGEST_MAX_AGE)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

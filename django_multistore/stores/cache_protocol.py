@@ -1,0 +1,453 @@
+"""
+How a cache, which has no compare-and-set, keeps what a store promises.
+
+Under each key are three names. The session: its record, packed. Its tombstone: once that is
+there, the session is dead, whatever else is written. Its lock: who changes it. The index has
+a row for each session of a user. docs/cache-store.md has the protocol and its reasons.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from django.utils import timezone
+
+from .. import conf
+from ..exceptions import StoreUnavailable
+from ..records import SessionRecord, Update, successor
+from .cache_client import CacheClient
+from .cache_options import CacheOptions
+from .packing import Entry, Listing, pack, unpack
+from .steps import DatabaseStep, Pause, Step, Steps
+from .user_index import AT_A_TIME, Row, UserIndex
+
+DEAD = b"dead"
+ATTEMPTS = 25
+# A tombstone outlives what a writer may leave behind that died before it could look for it.
+AFTERLIFE = timedelta(days=1)
+# What a request that has written the row has for writing the cache, before gc takes its
+# session for lost. A matter of kindness: if it comes later, it finds the tombstone.
+IN_FLIGHT = timedelta(minutes=10)
+LONGEST_PAUSE = 0.05  # seconds, of one who waits for a lock
+ITEM_SIZE = 1_000_000  # bytes; memcached's limit is 1 MiB unless its operator raised it
+HEAD_SIZE = 4096  # bytes that a record takes beside its payload, at the most
+CANARY_SECONDS = 60
+
+Item = TypeVar("Item")
+Change = Callable[[SessionRecord], SessionRecord | None]
+
+logger = logging.getLogger("django_multistore")
+suspicious = logging.getLogger("django.security.SuspiciousSession")
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The right to change one session for a while."""
+
+    name: str
+    until: float  # On this process's monotonic clock.
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether another may have it by now."""
+        return time.monotonic() >= self.until
+
+
+class CacheProtocol:
+    """The steps of each operation, for run() and arun()."""
+
+    def __init__(
+        self, alias: str, options: CacheOptions, client: CacheClient, index: UserIndex
+    ) -> None:
+        self._alias = alias
+        self._options = options
+        self._client = client
+        self._index = index
+        self._buried_for = _seconds(options.max_age + AFTERLIFE)
+        self._has_warned = False
+
+    # One session.
+
+    def read(self, key: str) -> Steps[SessionRecord | None]:
+        entry = yield from self._entry(key)
+        return None if entry is None else entry.record
+
+    def create(self, record: SessionRecord) -> Steps[bool]:
+        record = self._capped(record)
+        if _is_expired(record):
+            return (yield from self._entry(record.key)) is None
+        yield from self._require_room(record)
+        if record.user_id is None:
+            return (yield from self._add(record, None))
+        listing: Listing = yield DatabaseStep(self._index.insert, (record,))
+        if not (yield from self._add(record, listing)):
+            return False
+        # By destroy_for_user() or gc, which have come upon the row.
+        return not (yield from self._withdraws_if_dead(record))
+
+    def update(self, record: SessionRecord) -> Steps[Update]:
+        return self._change(record.key, _compare_and_set(record))
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+        return self._change(old_key, _compare_and_set(record))
+
+    def touch(self, record: SessionRecord) -> Steps[bool]:
+        def change(stored: SessionRecord) -> SessionRecord | None:
+            if stored.version != record.version:
+                return None
+            return replace(
+                stored,
+                seen_at=record.seen_at,
+                expires_at=record.expires_at,
+                device=record.device,
+            )
+
+        return (yield from self._change(record.key, change)) is Update.DONE
+
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Update]:
+        for _ in range(ATTEMPTS):
+            outcome = yield from self._change(key, lambda old: successor(old, change(old)))
+            if outcome is not Update.CONFLICT:
+                return outcome
+        raise self._gave_up("saving one session took longer than LOCK_SECONDS each time")
+
+    def destroy(self, key: str) -> Steps[bool]:
+        entry = yield from self._entry(key)
+        yield from self._bury([key])
+        if entry is not None:
+            yield from self._unlist(entry.record)
+        return entry is not None
+
+    # One user's sessions.
+
+    def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
+        found: dict[int, SessionRecord] = {}
+        rows: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+        for batch in _batches(rows):
+            remaining = batch
+            while remaining:
+                live = yield from self._live_entries(remaining)
+                for entry in live.values():
+                    if entry.record.user_id == user_id:
+                        found[entry.record.id] = replace(entry.record, payload=b"")
+                # One that was rotated in between was under neither key when it was looked for.
+                lost = {row.row_id: row.key for row in remaining if row.row_id not in live}
+                if not lost:
+                    break
+                again: list[Row] = yield DatabaseStep(self._index.rows_again, (list(lost),))
+                remaining = [row for row in again if row.key != lost[row.row_id]]
+        return list(found.values())
+
+    def destroy_for_user(
+        self, user_id: str, *, except_key: str | None = None, id: int | None = None
+    ) -> Steps[int]:
+        rows: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+        ended: set[int] = set()
+        for batch in _batches([row for row in rows if id in (None, row.id)]):
+            remaining = batch
+            for _ in range(ATTEMPTS):
+                remaining = [row for row in remaining if row.key != except_key]
+                live = yield from self._live_entries(remaining)
+                # By now another user's, whose session it is not for this one to end.
+                strangers = {
+                    row_id for row_id, entry in live.items() if entry.record.user_id != user_id
+                }
+                remaining = [row for row in remaining if row.row_id not in strangers]
+                if not remaining:
+                    break
+                yield from self._bury([key for row in remaining for key in row.keys])
+                ended |= {live[row.row_id].record.id for row in remaining if row.row_id in live}
+                # Waits for a rotation whose transaction is open, and then finds the row moved.
+                removed = yield DatabaseStep(self._index.remove_rows, (remaining,))
+                if removed == len(remaining):
+                    break
+                ids = [row.row_id for row in remaining]
+                remaining = yield DatabaseStep(self._index.rows_again, (ids,))
+            else:
+                raise self._gave_up("a user's session moved to another key each time")
+        return len(ended)
+
+    # The index.
+
+    def gc(self, rows: Sequence[Row], *, dry_run: bool) -> Steps[int]:
+        """Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many."""
+        # A cache that takes an outage for a miss answers that nothing is there at all.
+        canary = {self._name("canary", secrets.token_hex(8)): secrets.token_bytes(8)}
+        yield Step(self._client, "set_many", (canary, CANARY_SECONDS))
+        live = yield from self._live_entries(rows, canary=canary)
+        past = timezone.now() - IN_FLIGHT
+        gone = [row for row in rows if row.row_id not in live]
+        expired = [row for row in gone if row.expires_at <= past]
+        lost = [row for row in gone if row.expires_at > past and row.seen_at <= past]
+        if dry_run:
+            return len(expired) + len(lost)
+        removed: int = 0
+        if expired:
+            # Who would write such a session raises the row's expiry before, and it stays.
+            removed += yield DatabaseStep(self._index.remove_rows, (expired, past))
+        if lost:
+            yield from self._bury([key for row in lost for key in row.keys])
+            removed += yield DatabaseStep(self._index.remove_rows, (lost,))
+        return removed
+
+    # What these are made of.
+
+    def _entry(self, key: str) -> Steps[Entry | None]:
+        names = [self._name("session", key), self._name("tombstone", key)]
+        entry = self._live(key, (yield Step(self._client, "get_many", (names,))))
+        if entry is None or entry.listing is None or not entry.listing.is_tentative:
+            return entry
+        arguments = (key, entry.record.user_id, entry.listing)
+        listing = yield DatabaseStep(self._index.confirm, arguments)
+        return None if listing is None else replace(entry, listing=listing)
+
+    def _live_entries(
+        self, rows: Sequence[Row], *, canary: Mapping[str, bytes] | None = None
+    ) -> Steps[dict[int, Entry]]:
+        """Return the live session of each row that has one, by row_id."""
+        if not rows:
+            return {}
+        keys = [key for row in rows for key in row.keys]
+        names = [self._name(kind, key) for key in keys for kind in ("session", "tombstone")]
+        values = yield Step(self._client, "get_many", ([*names, *(canary or ())],))
+        if canary is not None and any(values.get(name) != canary[name] for name in canary):
+            raise StoreUnavailable(
+                f"Session store {self._alias!r}: the cache {self._options.cache!r} doesn't have "
+                "what it was just given, so nothing is known about any session. 'manage.py "
+                "check --deploy' says whether it reports an outage as a miss."
+            )
+        found: dict[int, Entry] = {}
+        for row in rows:
+            for key in row.keys:
+                entry = self._live(key, values)
+                # Of a tentative session the row decides, and this one is elsewhere.
+                has_left = entry is not None and key != row.key and _is_tentative(entry)
+                if entry is not None and not has_left:
+                    found[row.row_id] = entry
+        return found
+
+    def _live(self, key: str, values: Mapping[str, Any]) -> Entry | None:
+        value = values.get(self._name("session", key))
+        if value is None or value == DEAD or self._name("tombstone", key) in values:
+            return None
+        entry = unpack(key, value)
+        if entry is None:
+            suspicious.warning("Session data corrupted in session store %r.", self._alias)
+            return None
+        return None if _is_expired(entry.record) else entry
+
+    def _change(self, key: str, change: Change) -> Steps[Update]:
+        lock = yield from self._lock(key)
+        try:
+            outcome = yield from self._change_locked(lock, key, change)
+        except Exception:
+            yield from self._unlock(lock)
+            raise
+        yield from self._unlock(lock)
+        return outcome
+
+    def _change_locked(self, lock: Lock | None, key: str, change: Change) -> Steps[Update]:
+        entry = yield from self._entry(key)
+        if entry is None:
+            return Update.GONE
+        changed = change(entry.record)
+        if changed is None or (lock is not None and lock.is_overdue):
+            return Update.CONFLICT
+        record = self._capped(changed)
+        if _is_expired(record):
+            yield from self._bury([key])
+            yield from self._unlist(entry.record)
+            return Update.DONE
+        yield from self._require_room(record)
+        write = self._overwrite if record.key == key else self._move
+        return (yield from write(entry, record))
+
+    def _overwrite(self, entry: Entry, record: SessionRecord) -> Steps[Update]:
+        listing = yield from self._list(entry, record)
+        value = pack(Entry(record=record, listing=listing))
+        values = {self._name("session", record.key): value}
+        yield Step(self._client, "set_many", (values, _time_to_live(record)))
+        # The row of a user whom the session had before stays until it ends: a writer without
+        # a lock may be about to write that user again.
+        is_dead = yield from self._withdraws_if_dead(record)
+        return Update.GONE if is_dead else Update.DONE
+
+    def _move(self, entry: Entry, record: SessionRecord) -> Steps[Update]:
+        old, listing = entry.record, None
+        if record.user_id is not None:
+            listing = yield from self._list_under_new_key(old, record)
+            if listing is None:
+                return Update.GONE
+        # Of two rotations, or a rotation and a destroy, the first to get it wins.
+        claim = (self._name("tombstone", old.key), secrets.token_bytes(8), self._buried_for)
+        if not (yield Step(self._client, "add", claim)):
+            yield from self._unlist(record)
+            return Update.GONE
+        yield from self._add(record, listing)
+        is_dead = record.user_id is not None and (yield from self._withdraws_if_dead(record))
+        remains = {self._name("session", old.key): DEAD}
+        yield Step(self._client, "set_many", (remains, self._buried_for))
+        if old.user_id != record.user_id:
+            yield from self._unlist(old)
+        return Update.GONE if is_dead else Update.DONE
+
+    def _list(self, entry: Entry, record: SessionRecord) -> Steps[Listing | None]:
+        """Have the row of a session's user as it must be before the cache is written."""
+        old, listing = entry.record, entry.listing
+        if record.user_id is None:
+            return None
+        if listing is None or old.user_id != record.user_id:
+            entered: Listing = yield DatabaseStep(self._index.insert, (record,))
+            return entered
+        interval = conf.touch_interval_of(record.expires_at - record.seen_at)
+        is_due = (
+            record.seen_at - listing.written_at >= interval
+            or record.expires_at > listing.valid_until
+            or record.authenticated_at != old.authenticated_at
+        )
+        if not is_due:
+            return listing
+        fresh: Listing | None = yield DatabaseStep(self._index.refresh, (record,))
+        if fresh is None:  # The row was lost, with a backup that was restored perhaps.
+            fresh = yield DatabaseStep(self._index.insert, (record,))
+        return replace(fresh, is_tentative=fresh.is_tentative or listing.is_tentative)
+
+    def _list_under_new_key(
+        self, old: SessionRecord, record: SessionRecord
+    ) -> Steps[Listing | None]:
+        is_same_user = record.user_id == old.user_id
+        if is_same_user:
+            # One UPDATE, for whose commit destroy_for_user() waits.
+            listing: Listing | None = yield DatabaseStep(self._index.move, (old.key, record))
+            if listing is not None:
+                return listing
+        # There was no row to move, or none is left: it was destroyed, which its tombstone
+        # tells, or lost, or taken along by a rotation that died on its way.
+        entered: Listing = yield DatabaseStep(self._index.insert, (record,))
+        if is_same_user and entered.is_tentative:
+            # A destroy_for_user() before the commit would neither see it nor wait for it.
+            yield from self._unlist(record)
+            return None
+        return entered
+
+    def _unlist(self, record: SessionRecord) -> Steps[None]:
+        if record.user_id is not None:
+            yield DatabaseStep(self._index.remove, (record.key, record.user_id))
+
+    def _add(self, record: SessionRecord, listing: Listing | None) -> Steps[bool]:
+        value = pack(Entry(record=record, listing=listing))
+        arguments = (self._name("session", record.key), value, _time_to_live(record))
+        is_added: bool = yield Step(self._client, "add", arguments)
+        return is_added
+
+    def _withdraws_if_dead(self, record: SessionRecord) -> Steps[bool]:
+        """Look whether the session was ended while it was written, and undo that if so."""
+        tombstone = self._name("tombstone", record.key)
+        if tombstone not in (yield Step(self._client, "get_many", ([tombstone],))):
+            return False
+        yield Step(self._client, "delete", (self._name("session", record.key),))
+        yield from self._unlist(record)
+        return True
+
+    def _bury(self, keys: Iterable[str]) -> Steps[None]:
+        # The session's own name as well: its data go, and create() finds the key taken.
+        kinds = ("tombstone", "session")
+        dead = {self._name(kind, key): DEAD for key in keys for kind in kinds}
+        yield Step(self._client, "set_many", (dead, self._buried_for))
+
+    def _lock(self, key: str) -> Steps[Lock | None]:
+        if not self._options.is_exact:
+            return None
+        name, token = self._name("lock", key), secrets.token_bytes(8)
+        seconds = self._options.lock_seconds
+        # One who died with it leaves it for so long, and the next comes to his turn then.
+        give_up_at = time.monotonic() + seconds + 1
+        while True:
+            began = time.monotonic()
+            if (yield Step(self._client, "add", (name, token, seconds))):
+                return Lock(name, until=began + seconds)
+            if began >= give_up_at:
+                raise self._gave_up(f"other requests were saving one session for {seconds} s")
+            yield Pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
+
+    def _unlock(self, lock: Lock | None) -> Steps[None]:
+        if lock is None or lock.is_overdue:
+            return
+        try:
+            yield Step(self._client, "delete", (lock.name,))
+        except StoreUnavailable:
+            return  # What was done is done, and the lock expires.
+
+    def _require_room(self, record: SessionRecord) -> Steps[None]:
+        # memcached removes what is under a name if it can't take what shall replace it.
+        size = len(record.payload) + HEAD_SIZE
+        if size < ITEM_SIZE or not self._client.limits_items:
+            return
+        probe = self._name("probe", record.key)
+        try:
+            yield Step(self._client, "set_many", ({probe: bytes(size)}, 1))
+        except StoreUnavailable as error:
+            yield Step(self._client, "get_many", ([probe],))  # Raises if it is an outage.
+            raise ValueError(
+                f"Session store {self._alias!r}: this session has {len(record.payload)} bytes, "
+                f"more than the cache {self._options.cache!r} takes for one item. Nothing was "
+                "written. Keep less in the session, or raise memcached's limit by its option -I."
+            ) from error
+        yield Step(self._client, "delete", (probe,))
+
+    def _capped(self, record: SessionRecord) -> SessionRecord:
+        latest = timezone.now() + self._options.max_age
+        if record.expires_at <= latest:
+            return record
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Session store %r ends a session that was to live for longer after %s. Raise "
+                "its option MAX_AGE to the longest that set_expiry() asks for.",
+                self._alias,
+                self._options.max_age,
+            )
+        return replace(record, expires_at=latest)
+
+    def _name(self, kind: str, key: str) -> str:
+        return f"{self._options.prefix}{kind}:{key}"
+
+    def _gave_up(self, why: str) -> StoreUnavailable:
+        return StoreUnavailable(f"Session store {self._alias!r}: {why}. Nothing was written.")
+
+
+def _compare_and_set(record: SessionRecord) -> Change:
+    def change(stored: SessionRecord) -> SessionRecord | None:
+        is_expected = record.version in (None, stored.version)
+        return successor(stored, record) if is_expected else None
+
+    return change
+
+
+def _is_expired(record: SessionRecord) -> bool:
+    return record.expires_at <= timezone.now()
+
+
+def _is_tentative(entry: Entry) -> bool:
+    return entry.listing is not None and entry.listing.is_tentative
+
+
+def _time_to_live(record: SessionRecord) -> int:
+    return max(1, _seconds(record.expires_at - timezone.now()))
+
+
+def _seconds(duration: timedelta) -> int:
+    return math.ceil(duration.total_seconds())
+
+
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), AT_A_TIME):
+        yield items[start : start + AT_A_TIME]

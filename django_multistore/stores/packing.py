@@ -1,0 +1,140 @@
+"""A session as one value, for stores that keep values under keys: a head and the payload."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+
+from ..records import Device, SessionRecord
+
+FORMAT = 1
+NOTHING = -(2**63)  # In place of a time that isn't there.
+IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS = 1, 2, 4
+HEAD = struct.Struct(">BBqqqqqqqqHBH")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NAIVE_EPOCH = datetime(1970, 1, 1)  # Without USE_TZ all times are naive.
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a session knows of its entry in the index of users, so that it need not look."""
+
+    written_at: datetime  # When the entry was last brought up to date.
+    valid_until: datetime  # The entry's expires_at: no session that it lists outlives it.
+    is_tentative: bool = False  # Written in a transaction, and not seen from outside it since.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is stored of one session."""
+
+    record: SessionRecord
+    listing: Listing | None  # None: the session has no user.
+
+
+def pack(entry: Entry) -> bytes:
+    """Return an entry as bytes. Its key is left out."""
+    record, listing, device = entry.record, entry.listing, entry.record.device
+    user = b"" if record.user_id is None else record.user_id.encode()
+    ip_address = b"" if device.ip_address is None else device.ip_address.encode()
+    user_agent = device.user_agent.encode("utf-8", "surrogatepass")
+    flags = (
+        (IS_TENTATIVE if listing is not None and listing.is_tentative else 0)
+        | (0 if record.user_id is None else HAS_USER)
+        | (0 if device.ip_address is None else HAS_IP_ADDRESS)
+    )
+    head = HEAD.pack(
+        FORMAT,
+        flags,
+        record.id,
+        record.version or 0,
+        _number(record.created_at),
+        _number(record.authenticated_at),
+        _number(record.seen_at),
+        _number(record.expires_at),
+        _number(None if listing is None else listing.written_at),
+        _number(None if listing is None else listing.valid_until),
+        len(user),
+        len(ip_address),
+        len(user_agent),
+    )
+    return b"".join((head, user, ip_address, user_agent, record.payload))
+
+
+def unpack(key: str, value: object) -> Entry | None:
+    """
+    Return the entry that was packed.
+
+    Args:
+        key: the record's.
+        value: what was found under it.
+
+    Returns:
+        None for a value that is none of these.
+    """
+    if not isinstance(value, bytes) or len(value) < HEAD.size or value[0] != FORMAT:
+        return None
+    (
+        _,
+        flags,
+        id,
+        version,
+        created_at,
+        authenticated_at,
+        seen_at,
+        expires_at,
+        written_at,
+        valid_until,
+        user_length,
+        ip_address_length,
+        user_agent_length,
+    ) = HEAD.unpack_from(value)
+    user_end = HEAD.size + user_length
+    ip_address_end = user_end + ip_address_length
+    user_agent_end = ip_address_end + user_agent_length
+    epoch = EPOCH if settings.USE_TZ else NAIVE_EPOCH
+    try:
+        record = SessionRecord(
+            id=id,
+            key=key,
+            payload=value[user_agent_end:],
+            version=version,
+            user_id=value[HEAD.size : user_end].decode() if flags & HAS_USER else None,
+            created_at=epoch + timedelta(microseconds=created_at),
+            authenticated_at=(
+                None
+                if authenticated_at == NOTHING
+                else epoch + timedelta(microseconds=authenticated_at)
+            ),
+            seen_at=epoch + timedelta(microseconds=seen_at),
+            expires_at=epoch + timedelta(microseconds=expires_at),
+            device=Device(
+                ip_address=(
+                    value[user_end:ip_address_end].decode() if flags & HAS_IP_ADDRESS else None
+                ),
+                user_agent=value[ip_address_end:user_agent_end].decode("utf-8", "surrogatepass"),
+            ),
+        )
+        listing = (
+            None
+            if written_at == NOTHING
+            else Listing(
+                written_at=epoch + timedelta(microseconds=written_at),
+                valid_until=epoch + timedelta(microseconds=valid_until),
+                is_tentative=bool(flags & IS_TENTATIVE),
+            )
+        )
+    except (UnicodeDecodeError, OverflowError):
+        return None
+    return Entry(record=record, listing=listing)
+
+
+def _number(moment: datetime | None) -> int:
+    if moment is None:
+        return NOTHING
+    return (moment - (NAIVE_EPOCH if moment.tzinfo is None else EPOCH)) // MICROSECOND

@@ -1,0 +1,169 @@
+"""The user-id index of a store that can't search: one row for each session of a user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from .. import conf
+from ..models import UserSession
+from ..records import SessionRecord
+from .base import BaseStore
+from .packing import Listing
+from .row_values import row_values
+from .statements import Statement, StatementWriter
+from .table import Table
+
+AT_A_TIME = 400  # rows in one statement: SQLite counts two parameters for each, up to 999
+FOUND = ("row_id", "id", "key", "previous_key", "user_id", "seen_at", "expires_at")
+REFRESHED = ("authenticated_at", "seen_at", "expires_at", "ip_address", "user_agent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An entry of the index, which says where to look for a session."""
+
+    row_id: int
+    id: int
+    key: str = field(repr=False)
+    previous_key: str | None = field(repr=False)
+    user_id: str
+    seen_at: datetime
+    expires_at: datetime
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys under one of which the session is, if it lives."""
+        return (self.key,) if self.previous_key is None else (self.key, self.previous_key)
+
+
+class UserIndex:
+    """The rows of models.UserSession that belong to one store. One statement a method."""
+
+    def __init__(self, store: BaseStore) -> None:
+        self._alias = store.alias
+        self._table = Table(store, UserSession, _write_statements)
+
+    @property
+    def database(self) -> str:
+        """The alias of the database that holds the index."""
+        return self._table.database
+
+    def insert(self, record: SessionRecord) -> Listing:
+        """Enter a session. Its row may be there already."""
+        listing = self._listing(record)
+        self._table.execute("insert", self._values(record, listing))
+        return listing
+
+    def refresh(self, record: SessionRecord) -> Listing | None:
+        """Bring a session's row up to date. Return None if it isn't there."""
+        # What a rollback would take back is the news, not the row.
+        listing = replace(self._listing(record), is_tentative=False)
+        values = self._values(record, listing)
+        return listing if self._table.execute("refresh", values) else None
+
+    def move(self, old_key: str, record: SessionRecord) -> Listing | None:
+        """Move a session's row to the record's key. Return None if it isn't there."""
+        listing = self._listing(record)
+        values = self._values(record, listing) | {"old_key": old_key}
+        return listing if self._table.execute("move", values) else None
+
+    def remove(self, key: str, user_id: str) -> None:
+        """Remove the row of a session that has ended or has another user now."""
+        values = {"key": key, "user_id": user_id, "store": self._alias}
+        self._table.execute("remove", values)
+
+    def confirm(self, key: str, user_id: str, listing: Listing) -> Listing | None:
+        """
+        Look for the row of a session that was entered in a transaction.
+
+        Returns:
+            None if it isn't there. What is seen from outside of any transaction is sure.
+        """
+        values = {"key": key, "user_id": user_id, "store": self._alias}
+        if not self._table.fetch("confirm", values):
+            return None
+        return replace(listing, is_tentative=self._table.is_in_transaction())
+
+    def rows_of_user(self, user_id: str) -> list[Row]:
+        """Return the rows of a user."""
+        rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self._alias})
+        return [_row(row) for row in rows]
+
+    def rows_again(self, row_ids: Sequence[int]) -> list[Row]:
+        """Return what is there by now of up to AT_A_TIME rows that were read before."""
+        return self._found(UserSession.objects.filter(row_id__in=row_ids))
+
+    def rows_after(self, row_id: int, count: int) -> list[Row]:
+        """Return the rows that follow one, in the order in which they were entered."""
+        found = UserSession.objects.filter(store=self._alias, row_id__gt=row_id)
+        return self._found(found.order_by("row_id")[:count])
+
+    def remove_rows(self, rows: Sequence[Row], expired_at: datetime | None = None) -> int:
+        """
+        Remove rows as far as they are where they were read.
+
+        Waits for rotations that are under way in transactions.
+
+        Args:
+            rows: no more than AT_A_TIME.
+            expired_at: leave those that expire later.
+
+        Returns:
+            How many were removed.
+        """
+        there = UserSession.objects.filter(
+            row_id__in=[row.row_id for row in rows], key__in=[row.key for row in rows]
+        )
+        if expired_at is not None:
+            there = there.expired(expired_at)
+        return self._table.run(lambda connection: there._raw_delete(connection.alias))
+
+    def _listing(self, record: SessionRecord) -> Listing:
+        # With room for a session that slides until the row is written again.
+        room = conf.touch_interval_of(record.expires_at - record.seen_at)
+        return Listing(
+            written_at=record.seen_at,
+            valid_until=record.expires_at + room,
+            is_tentative=self._table.is_in_transaction(),
+        )
+
+    def _values(self, record: SessionRecord, listing: Listing) -> dict[str, Any]:
+        return row_values(self._alias, record) | {
+            "expires_at": listing.valid_until,
+            "store": self._alias,
+            "previous_key": None,
+        }
+
+    def _found(self, rows: Any) -> list[Row]:
+        def fetch(connection: Any) -> list[Row]:
+            return [_row(row) for row in rows.using(connection.alias).values_list(*FOUND)]
+
+        return self._table.run(fetch)
+
+
+def _row(values: Sequence[Any]) -> Row:
+    return Row(**dict(zip(FOUND, values, strict=True)))
+
+
+def _write_statements(using: str) -> dict[str, Statement]:
+    writer = StatementWriter(UserSession, using)
+    parameter = writer.parameter
+    of_user = {"user_id": parameter("user_id"), "store": parameter("store")}
+    at_key = {"key": parameter("key"), **of_user}
+    refreshed = {column: parameter(column) for column in REFRESHED}
+    # Not F("key"), which MariaDB would read after it has written it.
+    moved = refreshed | {
+        "key": parameter("key"),
+        "previous_key": parameter("old_key", "previous_key"),
+    }
+    return {
+        "insert": writer.insert_ignoring_conflicts(),
+        "refresh": writer.update(refreshed, **at_key),
+        "move": writer.update(moved, **at_key | {"key": parameter("old_key", "key")}),
+        "remove": writer.delete(**at_key),
+        "confirm": writer.select(["row_id"], **at_key),
+        "rows_of_user": writer.select(FOUND, **of_user),
+    }
