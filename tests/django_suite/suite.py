@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.test import TestCase
 
 # A module, not its classes: pytest would run those of other engines too.
 from sessions_tests import tests as django_tests
 
 from django_multistore.engine import SessionStore
+from tests import servers
+
+if os.environ.get("MULTISTORE_SUITE_CACHE", "default") not in caches.settings:
+    servers.require("redis")
 
 
 class EngineTests(django_tests.SessionTestsMixin, TestCase):
