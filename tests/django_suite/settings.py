@@ -10,7 +10,7 @@ from tests.settings import INSTALLED_APPS
 
 sys.path.append(os.environ["MULTISTORE_DJANGO_TESTS"])
 
-# MULTISTORE_SUITE_CACHE names one of CACHES on Redis to keep the sessions in, instead of a database.
+# MULTISTORE_SUITE_CACHE names one of CACHES on Redis to keep the sessions in, not in a database.
 if cache := os.environ.get("MULTISTORE_SUITE_CACHE"):
     SESSION_STORES = {
         "default": {
