@@ -24,7 +24,7 @@ from django_multistore.models import UserSession
 from django_multistore.records import SessionRecord, Update, key_of, new_id
 from django_multistore.stores import cache_protocol
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.steps import Pause, Steps, run
+from django_multistore.stores.steps import DatabaseStep, Pause, Steps, run
 from django_multistore.testing import expired, make_record
 from tests import servers
 from tests.helpers import rounds
@@ -141,8 +141,8 @@ def list_them(world: World) -> Steps[Any]:
 
 
 def collect(world: World) -> Steps[Any]:
-    rows = world.store._index.rows_after(0, 100)
-    return world.store._protocol.gc(rows, dry_run=False)
+    rows = yield DatabaseStep(world.store._index.rows_after, (0, 100))
+    return (yield from world.store._protocol.gc(rows, dry_run=False)) if rows else 0
 
 
 ENDS_ANN = (log_out_everywhere, end_it)

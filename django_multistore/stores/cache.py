@@ -13,7 +13,7 @@ from .base import GC_BATCH_SIZE, BaseStore
 from .cache_checks import check_cache, check_cache_always
 from .cache_client import CacheClient
 from .cache_options import parsed
-from .cache_protocol import CacheProtocol
+from .cache_protocol import CacheProtocol, is_tentative
 from .pacing import batch_sizes
 from .steps import arun, run
 from .user_index import AT_A_TIME, UserIndex
@@ -49,8 +49,8 @@ class CacheStore(BaseStore):
         super().__init__(alias, **options)
         self._options = parsed(alias, self.options)
         self._index = UserIndex(self)
-        client = CacheClient(self, self._options.cache)
-        self._protocol = CacheProtocol(alias, self._options, client, self._index)
+        self._client = CacheClient(self, self._options.cache)
+        self._protocol = CacheProtocol(alias, self._options, self._client, self._index)
 
     @property
     def database(self) -> str:
@@ -61,11 +61,19 @@ class CacheStore(BaseStore):
     def place(self) -> str:
         return f"the prefix {self._options.prefix!r} in the cache {self._options.cache!r}"
 
+    # Not by run(): it is what each request does, and one command but for tentative sessions.
+
     def read(self, key: str) -> SessionRecord | None:
-        return run(self._protocol.read(key))
+        entry = self._protocol.live(key, self._client.get_many(self._protocol.names(key)))
+        if entry is not None and is_tentative(entry):
+            entry = run(self._protocol.confirm(entry))
+        return None if entry is None else entry.record
 
     async def aread(self, key: str) -> SessionRecord | None:
-        return await arun(self._protocol.read(key))
+        entry = self._protocol.live(key, await self._client.aget_many(self._protocol.names(key)))
+        if entry is not None and is_tentative(entry):
+            entry = await arun(self._protocol.confirm(entry))
+        return None if entry is None else entry.record
 
     def create(self, record: SessionRecord) -> bool:
         return run(self._protocol.create(record))

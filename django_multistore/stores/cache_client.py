@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -39,13 +38,17 @@ class CacheClient:
 
     def get_many(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the values of those that are there, in one round trip."""
-        with self._outages_translated():
+        try:
             return self._cache.get_many(names)
+        except Exception as error:
+            raise self._store.unavailable(error) from error
 
     async def aget_many(self, names: Iterable[str]) -> dict[str, Any]:
         """See get_many()."""
-        with self._outages_translated():
+        try:
             return await _twin(self._cache, "get_many")(names)  # type: ignore[no-any-return]
+        except Exception as error:
+            raise self._store.unavailable(error) from error
 
     def add(self, name: str, value: bytes, seconds: int) -> bool:
         """
@@ -57,15 +60,19 @@ class CacheClient:
                 the reply was lost, finds its own value there, and that is no failure.
             seconds: how long to keep it.
         """
-        with self._outages_translated():
+        try:
             added: bool = self._cache.add(name, value, seconds)
             return added or self._cache.get(name) == value
+        except Exception as error:
+            raise self._store.unavailable(error) from error
 
     async def aadd(self, name: str, value: bytes, seconds: int) -> bool:
         """See add()."""
-        with self._outages_translated():
+        try:
             added: bool = await _twin(self._cache, "add")(name, value, seconds)
             return added or await _twin(self._cache, "get")(name) == value
+        except Exception as error:
+            raise self._store.unavailable(error) from error
 
     def set_many(self, values: Mapping[str, bytes], seconds: int) -> None:
         """
@@ -74,31 +81,32 @@ class CacheClient:
         Raises:
             StoreUnavailable: not all were stored.
         """
-        with self._outages_translated():
+        try:
             # Not set(), which doesn't say whether memcached has stored anything.
             failed = self._cache.set_many(dict(values), seconds)
+        except Exception as error:
+            raise self._store.unavailable(error) from error
         self._require_all(failed)
 
     async def aset_many(self, values: Mapping[str, bytes], seconds: int) -> None:
         """See set_many()."""
-        with self._outages_translated():
+        try:
             failed = await _twin(self._cache, "set_many")(dict(values), seconds)
+        except Exception as error:
+            raise self._store.unavailable(error) from error
         self._require_all(failed)
 
     def delete(self, name: str) -> None:
         """Remove a value."""
-        with self._outages_translated():
+        try:
             self._cache.delete(name)
+        except Exception as error:
+            raise self._store.unavailable(error) from error
 
     async def adelete(self, name: str) -> None:
         """See delete()."""
-        with self._outages_translated():
-            await _twin(self._cache, "delete")(name)
-
-    @contextmanager
-    def _outages_translated(self) -> Iterator[None]:
         try:
-            yield
+            await _twin(self._cache, "delete")(name)
         except Exception as error:
             raise self._store.unavailable(error) from error
 

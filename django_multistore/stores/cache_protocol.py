@@ -76,9 +76,27 @@ class CacheProtocol:
 
     # One session.
 
-    def read(self, key: str) -> Steps[SessionRecord | None]:
-        entry = yield from self._entry(key)
-        return None if entry is None else entry.record
+    def names(self, key: str) -> list[str]:
+        """Return where a read has to look."""
+        return [self._name("session", key), self._name("tombstone", key)]
+
+    def live(self, key: str, values: Mapping[str, Any]) -> Entry | None:
+        """Return the session that was found there, if it lives; a tentative one may."""
+        value = values.get(self._name("session", key))
+        if value is None or value == DEAD or self._name("tombstone", key) in values:
+            return None
+        entry = unpack(key, value)
+        if entry is None:
+            suspicious.warning("Session data corrupted in session store %r.", self._alias)
+            return None
+        return None if _is_expired(entry.record) else entry
+
+    def confirm(self, entry: Entry) -> Steps[Entry | None]:
+        """Look for a tentative session's row."""
+        record = entry.record
+        arguments = (record.key, record.user_id, entry.listing)
+        listing = yield DatabaseStep(self._index.confirm, arguments)
+        return None if listing is None else Entry(record, listing)
 
     def create(self, record: SessionRecord) -> Steps[bool]:
         record = self._capped(record)
@@ -201,13 +219,10 @@ class CacheProtocol:
     # What these are made of.
 
     def _entry(self, key: str) -> Steps[Entry | None]:
-        names = [self._name("session", key), self._name("tombstone", key)]
-        entry = self._live(key, (yield Step(self._client, "get_many", (names,))))
-        if entry is None or entry.listing is None or not entry.listing.is_tentative:
+        entry = self.live(key, (yield Step(self._client, "get_many", (self.names(key),))))
+        if entry is None or not is_tentative(entry):
             return entry
-        arguments = (key, entry.record.user_id, entry.listing)
-        listing = yield DatabaseStep(self._index.confirm, arguments)
-        return None if listing is None else replace(entry, listing=listing)
+        return (yield from self.confirm(entry))
 
     def _live_entries(
         self, rows: Sequence[Row], *, canary: Mapping[str, bytes] | None = None
@@ -227,22 +242,12 @@ class CacheProtocol:
         found: dict[int, Entry] = {}
         for row in rows:
             for key in row.keys:
-                entry = self._live(key, values)
+                entry = self.live(key, values)
                 # Of a tentative session the row decides, and this one is elsewhere.
-                has_left = entry is not None and key != row.key and _is_tentative(entry)
+                has_left = entry is not None and key != row.key and is_tentative(entry)
                 if entry is not None and not has_left:
                     found[row.row_id] = entry
         return found
-
-    def _live(self, key: str, values: Mapping[str, Any]) -> Entry | None:
-        value = values.get(self._name("session", key))
-        if value is None or value == DEAD or self._name("tombstone", key) in values:
-            return None
-        entry = unpack(key, value)
-        if entry is None:
-            suspicious.warning("Session data corrupted in session store %r.", self._alias)
-            return None
-        return None if _is_expired(entry.record) else entry
 
     def _change(self, key: str, change: Change) -> Steps[Update]:
         lock = yield from self._lock(key)
@@ -272,7 +277,7 @@ class CacheProtocol:
 
     def _overwrite(self, entry: Entry, record: SessionRecord) -> Steps[Update]:
         listing = yield from self._list(entry, record)
-        value = pack(Entry(record=record, listing=listing))
+        value = pack(Entry(record, listing))
         values = {self._name("session", record.key): value}
         yield Step(self._client, "set_many", (values, _time_to_live(record)))
         # The row of a user whom the session had before stays until it ends: a writer without
@@ -343,7 +348,7 @@ class CacheProtocol:
             yield DatabaseStep(self._index.remove, (record.key, record.user_id))
 
     def _add(self, record: SessionRecord, listing: Listing | None) -> Steps[bool]:
-        value = pack(Entry(record=record, listing=listing))
+        value = pack(Entry(record, listing))
         arguments = (self._name("session", record.key), value, _time_to_live(record))
         is_added: bool = yield Step(self._client, "add", arguments)
         return is_added
@@ -436,7 +441,8 @@ def _is_expired(record: SessionRecord) -> bool:
     return record.expires_at <= timezone.now()
 
 
-def _is_tentative(entry: Entry) -> bool:
+def is_tentative(entry: Entry) -> bool:
+    """Say whether it takes the session's row to tell whether it lives."""
     return entry.listing is not None and entry.listing.is_tentative
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 
@@ -13,6 +14,7 @@ from ..records import Device, SessionRecord
 FORMAT = 1
 NOTHING = -(2**63)  # In place of a time that isn't there.
 IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS = 1, 2, 4
+NO_DEVICE = Device()
 HEAD = struct.Struct(">BBqqqqqqqqHBH")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,8 +31,7 @@ class Listing:
     is_tentative: bool = False  # Written in a transaction, and not seen from outside it since.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """What is stored of one session."""
 
     record: SessionRecord
@@ -113,11 +114,17 @@ def unpack(key: str, value: object) -> Entry | None:
             ),
             seen_at=epoch + timedelta(microseconds=seen_at),
             expires_at=epoch + timedelta(microseconds=expires_at),
-            device=Device(
-                ip_address=(
-                    value[user_end:ip_address_end].decode() if flags & HAS_IP_ADDRESS else None
-                ),
-                user_agent=value[ip_address_end:user_agent_end].decode("utf-8", "surrogatepass"),
+            device=(
+                NO_DEVICE
+                if user_agent_end == user_end
+                else Device(
+                    ip_address=(
+                        value[user_end:ip_address_end].decode() if flags & HAS_IP_ADDRESS else None
+                    ),
+                    user_agent=value[ip_address_end:user_agent_end].decode(
+                        "utf-8", "surrogatepass"
+                    ),
+                )
             ),
         )
         listing = (
