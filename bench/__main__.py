@@ -1,5 +1,5 @@
 """
-Measure the ORM store beside the raw driver and the peers, and print Markdown tables.
+Measure the stores beside the raw driver and the peers, and print Markdown tables.
 
 The exit status is 0 whether or not the targets are met: "!" marks what misses its own. The
 machine's other work makes single times worthless; compare columns.
@@ -12,13 +12,22 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from unittest import SkipTest
 
-from . import databases, expiry, rows, tables, users
+from . import caches, databases, expiry, rows, tables, users
 
 DATABASES = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
-PACKAGES = ("Django", "django-qsessions", "psycopg")
+STORES = {"orm": "OrmStore", "cache": "CacheStore"}
+PACKAGES = (
+    "Django",
+    "django-qsessions",
+    "psycopg",
+    "pymemcache",
+    "django-redis",
+    "redis",
+    "hiredis",
+)
 QUICK = 10  # a part of this size
 
 
@@ -31,28 +40,51 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=60, help="of each measurement (60)")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--only", choices=DATABASES, help="one of the databases")
+    parser.add_argument("--store", choices=STORES, help="one of the stores")
     options = parser.parse_args(arguments)
     part = QUICK if options.quick else 1
-    rounds = max(1, options.rounds // part)
+    turns = max(1, options.rounds // part)
     _say(about())
     for kind in [options.only] if options.only else DATABASES:
-        _say(f"\n## {DATABASES[kind]}")
-        try:
-            with databases.fresh(kind) as process:
-                _say("\n" + tables.of_rows(kind, process.call(rows.measure, rounds)))
-                _say("\n" + tables.of_users(process.call(users.measure, rounds, part)))
-                _say("\n" + tables.of_expiry(process.call(expiry.measure, part)))
-        except SkipTest as missing:
-            _say(f"\nNot measured: {missing}")
+        for store in [options.store] if options.store else STORES:
+            _say(f"\n## {STORES[store]}, {DATABASES[kind]}")
+            try:
+                with databases.fresh(kind, with_caches=store == "cache") as process:
+                    if store == "orm":
+                        _measure_orm(process, kind, turns, part)
+                    else:
+                        _measure_cache(process, turns, part)
+            except SkipTest as missing:
+                _say(f"\nNot measured: {missing}")
+
+
+def _measure_orm(process: databases.Process, kind: str, turns: int, part: int) -> None:
+    _say("\n" + tables.of_rows(kind, process.call(rows.measure, turns)))
+    _say("\n" + tables.of_users(process.call(users.measure, "orm", turns, part)))
+    _say("\n" + tables.of_expiry(process.call(expiry.measure, part)))
+
+
+def _measure_cache(process: databases.Process, turns: int, part: int) -> None:
+    for cache, title in caches.CACHES.items():
+        measured = process.call(caches.measure, cache, turns)
+        _say(f"\n### {title}\n\n{tables.of_caches(measured)}")
+    _say("\n" + tables.of_users(process.call(users.measure, "cache", turns, part)))
 
 
 def about() -> str:
     """Say what was measured with what, and when."""
-    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    versions = ", ".join(f"{package} {_version(package)}" for package in PACKAGES)
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), "
         f"Python {platform.python_version()}, {versions}."
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def _say(text: str) -> None:

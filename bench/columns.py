@@ -33,7 +33,27 @@ UPDATE = (
 )
 DELETE = f"DELETE FROM {TABLE} WHERE key = ?"
 
+PAYLOADS = {"small": 0, "4 KiB": 4096}  # letters beside what a login stores
+
 Data = dict[str, Any]
+
+
+def data_of(user_id: int | None, letters: int) -> Data:
+    """
+    Return what a session holds: after a login some 200 bytes, and more.
+
+    Args:
+        user_id: the user's primary key, or None before the login.
+        letters: how many more.
+    """
+    data: Data = {"number": -1}
+    if user_id is not None:
+        data |= {
+            "_auth_user_id": str(user_id),
+            "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
+            "_auth_user_hash": secrets.token_hex(32),
+        }
+    return data | ({"letters": secrets.token_urlsafe(letters)[:letters]} if letters else {})
 
 
 class Column(Protocol):

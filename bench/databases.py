@@ -1,13 +1,13 @@
-"""Databases that are made for one run and removed after it."""
+"""Databases and caches that are made for one run and removed after it."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from typing import ParamSpec, TypeVar
 
@@ -19,6 +19,7 @@ from psycopg import sql
 from tests import servers
 
 NAMES = ("default", "large")  # of settings.DATABASES
+CACHE_SERVERS = ("memcached", "redis")
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -41,7 +42,7 @@ class Process:
 
 
 @contextmanager
-def fresh(kind: str) -> Iterator[Process]:
+def fresh(kind: str, *, with_caches: bool = False) -> Iterator[Process]:
     """
     Make empty databases, and a process that has them.
 
@@ -50,8 +51,10 @@ def fresh(kind: str) -> Iterator[Process]:
 
     Args:
         kind: "sqlite" or "postgres".
+        with_caches: whether the process needs caches as well.
     """
     with (
+        _caches(CACHE_SERVERS if with_caches else ()),
         _sqlite() if kind == "sqlite" else _postgres() as name,
         ProcessPoolExecutor(
             1, get_context("spawn"), initializer=_begin, initargs=(kind, name)
@@ -72,6 +75,16 @@ def _begin(kind: str, name: str) -> None:
     set_up()
     for database in NAMES:
         call_command("migrate", database=database, verbosity=0)
+
+
+@contextmanager
+def _caches(names: Sequence[str]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for name in names:
+            # As quick as they are by default, in memory only.
+            server = stack.enter_context(servers.private(name))
+            os.environ[server.variable()] = server.address
+        yield
 
 
 @contextmanager

@@ -6,11 +6,14 @@ from typing import Any
 
 from django.db import connections
 
-# In each, n is the number of the session.
+PAYLOAD = 208  # bytes
+
+# In each, n is the number of the session. The known key is records.key_of() of the store and that.
 EXPRESSIONS = {
     "postgresql": {
         "id": "('x' || substr(md5(random()::text), 1, 16))::bit(64)::bigint & 9223372036854775807",
         "key": "substr(md5(random()::text) || md5(random()::text), 1, 40)",
+        "known_key": "substr(encode(sha256((%(store)s || n)::bytea), 'hex'), 1, 40)",
         "payload": "decode(repeat(md5(random()::text), 13), 'hex')",
         "text": "repeat(md5(random()::text), 8)",
         "user_id": "(n %% %(users)s)::text",
@@ -21,6 +24,7 @@ EXPRESSIONS = {
     "sqlite": {
         "id": "random() & 9223372036854775807",
         "key": "lower(hex(randomblob(20)))",
+        "known_key": "substr(SHA256(%(store)s || n), 1, 40)",
         "payload": "randomblob(208)",
         "text": "hex(randomblob(128))",
         "user_id": "CAST(n %% %(users)s AS text)",
@@ -38,6 +42,12 @@ OURS = """
     SELECT {id}, {key}, {payload}, 1, {user_id}, {now}, {now}, {now}, {expires_at}, ''
     FROM {numbers}
 """
+INDEX = """
+    INSERT INTO django_multistore_usersession
+        (id, key, user_id, store, created_at, authenticated_at, seen_at, expires_at, user_agent)
+    SELECT {id}, {known_key}, {user_id}, %(store)s, {now}, {now}, {now}, {expires_at}, ''
+    FROM {numbers}
+"""
 DJANGO = """
     INSERT INTO django_session (session_key, session_data, expire_date)
     SELECT {key}, {text}, {expires_at} FROM {numbers}
@@ -45,18 +55,21 @@ DJANGO = """
 LIVE, EXPIRED = 86_400, -2 * 86_400  # seconds from now; expiry is within a day from then
 
 
-def fill(statement: str, database: str, *, count: int, begin: int, users: int = 1) -> None:
+def fill(
+    statement: str, database: str, *, count: int, begin: int, users: int = 1, store: str = ""
+) -> None:
     """
     Add sessions to a table.
 
     Args:
-        statement: OURS or DJANGO.
+        statement: OURS, INDEX or DJANGO.
         database: where.
         count: how many.
         begin: LIVE or EXPIRED.
         users: how many users they are spread over.
+        store: whose they are, in an index.
     """
-    parameters = {"count": count, "begin": begin, "users": users}
+    parameters = {"count": count, "begin": begin, "users": users, "store": store}
     _execute(database, statement.format(**EXPRESSIONS[connections[database].vendor]), parameters)
 
 

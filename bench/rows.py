@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 
 from django.contrib.auth import get_user_model
@@ -14,8 +12,8 @@ from django.contrib.sessions.serializers import JSONSerializer
 from django_multistore.engine import SessionStore
 from django_multistore.stores import stores
 
-from . import timing
-from .columns import Column, Data, Driver, Engine
+from . import rounds, timing
+from .columns import PAYLOADS, Column, Driver, Engine, data_of
 
 OPERATIONS = {
     "load": "load",
@@ -32,9 +30,6 @@ PEER_TARGET = 2.0  # in times of ours
 RAW, OURS, PREPARED = "raw driver", "OrmStore", "OrmStore, prepared"
 DJANGO, QSESSIONS = "Django db", "qsessions db"
 PEERS = (DJANGO, QSESSIONS)
-
-PAYLOADS = {"small": 0, "4 KiB": 4096}  # letters beside what a login stores
-CALLS = 50  # in a block
 
 
 class PreparedStore(SessionStore):
@@ -70,29 +65,26 @@ class Row:
         return min(timing.ratio(self.times, peer, OURS) for peer in PEERS)
 
 
-def measure(rounds: int) -> list[Row]:
+def measure(turns: int) -> list[Row]:
     """
     Measure every row on the default database.
 
-    Each round stores new sessions, loads, saves and deletes them. Every operation goes through
-    the columns in turn.
-
     Args:
-        rounds: how many of them.
+        turns: how many rounds.
     """
     user = get_user_model().objects.create_user("bench")
     return [
         row
         for payload, letters in PAYLOADS.items()
-        for row in _measure(payload, user.pk, letters, rounds)
+        for row in _measure(payload, user.pk, letters, turns)
     ]
 
 
-def _measure(payload: str, user_id: int, letters: int, rounds: int) -> list[Row]:
+def _measure(payload: str, user_id: int, letters: int, turns: int) -> list[Row]:
     # Only now: as a module it could not be imported before Django has started.
     from qsessions.backends.db import SessionStore as QSessionsStore  # noqa: PLC0415
 
-    data = _data(user_id, letters)
+    data = data_of(user_id, letters)
     columns: dict[str, Column] = {
         RAW: Driver(data, JSONSerializer()),
         OURS: Engine(SessionStore, data),
@@ -102,42 +94,8 @@ def _measure(payload: str, user_id: int, letters: int, rounds: int) -> list[Row]
     }
     if PreparedStore.store_alias not in stores:
         del columns[PREPARED]
-    _round(columns, _empty(columns), turn=0)
-    timing.settle()
-    times = _empty(columns)
-    for turn in range(rounds):
-        _round(columns, times, turn)
+    times = rounds.measured(columns, ("create", "load", "save", "delete"), turns)
     return [
         Row(operation=operation, payload=payload, times=times[operation])
         for operation in OPERATIONS
     ]
-
-
-def _empty(columns: dict[str, Column]) -> dict[str, dict[str, list[float]]]:
-    return {operation: {name: [] for name in columns} for operation in OPERATIONS}
-
-
-def _round(columns: dict[str, Column], times: dict[str, dict[str, list[float]]], turn: int) -> None:
-    keys: dict[str, list[str]] = {}
-
-    def call(operation: str, name: str) -> None:
-        if operation == "create":
-            keys[name] = columns[name].create(CALLS)
-        else:
-            getattr(columns[name], operation)(keys[name])
-
-    for operation in ("create", "load", "save", "delete"):
-        for name in timing.in_turn(list(columns), turn):
-            block = partial(call, operation, name)
-            times[operation][name].append(timing.seconds(block, CALLS))
-
-
-def _data(user_id: int, letters: int) -> Data:
-    """Return what a session holds once its user has logged in: some 200 bytes, and more."""
-    data: Data = {
-        "_auth_user_id": str(user_id),
-        "_auth_user_backend": "django.contrib.auth.backends.ModelBackend",
-        "_auth_user_hash": secrets.token_hex(32),
-        "number": -1,
-    }
-    return data | ({"letters": secrets.token_urlsafe(letters)[:letters]} if letters else {})

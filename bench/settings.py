@@ -3,7 +3,8 @@ Django settings of the measurements.
 
 MULTISTORE_BENCH_DATABASE says which database is measured ("sqlite" or "postgres"),
 MULTISTORE_BENCH_NAME where: a directory, or what the names of its databases begin with. See
-databases.py, which sets both.
+databases.py, which sets both. Caches are there where MULTISTORE_MEMCACHED and MULTISTORE_REDIS say
+where their servers are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from django_multistore.serializers import bytes_serde
 from tests import servers
 
 DATABASE = os.environ["MULTISTORE_BENCH_DATABASE"]
@@ -56,6 +58,68 @@ if DATABASE == "postgres":
     prepared = {"server_side_binding": True, "prepare_threshold": 0}
     DATABASES["prepared"] = _database("default") | {"OPTIONS": prepared}
     SESSION_STORES["prepared"] = _store("prepared")
+
+# Each with what `manage.py check --deploy` asks for. Django's engine and ours have the same entry;
+# only we can use the one beside it, which keeps nothing but bytes.
+SECONDS = 2
+MEMCACHED = {
+    "timeout": SECONDS,
+    "connect_timeout": SECONDS,
+    "retry_attempts": 0,
+    "dead_timeout": 0,
+}
+REDIS = {"socket_connect_timeout": SECONDS, "socket_timeout": SECONDS}
+DJANGO_REDIS = {name.upper(): value for name, value in REDIS.items()}
+BYTES = "django_multistore.serializers.BytesSerializer"
+
+
+def _cache(backend: str, location: str, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "BACKEND": backend,
+        "LOCATION": location,
+        "OPTIONS": options,
+        "KEY_PREFIX": "bench",
+    }
+
+
+def _caches() -> dict[str, dict[str, Any]]:
+    memcached, redis = servers.address("memcached"), servers.address("redis")
+    found: dict[str, dict[str, Any]] = {}
+    if memcached:
+        backend = "django.core.cache.backends.memcached.PyMemcacheCache"
+        found["memcached"] = _cache(backend, memcached, MEMCACHED)
+        found["memcached_bytes"] = _cache(backend, memcached, MEMCACHED | {"serde": bytes_serde})
+    if redis:
+        for name, backend, options, serializer in (
+            ("redis", "django.core.cache.backends.redis.RedisCache", REDIS, "serializer"),
+            ("django_redis", "django_redis.cache.RedisCache", DJANGO_REDIS, "SERIALIZER"),
+        ):
+            location = f"redis://{redis}/0"
+            found[name] = _cache(backend, location, options)
+            found[f"{name}_bytes"] = _cache(backend, location, options | {serializer: BYTES})
+    return found
+
+
+def _cache_store(cache: str, prefix: str, database: str = "default", **options: Any) -> Any:
+    return {
+        "BACKEND": "django_multistore.stores.cache.CacheStore",
+        "OPTIONS": {"CACHE": cache, "KEY_PREFIX": prefix, "DATABASE": database, **options},
+    }
+
+
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}} | _caches()
+for name in ("memcached", "redis", "django_redis"):
+    if name in CACHES:
+        SESSION_STORES |= {
+            f"{name}_exact": _cache_store(name, "e:"),
+            f"{name}_inexact": _cache_store(name, "i:", EXACT=False),
+            f"{name}_bytes": _cache_store(f"{name}_bytes", "b:"),
+        }
+if "memcached" in CACHES:
+    SESSION_STORES |= {
+        f"indexed_{database}": _cache_store("memcached", f"{database}:", database)
+        for database in ("default", "large")
+    }
 
 DEBUG = False
 INSTALLED_APPS = [

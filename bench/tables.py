@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from . import expiry, rows, users
+from math import inf
+
+from . import caches, expiry, rows, users
 
 
 def of_rows(kind: str, measured: list[rows.Row]) -> str:
@@ -32,6 +34,29 @@ def _row(row: rows.Row, target: float) -> list[str]:
             for column in row.columns
         ),
         _marked(row.best_peer, is_met=row.best_peer >= rows.PEER_TARGET),
+    ]
+
+
+def of_caches(measured: list[caches.Row]) -> str:
+    """Return the table of single operations in one cache."""
+    titles = [
+        "operation", "session", f"{caches.DJANGO}, µs", "target, x Django's",
+        *(f"{column}, x Django's" for column in caches.STORES),
+    ]  # fmt: skip
+    return _markdown(titles, [_cache_row(row) for row in measured])
+
+
+def _cache_row(row: caches.Row) -> list[str]:
+    targets = caches.TARGETS.get(row.operation, {})
+    return [
+        caches.OPERATIONS[row.operation],
+        row.payload,
+        f"{row.django_microseconds:.0f}",
+        ", ".join(f"{target:.1f}" for target in sorted(set(targets.values()))) or "–",
+        *(
+            _marked(row.to_django(column), is_met=row.to_django(column) <= targets.get(column, inf))
+            for column in caches.STORES
+        ),
     ]
 
 

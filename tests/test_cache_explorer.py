@@ -271,7 +271,7 @@ def explore(
                 if actor.is_waiting:
                     if len(unfinished) == 1:
                         # Who had the lock is dead, and it expires.
-                        caches[store._options.cache].delete(f"lock:{world.session.key}")
+                        caches[store._options.cache].delete(f"l:{world.session.key}")
                     break
     names = [actor.operation.__name__ for actor in actors]
     try:
@@ -294,8 +294,8 @@ def look(world: World, actors: Sequence[Actor]) -> None:
     if all(actor.is_done for actor in actors):
         cache = caches[world.store._options.cache]
         for key in world.keys:
-            found = cache.get_many([f"session:{key}", f"tombstone:{key}"])
-            left = found.get(f"session:{key}", cache_protocol.DEAD)
+            found = cache.get_many([f"s:{key}", f"t:{key}"])
+            left = found.get(f"s:{key}", cache_protocol.DEAD)
             assert len(found) < 2 or left == cache_protocol.DEAD, "data left under a tombstone"
     for actor in actors:
         if not actor.is_done:
@@ -342,9 +342,9 @@ def clean_up(world: World) -> None:
     pointing = {key for row in rows for key in row.keys}
     assert alive <= pointing, "gc has made a live session unlisted"
     # A row stays while the cache has its session, even as another's or as nobody's.
-    values = caches[world.store._options.cache].get_many([f"session:{key}" for key in pointing])
+    values = caches[world.store._options.cache].get_many([f"s:{key}" for key in pointing])
     assert all(
-        any(values.get(f"session:{key}") not in (None, cache_protocol.DEAD) for key in row.keys)
+        any(values.get(f"s:{key}") not in (None, cache_protocol.DEAD) for key in row.keys)
         for row in rows
     ), "a row points nowhere after gc"
     for user in (world.ann, world.bob):

@@ -101,8 +101,8 @@ def _sessions_in_a_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 def keys_in_the_cache() -> set[str]:
     names = (name.rpartition(":") for name in list(caches["locmem"]._cache))
-    keys = {key for kind, _, key in names if kind.endswith("session")}
-    return {key for key in keys if caches["locmem"].get(f"session:{key}") != cache_protocol.DEAD}
+    keys = {key for kind, _, key in names if kind.endswith("s")}
+    return {key for key in keys if caches["locmem"].get(f"s:{key}") != cache_protocol.DEAD}
 
 
 def live_sessions() -> list[Any]:

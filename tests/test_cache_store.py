@@ -282,7 +282,7 @@ class GcTests(TransactionTestCase):
         for record in (expired, evicted):
             self.store.create(record)
         for record in (expired, evicted):
-            caches["locmem"].delete(f"session:{record.key}")
+            caches["locmem"].delete(f"s:{record.key}")
         self.age()
         past = timezone.now() - timedelta(hours=1)
         UserSession.objects.filter(key=expired.key).update(expires_at=past)
@@ -292,12 +292,12 @@ class GcTests(TransactionTestCase):
         self.assertEqual(self.store.gc(), 0)
 
     def test_who_is_just_logging_in_is_left_alone(self) -> None:
-        caches["locmem"].delete(f"session:{self.live.key}")
+        caches["locmem"].delete(f"s:{self.live.key}")
         self.assertEqual(self.store.gc(), 0)
         self.assertEqual(UserSession.objects.count(), 1)
 
     def test_a_row_that_is_renewed_between_the_two_looks_stays(self) -> None:
-        caches["locmem"].delete(f"session:{self.live.key}")
+        caches["locmem"].delete(f"s:{self.live.key}")
         self.age(expires_at=timezone.now() - timedelta(hours=1))
         remove = self.store._index.remove_rows
 
@@ -403,10 +403,10 @@ class LimitTests(TransactionTestCase):
         store = store_with()
         packed = make_record()
         store.create(packed)
-        good = caches["locmem"].get(f"session:{packed.key}")
+        good = caches["locmem"].get(f"s:{packed.key}")
         for value in (b"", b"x", 7, "text", good[:40], b"\x07" + good[1:]):
             key = make_record().key
-            caches["locmem"].set(f"session:{key}", value)
+            caches["locmem"].set(f"s:{key}", value)
             with self.assertLogs("django.security.SuspiciousSession") as logs:
                 self.assertIsNone(store.read(key))
             self.assertNotIn(key, logs.output[0])
@@ -463,14 +463,14 @@ class LockTests(TransactionTestCase):
         store = store_with(LOCK_SECONDS=2)
         record = make_record()
         store.create(record)
-        caches["locmem"].add(f"lock:{record.key}", b"dead", 2)
+        caches["locmem"].add(f"l:{record.key}", b"dead", 2)
         self.assertIs(store.update(record), Update.DONE)
 
     def test_who_does_not_get_the_lock_gives_up(self) -> None:
         store = store_with(LOCK_SECONDS=2)
         record = make_record()
         store.create(record)
-        caches["locmem"].add(f"lock:{record.key}", b"busy", 60)
+        caches["locmem"].add(f"l:{record.key}", b"busy", 60)
         with pytest.raises(StoreUnavailable, match="Nothing was written"):
             store.update(record)
         self.assertEqual(store.read(record.key), record)
@@ -479,7 +479,7 @@ class LockTests(TransactionTestCase):
         store = store_with(LOCK_SECONDS=2)
         record = make_record()
         store.create(record)
-        name = f"lock:{record.key}"
+        name = f"l:{record.key}"
 
         def stall(stored: SessionRecord) -> SessionRecord:
             caches["locmem"].set(name, b"another's", 60)

@@ -85,7 +85,7 @@ def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
 
 def _require_short_names(alias: str, cache: str, prefix: str) -> None:
     try:
-        caches[cache].make_and_validate_key(f"{prefix}tombstone:{'0' * KEY_LENGTH}")
+        caches[cache].make_and_validate_key(f"{prefix}s:{'0' * KEY_LENGTH}")
     except InvalidCacheKey as error:
         raise InvalidStore(
             f"SESSION_STORES[{alias!r}]: the cache {cache!r} can't have the names of sessions "

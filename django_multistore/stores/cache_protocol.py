@@ -29,6 +29,8 @@ from .packing import Entry, Listing, pack, unpack
 from .steps import DatabaseStep, Pause, Step, Steps
 from .user_index import AT_A_TIME, Row, UserIndex
 
+# Short: clients hash names in Python.
+SESSION, TOMBSTONE, LOCK, PROBE, CANARY = "s:", "t:", "l:", "p:", "c:"
 DEAD = b"dead"
 ATTEMPTS = 25
 # A tombstone outlives what a writer may leave behind that died before it could look for it.
@@ -69,6 +71,7 @@ class CacheProtocol:
     ) -> None:
         self._alias = alias
         self._options = options
+        self._prefix = options.prefix
         self._client = client
         self._index = index
         self._buried_for = _seconds(options.max_age + AFTERLIFE)
@@ -78,12 +81,12 @@ class CacheProtocol:
 
     def names(self, key: str) -> list[str]:
         """Return where a read has to look."""
-        return [self._name("session", key), self._name("tombstone", key)]
+        return [self._name(SESSION, key), self._name(TOMBSTONE, key)]
 
     def live(self, key: str, values: Mapping[str, Any]) -> Entry | None:
         """Return the session that was found there, if it lives; a tentative one may."""
-        value = values.get(self._name("session", key))
-        if value is None or value == DEAD or self._name("tombstone", key) in values:
+        value = values.get(self._name(SESSION, key))
+        if value is None or value == DEAD or self._name(TOMBSTONE, key) in values:
             return None
         entry = unpack(key, value)
         if entry is None:
@@ -198,7 +201,7 @@ class CacheProtocol:
     def gc(self, rows: Sequence[Row], *, dry_run: bool) -> Steps[int]:
         """Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many."""
         # A cache that takes an outage for a miss answers that nothing is there at all.
-        canary = {self._name("canary", secrets.token_hex(8)): secrets.token_bytes(8)}
+        canary = {self._name(CANARY, secrets.token_hex(8)): secrets.token_bytes(8)}
         yield Step(self._client, "set_many", (canary, CANARY_SECONDS))
         live = yield from self._live_entries(rows, canary=canary)
         past = timezone.now() - IN_FLIGHT
@@ -231,7 +234,7 @@ class CacheProtocol:
         if not rows:
             return {}
         keys = [key for row in rows for key in row.keys]
-        names = [self._name(kind, key) for key in keys for kind in ("session", "tombstone")]
+        names = [self._name(kind, key) for key in keys for kind in (SESSION, TOMBSTONE)]
         values = yield Step(self._client, "get_many", ([*names, *(canary or ())],))
         if canary is not None and any(values.get(name) != canary[name] for name in canary):
             raise StoreUnavailable(
@@ -278,7 +281,7 @@ class CacheProtocol:
     def _overwrite(self, entry: Entry, record: SessionRecord) -> Steps[Update]:
         listing = yield from self._list(entry, record)
         value = pack(Entry(record, listing))
-        values = {self._name("session", record.key): value}
+        values = {self._name(SESSION, record.key): value}
         yield Step(self._client, "set_many", (values, _time_to_live(record)))
         # The row of a user whom the session had before stays until it ends: a writer without
         # a lock may be about to write that user again.
@@ -292,13 +295,13 @@ class CacheProtocol:
             if listing is None:
                 return Update.GONE
         # Of two rotations, or a rotation and a destroy, the first to get it wins.
-        claim = (self._name("tombstone", old.key), secrets.token_bytes(8), self._buried_for)
+        claim = (self._name(TOMBSTONE, old.key), secrets.token_bytes(8), self._buried_for)
         if not (yield Step(self._client, "add", claim)):
             yield from self._unlist(record)
             return Update.GONE
         yield from self._add(record, listing)
         is_dead = record.user_id is not None and (yield from self._withdraws_if_dead(record))
-        remains = {self._name("session", old.key): DEAD}
+        remains = {self._name(SESSION, old.key): DEAD}
         yield Step(self._client, "set_many", (remains, self._buried_for))
         if old.user_id != record.user_id:
             yield from self._unlist(old)
@@ -323,7 +326,7 @@ class CacheProtocol:
         fresh: Listing | None = yield DatabaseStep(self._index.refresh, (record,))
         if fresh is None:  # The row was lost, with a backup that was restored perhaps.
             fresh = yield DatabaseStep(self._index.insert, (record,))
-        return replace(fresh, is_tentative=fresh.is_tentative or listing.is_tentative)
+        return fresh._replace(is_tentative=fresh.is_tentative or listing.is_tentative)
 
     def _list_under_new_key(
         self, old: SessionRecord, record: SessionRecord
@@ -349,29 +352,28 @@ class CacheProtocol:
 
     def _add(self, record: SessionRecord, listing: Listing | None) -> Steps[bool]:
         value = pack(Entry(record, listing))
-        arguments = (self._name("session", record.key), value, _time_to_live(record))
+        arguments = (self._name(SESSION, record.key), value, _time_to_live(record))
         is_added: bool = yield Step(self._client, "add", arguments)
         return is_added
 
     def _withdraws_if_dead(self, record: SessionRecord) -> Steps[bool]:
         """Look whether the session was ended while it was written, and undo that if so."""
-        tombstone = self._name("tombstone", record.key)
+        tombstone = self._name(TOMBSTONE, record.key)
         if tombstone not in (yield Step(self._client, "get_many", ([tombstone],))):
             return False
-        yield Step(self._client, "delete", (self._name("session", record.key),))
+        yield Step(self._client, "delete", (self._name(SESSION, record.key),))
         yield from self._unlist(record)
         return True
 
     def _bury(self, keys: Iterable[str]) -> Steps[None]:
         # The session's own name as well: its data go, and create() finds the key taken.
-        kinds = ("tombstone", "session")
-        dead = {self._name(kind, key): DEAD for key in keys for kind in kinds}
+        dead = {self._name(kind, key): DEAD for key in keys for kind in (TOMBSTONE, SESSION)}
         yield Step(self._client, "set_many", (dead, self._buried_for))
 
     def _lock(self, key: str) -> Steps[Lock | None]:
         if not self._options.is_exact:
             return None
-        name, token = self._name("lock", key), secrets.token_bytes(8)
+        name, token = self._name(LOCK, key), secrets.token_bytes(8)
         seconds = self._options.lock_seconds
         # One who died with it leaves it for so long, and the next comes to his turn then.
         give_up_at = time.monotonic() + seconds + 1
@@ -396,7 +398,7 @@ class CacheProtocol:
         size = len(record.payload) + HEAD_SIZE
         if size < ITEM_SIZE or not self._client.limits_items:
             return
-        probe = self._name("probe", record.key)
+        probe = self._name(PROBE, record.key)
         try:
             yield Step(self._client, "set_many", ({probe: bytes(size)}, 1))
         except StoreUnavailable as error:
@@ -423,7 +425,7 @@ class CacheProtocol:
         return replace(record, expires_at=latest)
 
     def _name(self, kind: str, key: str) -> str:
-        return f"{self._options.prefix}{kind}:{key}"
+        return f"{self._prefix}{kind}{key}"
 
     def _gave_up(self, why: str) -> StoreUnavailable:
         return StoreUnavailable(f"Session store {self._alias!r}: {why}. Nothing was written.")

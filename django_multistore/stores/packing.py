@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -22,8 +21,7 @@ NAIVE_EPOCH = datetime(1970, 1, 1)  # Without USE_TZ all times are naive.
 MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(NamedTuple):
     """What a session knows of its entry in the index of users, so that it need not look."""
 
     written_at: datetime  # When the entry was last brought up to date.

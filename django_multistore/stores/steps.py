@@ -18,7 +18,7 @@ from asgiref.sync import sync_to_async
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """One command of an object that has twins for async code."""
 
@@ -35,7 +35,7 @@ class Step:
         return await getattr(self.target, f"a{self.name}")(*self.arguments)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DatabaseStep:
     """One statement. Django's databases are asked in a thread by async code."""
 
@@ -51,7 +51,7 @@ class DatabaseStep:
         return await sync_to_async(self.statement)(*self.arguments)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pause:
     """Wait."""
 

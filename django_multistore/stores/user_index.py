@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -60,7 +60,7 @@ class UserIndex:
     def refresh(self, record: SessionRecord) -> Listing | None:
         """Bring a session's row up to date. Return None if it isn't there."""
         # What a rollback would take back is the news, not the row.
-        listing = replace(self._listing(record), is_tentative=False)
+        listing = self._listing(record)._replace(is_tentative=False)
         values = self._values(record, listing)
         return listing if self._table.execute("refresh", values) else None
 
@@ -85,7 +85,7 @@ class UserIndex:
         values = {"key": key, "user_id": user_id, "store": self._alias}
         if not self._table.fetch("confirm", values):
             return None
-        return replace(listing, is_tentative=self._table.is_in_transaction())
+        return listing._replace(is_tentative=self._table.is_in_transaction())
 
     def rows_of_user(self, user_id: str) -> list[Row]:
         """Return the rows of a user."""
