@@ -157,7 +157,7 @@ class RoundTripTests(TransactionTestCase):
         self.assert_costs(["get_many"], ["SELECT"], lambda: self.store.sessions_for_user(user_id))
         self.assert_costs(
             ["get_many", "set_many"],
-            ["SELECT", "DELETE"],
+            ["SELECT", "DELETE", "SELECT"],
             lambda: self.store.destroy_for_user(user_id),
         )
 

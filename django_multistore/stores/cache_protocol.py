@@ -151,50 +151,50 @@ class CacheProtocol:
 
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         found: dict[int, SessionRecord] = {}
+        lost: dict[int, str] = {}
         rows: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
-        for batch in _batches(rows):
-            remaining = batch
-            while remaining:
-                live = yield from self._live_entries(remaining)
+        while rows:
+            for batch in _batches(rows):
+                live = yield from self._live_entries(batch)
                 for entry in live.values():
                     if entry.record.user_id == user_id:
                         found[entry.record.id] = replace(entry.record, payload=b"")
-                # One that was rotated in between was under neither key when it was looked for.
-                lost = {row.row_id: row.key for row in remaining if row.row_id not in live}
-                if not lost:
-                    break
-                again: list[Row] = yield DatabaseStep(self._index.rows_again, (list(lost),))
-                remaining = [row for row in again if row.key != lost[row.row_id]]
+                lost |= {row.row_id: row.key for row in batch if row.row_id not in live}
+            if not lost:
+                break
+            # One that was rotated in between was under neither key when it was looked for.
+            rows = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+            rows = [row for row in rows if lost.get(row.row_id, row.key) != row.key]
         return list(found.values())
 
     def destroy_for_user(
         self, user_id: str, *, except_key: str | None = None, id: int | None = None
     ) -> Steps[int]:
-        rows: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+        targets = None if id is None else {id}
         ended: set[int] = set()
-        for batch in _batches([row for row in rows if id in (None, row.id)]):
-            remaining = batch
-            for _ in range(ATTEMPTS):
-                remaining = [row for row in remaining if row.key != except_key]
-                live = yield from self._live_entries(remaining)
+        strangers: set[int] = set()
+        for _ in range(ATTEMPTS):
+            found: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+            rows = [row for row in found if row.key != except_key and row.row_id not in strangers]
+            if targets is None:
+                targets = {row.id for row in rows}
+            # Once more for these: a rotation may have moved the row, or entered another.
+            rows = [row for row in rows if row.id in targets]
+            if not rows:
+                return len(ended)
+            for batch in _batches(rows):
+                live = yield from self._live_entries(batch)
                 # By now another user's, whose session it is not for this one to end.
-                strangers = {
+                strangers |= {
                     row_id for row_id, entry in live.items() if entry.record.user_id != user_id
                 }
-                remaining = [row for row in remaining if row.row_id not in strangers]
-                if not remaining:
-                    break
-                yield from self._bury([key for row in remaining for key in row.keys])
-                ended |= {live[row.row_id].record.id for row in remaining if row.row_id in live}
-                # Waits for a rotation whose transaction is open, and then finds the row moved.
-                removed = yield DatabaseStep(self._index.remove_rows, (remaining,))
-                if removed == len(remaining):
-                    break
-                ids = [row.row_id for row in remaining]
-                remaining = yield DatabaseStep(self._index.rows_again, (ids,))
-            else:
-                raise self._gave_up("a user's session moved to another key each time")
-        return len(ended)
+                own = [row for row in batch if row.row_id not in strangers]
+                if own:
+                    yield from self._bury([key for row in own for key in row.keys])
+                    # Waits for a rotation whose transaction is open.
+                    yield DatabaseStep(self._index.remove_rows, (own,))
+                ended |= {live[row.row_id].record.id for row in own if row.row_id in live}
+        raise self._gave_up("a user's session moved to another key each time")
 
     # The index.
 

@@ -92,10 +92,6 @@ class UserIndex:
         rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self._alias})
         return [_row(row) for row in rows]
 
-    def rows_again(self, row_ids: Sequence[int]) -> list[Row]:
-        """Return what is there by now of up to AT_A_TIME rows that were read before."""
-        return self._found(UserSession.objects.filter(row_id__in=row_ids))
-
     def rows_after(self, row_id: int, count: int) -> list[Row]:
         """Return the rows that follow one, in the order in which they were entered."""
         found = UserSession.objects.filter(store=self._alias, row_id__gt=row_id)
