@@ -1,10 +1,15 @@
-"""Databases to meet on, sessions to meet with, and threads that have connections of their own."""
+"""
+Stores to meet on, sessions to meet with, and threads that have connections of their own.
+
+A kind of store is a database, where OrmStore keeps sessions; or a cache for CacheStore and the
+database of its index, as in "memcached+postgres"; or MEMORY.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,6 +22,7 @@ from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import User
+from django.core.cache import caches
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -38,14 +44,31 @@ DATABASES = (
     ("sqlite", "postgres", "mariadb") if settings.DEFAULT_DB == "sqlite" else (settings.DEFAULT_DB,)
 )
 
+# The server of each, and the options of CacheStore.
+CACHES: dict[str, tuple[str, dict[str, Any]]] = {
+    "memcached": ("memcached", {"CACHE": "memcached"}),
+    "redis": ("redis", {"CACHE": "redis"}),
+    "django_redis": ("redis", {"CACHE": "django_redis"}),
+}
+WITHOUT_LOCKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "memcached without locks": ("memcached", {"CACHE": "memcached", "EXACT": False}),
+}
+
+
+def with_index_on(database: str, caches: Iterable[str]) -> list[str]:
+    """Return the kinds of these caches with that database."""
+    return [f"{cache}+{database}" for cache in caches]
+
 
 def alias_of(kind: str) -> str:
-    return "default" if kind == settings.DEFAULT_DB else kind
+    """Return the alias of the database that holds the sessions, or the index of their users."""
+    _, _, database = kind.rpartition("+")
+    return "default" if database == settings.DEFAULT_DB else database
 
 
 def on(*kinds: str, transaction: bool = False) -> list[Any]:
     """Return parameters for the fixture `kind`, each with access to its databases."""
-    chosen = [kind for kind in kinds if kind in (*DATABASES, MEMORY)]
+    chosen = [kind for kind in kinds if kind.rpartition("+")[2] in (*DATABASES, MEMORY)]
     there = {kind: {"default", alias_of(kind)} & set(connections) for kind in chosen}
     return [
         pytest.param(
@@ -59,14 +82,25 @@ def store_setting(kind: str) -> dict[str, Any]:
     """Return SESSION_STORES for this kind, or skip the test if its server is missing."""
     if kind == MEMORY:
         return {"default": {"BACKEND": "django_multistore.stores.memory.MemoryStore"}}
+    cache, _, database = kind.rpartition("+")
     if alias_of(kind) not in connections:
-        servers.require(kind)
-    return orm_store_on(alias_of(kind))
+        servers.require(database)
+    if not cache:
+        return orm_store_on(alias_of(kind))
+    server, options = (CACHES | WITHOUT_LOCKS)[cache]
+    if options["CACHE"] not in caches.settings:
+        servers.require(server)
+    return cache_store_on(alias_of(kind), **options)
 
 
 def orm_store_on(alias: str) -> dict[str, Any]:
     backend = "django_multistore.stores.orm.OrmStore"
     return {"default": {"BACKEND": backend, "OPTIONS": {"DATABASE": alias}}}
+
+
+def cache_store_on(alias: str, **options: Any) -> dict[str, Any]:
+    backend = "django_multistore.stores.cache.CacheStore"
+    return {"default": {"BACKEND": backend, "OPTIONS": {"DATABASE": alias, **options}}}
 
 
 def new_user(name: str = "ann") -> User:
@@ -113,7 +147,7 @@ def request_with(session: SessionStore) -> HttpRequest:
 
 def stored_sessions() -> list[Any]:
     """Return all that the store holds, by no way that it offers itself."""
-    store = stores["default"]
+    store: Any = stores["default"]
     if isinstance(store, MemoryStore):
         return list(store._records.values())
     return list(StoredSession.objects.using(store.database))
@@ -131,7 +165,8 @@ def live_users() -> list[str]:
 
 def expire(session_key: str) -> None:
     """Let a session expire in the store, as time would: the version stays."""
-    store, past = stores["default"], timezone.now() - timedelta(hours=1)
+    store: Any = stores["default"]
+    past = timezone.now() - timedelta(hours=1)
     if isinstance(store, MemoryStore):
         key = key_of(session_key)
         store._records[key] = replace(store._records[key], expires_at=past)
@@ -151,11 +186,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def server_id(alias: str) -> int:
     """Return the number that the database's server gave to this thread's connection."""
-    connection = connections[alias]
+    connection: Any = connections[alias]
     connection.ensure_connection()
     if connection.vendor == "postgresql":
-        return connection.connection.info.backend_pid
-    return connection.connection.thread_id()
+        return int(connection.connection.info.backend_pid)
+    return int(connection.connection.thread_id())
 
 
 def waits_for_a_lock(alias: str, number: int) -> bool:

@@ -16,7 +16,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import django
 
@@ -32,11 +34,22 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connections, transaction
 from django.utils import timezone
 
-from django_multistore.engine import SessionStore
+from django_multistore.engine import SessionStore, new_session_key
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import key_of
-from django_multistore.stores import stores
-from tests.races.support import data_of, loaded, login_of, orm_store_on, request_with, saved
+from django_multistore.stores import cache_protocol, stores
+from django_multistore.stores.cache import CacheStore
+from django_multistore.stores.steps import DatabaseStep
+from tests.races.hesitation import hesitating
+from tests.races.support import (
+    alias_of,
+    data_of,
+    loaded,
+    login_of,
+    request_with,
+    saved,
+    store_setting,
+)
 
 READY = "ready"
 FIRST_DELAY = 0.002  # seconds
@@ -127,7 +140,7 @@ def guest_destroy(race: Race) -> None:
     for _ in range(race.rounds):
         key = key_of(race.hear())
         race.start()
-        race.count(lambda key=key: race.destroy(key))
+        race.count(partial(race.destroy, key))
         race.tell(READY)
 
 
@@ -153,8 +166,32 @@ def _increment(race: Race, session_key: str, name: str) -> None:
 
 
 def host_rotate(race: Race) -> None:
+    _rotate_each(race, lambda session_key: None)
+
+
+def host_rotate_again(race: Race) -> None:
+    _rotate_each(race, _rotate_half)
+
+
+def _rotate_half(session_key: str) -> None:
+    """Leave of a rotation what a process leaves that dies once it has moved the row."""
+    store = stores["default"]
+    assert isinstance(store, CacheStore)
+    record = store.read(key_of(session_key))
+    assert record is not None
+    steps = store._protocol.rotate(record.key, replace(record, key=key_of(new_session_key())))
+    step = next(steps)
+    while not isinstance(step, DatabaseStep):
+        step = steps.send(step.take())
+    step.take()
+    steps.close()
+
+
+def _rotate_each(race: Race, prepare: Callable[[str], object]) -> None:
     for _ in range(race.rounds):
-        session = loaded(saved(**login_of(race.user)))
+        session_key = saved(**login_of(race.user))
+        prepare(session_key)
+        session = loaded(session_key)
         race.start()
         race.count(session.cycle_key)
         race.hear()
@@ -167,13 +204,17 @@ def host_log_in(race: Race) -> None:
         session = loaded(saved(cart=[1])) if number % 2 else SessionStore()
         log_in = _log_in_at_once if number % 4 > 1 else _log_in
         race.start()
-        race.count(lambda log_in=log_in, session=session: log_in(race, session))
+        race.count(partial(log_in, race, session))
         race.hear()
-        if key_of(str(session.session_key)) not in race.listed():
-            data = data_of(session.session_key) or {}
-            race.counts["not listed"] += data.get(SESSION_KEY) is not None
-        race.destroy_all()
-        race.counts["alive"] += data_of(session.session_key) is not None
+        _look_at_login(race, session)
+
+
+def _look_at_login(race: Race, session: SessionStore) -> None:
+    if key_of(str(session.session_key)) not in race.listed():
+        data = data_of(session.session_key) or {}
+        race.counts["not listed"] += data.get(SESSION_KEY) is not None
+    race.destroy_all()
+    race.counts["alive"] += data_of(session.session_key) is not None
 
 
 def _log_in(race: Race, session: SessionStore) -> None:
@@ -242,21 +283,54 @@ def _rotate_at_once(race: Race, session_key: str) -> str:
     return str(session.session_key)
 
 
+def host_enter(race: Race) -> None:
+    """Do what enters a session in an index, whose entry is there before the session is."""
+    for number in range(race.rounds):
+        enter = (_create, _rotate, _log_in)[number % 3]
+        session = loaded(saved(**login_of(race.user))) if enter is _rotate else SessionStore()
+        race.start()
+        with hesitating(1, seconds=0.004, after=[DatabaseStep]):
+            race.count(partial(enter, race, session))
+        race.hear()
+        _look_at_login(race, session)
+
+
+def _create(race: Race, session: SessionStore) -> None:
+    session.update(login_of(race.user))
+    session.save()
+
+
+def _rotate(race: Race, session: SessionStore) -> None:
+    session.cycle_key()
+
+
+def guest_collect_entries(race: Race) -> None:
+    # To this process each entry is old, and its session lost if it isn't there.
+    cache_protocol.IN_FLIGHT = -timedelta(hours=1)
+    for _ in range(race.rounds):
+        race.start()
+        race.count(lambda: race.counts.update(collected=SessionStore.clear_expired()))
+        race.tell(READY)
+
+
 RACES = {
     "save-destroy": (host_save, guest_destroy),
     "increments": (host_increments, guest_increments),
     "rotate-destroy": (host_rotate, guest_destroy_all),
+    "rotate-again-destroy": (host_rotate_again, guest_destroy_all),
     "login-destroy": (host_log_in, guest_destroy_all),
     "renew-gc": (host_renew, guest_collect),
     "rotate-rotate": (host_rotate_too, guest_rotate_too),
+    "enter-gc": (host_enter, guest_collect_entries),
 }
 
 
-def main(name: str, role: str, alias: str, rounds: str, user: str, *descriptors: str) -> None:
-    settings.SESSION_STORES = orm_store_on(alias)
+def main(name: str, role: str, kind: str, rounds: str, user: str, *descriptors: str) -> None:
+    settings.SESSION_STORES = store_setting(kind)
     user_logged_in.disconnect(dispatch_uid="update_last_login")  # a write to another database
     host, guest = RACES[name]
-    race = Race(role, alias, int(rounds), [*map(int, descriptors)], User.objects.get(pk=user))
+    descriptor_numbers = [int(descriptor) for descriptor in descriptors]
+    race = Race(role, alias_of(kind), int(rounds), descriptor_numbers, User.objects.get(pk=user))
     (host if role == "host" else guest)(race)
     race.close()
     connections.close_all()

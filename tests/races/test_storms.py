@@ -1,0 +1,93 @@
+"""Many processes at the sessions of one user, which are destroyed again and again."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.models import User
+
+from django_multistore.models import UserSession
+from django_multistore.records import key_of
+from django_multistore.stores import cache_protocol, stores
+from tests.helpers import rounds
+from tests.races import storm
+from tests.races.processes import answers, start
+from tests.races.support import (
+    CACHES,
+    WITHOUT_LOCKS,
+    alias_of,
+    data_of,
+    new_user,
+    on,
+    store_setting,
+    with_index_on,
+)
+
+AT_A_TIME = 2000  # rounds, so that memcached still has all sessions when they are looked at
+
+KINDS = [
+    *with_index_on(django_settings.DEFAULT_DB, [*CACHES, *WITHOUT_LOCKS]),
+    *(with_index_on("postgres", CACHES) if django_settings.DEFAULT_DB != "postgres" else []),
+]
+
+pytestmark = [
+    pytest.mark.stress,
+    pytest.mark.parametrize("kind", on(*KINDS, transaction=True)),
+]
+
+
+def blow(kind: str, user: User, count: int) -> tuple[Counter[str], dict[str, int | None]]:
+    """
+    Let a storm blow for so many destroys.
+
+    Returns:
+        What was counted; and of each session key there ever was, how many destroys had begun
+        when its login was complete.
+    """
+    (said,) = answers([start(storm, kind, count, user.pk)], timeout=60 + count / 5)
+    counts = Counter[str]()
+    since: dict[str, int | None] = {}
+    for answer in said:
+        counts.update(answer["counts"])
+        since |= answer["since"]
+    if "MULTISTORE_ROUNDS" in os.environ:
+        print(f"{kind}, {count} destroys, {len(since)} keys: {dict(counts)}")  # noqa: T201
+    return counts, since
+
+
+def live_keys_of(session_keys: Any) -> set[str]:
+    """Return the keys of those that live and have a user."""
+    return {
+        key_of(session_key)
+        for session_key in session_keys
+        if SESSION_KEY in (data_of(session_key) or {})
+    }
+
+
+def test_a_storm(kind: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.SESSION_STORES = store_setting(kind)
+    # No process is left that could be on its way from the index to the cache.
+    monkeypatch.setattr(cache_protocol, "IN_FLIGHT", timedelta(0))
+    user, store = new_user(), stores["default"]
+    entries = UserSession.objects.using(alias_of(kind))
+    for done in range(0, rounds(), AT_A_TIME):
+        destroys = min(AT_A_TIME, rounds() - done)
+        counts, since = blow(kind, user, destroys)
+        assert counts["escaped"] == 0
+        due = [key for key, begun in since.items() if begun is not None and begun < destroys]
+        live = live_keys_of(since)
+        assert live_keys_of(due) == set()
+        assert {record.key for record in store.sessions_for_user(user.pk)} == live
+        store.gc()
+        assert set(entries.values_list("key", flat=True)) == live
+        assert store.destroy_for_user(user.pk) == len(live)
+        assert live_keys_of(since) == set()
+        assert not entries.exists()
+        assert live
+        assert counts["destroyed"]
