@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -572,6 +573,31 @@ class NativeAsyncTests(TransactionTestCase):
             assert await store.adestroy_session(record.user_id, new_id()) is False
             assert await store.adestroy_for_user(record.user_id) == 1
             assert await store.adestroy(new.key) is False
+
+        async_to_sync(live)()
+
+    def test_who_is_cancelled_leaves_no_lock(self) -> None:
+        """A visitor who goes away cancels the request, and must not hold up the next."""
+        store = store_with(CACHE="native")
+        record = make_record()
+
+        async def live() -> None:
+            assert await store.acreate(record)
+            reading = asyncio.Event()
+
+            async def hang(*args: Any) -> None:
+                reading.set()
+                await asyncio.sleep(60)
+
+            with patch.object(AsyncOnlyCache, "aget_many", hang):
+                task = asyncio.create_task(store.aupdate(record))
+                await reading.wait()
+                assert await caches["native"].aget(f"l:{record.key}")
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            assert await caches["native"].aget(f"l:{record.key}") is None
+            assert await store.aupdate(record) is Update.DONE
 
         async_to_sync(live)()
 

@@ -13,6 +13,7 @@ import math
 import random
 import secrets
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -256,7 +257,7 @@ class CacheProtocol:
         lock = yield from self._lock(key)
         try:
             outcome = yield from self._change_locked(lock, key, change)
-        except Exception:
+        except (Exception, CancelledError):
             yield from self._unlock(lock)
             raise
         yield from self._unlock(lock)

@@ -85,13 +85,13 @@ def run(steps: Steps[Result]) -> Result:
 
 
 async def arun(steps: Steps[Result]) -> Result:
-    """See run()."""
+    """See run(). A protocol that is cancelled takes the steps that it has for that."""
     try:
         step = next(steps)
         while True:
             try:
                 answer = await step.atake()
-            except Exception as error:  # noqa: BLE001 - the protocol's to deal with
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see run()
                 step = steps.throw(error)
             else:
                 step = steps.send(answer)
