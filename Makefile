@@ -54,7 +54,7 @@ bench: .venv-bench/ready
 .venv-bench/ready: setup.cfg pyproject.toml
 	$(SERVERS) install
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/pip install --quiet --editable '.[test]' django-qsessions
+	.venv-bench/bin/pip install --quiet --editable '.[test]' django-qsessions hiredis
 	.venv-bench/bin/python tests/servers.py driver
 	touch $@
 
