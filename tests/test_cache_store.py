@@ -256,6 +256,25 @@ class IndexTests(TransactionTestCase):
         self.assertEqual(len(self.store.sessions_for_user(other)), 1)
         self.assertEqual(self.store.destroy_for_user(other), 1)
 
+    def test_a_session_that_rotates_meanwhile_is_listed_once(self) -> None:
+        evicted = of_user(user_id=self.record.user_id)
+        for record in (self.record, evicted):
+            self.store.create(record)
+        caches["locmem"].delete(f"s:{evicted.key}")
+        new = moved(self.record)
+        get_many = type(self.store._client).get_many
+
+        def rotated_before(client: Any, names: Any) -> Any:
+            if client is self.store._client and not done:
+                done.append(True)
+                store_with().rotate(self.record.key, new)
+            return get_many(client, names)
+
+        done: list[bool] = []
+        with patch.object(type(self.store._client), "get_many", rotated_before):
+            (listed,) = self.store.sessions_for_user(self.record.user_id)
+        self.assertEqual((listed.id, listed.key), (self.record.id, new.key))
+
     def test_many_sessions_are_listed_and_ended_in_batches(self) -> None:
         user_id = self.record.user_id
         with patch.object(cache_protocol, "AT_A_TIME", 7):

@@ -152,9 +152,9 @@ class CacheProtocol:
 
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         found: dict[int, SessionRecord] = {}
-        lost: dict[int, str] = {}
         rows: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
         while rows:
+            lost: dict[int, str] = {}
             for batch in _batches(rows):
                 live = yield from self._live_entries(batch)
                 for entry in live.values():
@@ -164,8 +164,8 @@ class CacheProtocol:
             if not lost:
                 break
             # One that was rotated in between was under neither key when it was looked for.
-            rows = yield DatabaseStep(self._index.rows_of_user, (user_id,))
-            rows = [row for row in rows if lost.get(row.row_id, row.key) != row.key]
+            again: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+            rows = [row for row in again if lost.get(row.row_id, row.key) != row.key]
         return list(found.values())
 
     def destroy_for_user(

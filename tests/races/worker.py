@@ -67,20 +67,17 @@ class Race:
         self.counts = Counter[str]()
         self.took = FIRST_DELAY
         self._socket = socket.socket(fileno=descriptors[0])
-        # Not one file for both, which before Python 3.13 drops what it has read ahead at a write.
         self._heard = self._socket.makefile("r")
-        self._told = self._socket.makefile("w", buffering=1)
         self._memory = mmap.mmap(descriptors[1], 0)
         self._mine, self._theirs = (0, 1) if role == "host" else (1, 0)
 
     def close(self) -> None:
         self._heard.close()
-        self._told.close()
         self._socket.close()
         self._memory.close()
 
     def tell(self, message: str) -> None:
-        self._told.write(f"{message}\n")
+        self._socket.sendall(f"{message}\n".encode())
 
     def hear(self) -> str:
         if message := self._heard.readline():
