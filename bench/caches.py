@@ -82,15 +82,15 @@ def measure(cache: str, turns: int) -> list[Row]:
 
 
 def _measured(cache: str, data: Data, turns: int) -> dict[str, timing.Times]:
-    columns = {DJANGO: Engine(_django(cache), data)} | {
-        column: Engine(_ours(f"{cache}_{end}"), data) for column, end in STORES.items()
+    columns = {DJANGO: Engine(django_engine(cache), data)} | {
+        column: Engine(our_engine(f"{cache}_{end}"), data) for column, end in STORES.items()
     }
     of_user = "_auth_user_id" in data
     operations = ("create", "load", "save", "delete") if of_user else ("create", "delete")
     return rounds.measured(columns, operations, turns)
 
 
-def _django(cache: str) -> type[SessionBase]:
+def django_engine(cache: str) -> type[SessionBase]:
     class CacheSession(DjangoStore):
         """Django's engine, whose cache would be the same for the whole process."""
 
@@ -101,7 +101,7 @@ def _django(cache: str) -> type[SessionBase]:
     return CacheSession
 
 
-def _ours(alias: str) -> type[SessionStore]:
+def our_engine(alias: str) -> type[SessionStore]:
     class CacheSession(SessionStore):
         store_alias = alias
 

@@ -175,7 +175,7 @@ class BaseStore(ABC):
         Raises:
             StoreUnavailable: other writers were quicker each time.
         """
-        for delay in _backoff():
+        for delay in backoff():
             time.sleep(delay)
             stored = self.read(key)
             if stored is None:
@@ -335,7 +335,7 @@ class BaseStore(ABC):
         return self.update(record) if record.key == key else self.rotate(key, record)
 
 
-def _backoff() -> Iterator[float]:
+def backoff() -> Iterator[float]:
     """Yield the seconds to wait before each attempt, random so that rivals part."""
     for attempt in range(MODIFY_ATTEMPTS):
         yield random.uniform(0, min(0.001 * 2**attempt, 0.05)) if attempt else 0.0  # noqa: S311

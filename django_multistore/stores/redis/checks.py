@@ -1,0 +1,93 @@
+"""What RedisStore asks of its Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning
+
+from ...exceptions import StoreUnavailable
+from .client import ServerClient
+from .cluster_client import ClusterClient
+from .places import Place
+
+OLDEST = (7, 0)
+KEEPS_ALL = "noeviction"
+
+
+def check_redis(
+    alias: str, place: Place, client: ServerClient | ClusterClient
+) -> list[CheckMessage]:
+    """
+    Warn of a Redis that can't keep what the store promises.
+
+    Args:
+        alias: the store's.
+        place: where it is.
+        client: what asks it.
+    """
+    messages = [*_client_side(alias)]
+    try:
+        servers = client.facts()
+    except StoreUnavailable as error:
+        return [*messages, _silent(alias, place, error)]
+    found = {
+        message.id: message for facts in servers for message in _server_side(alias, place, facts)
+    }
+    return [*messages, *found.values()]
+
+
+def _client_side(alias: str) -> Iterator[CheckMessage]:
+    if find_spec("hiredis") is None:
+        yield Warning(
+            f"Session store {alias!r} reads Redis' replies in Python: hiredis isn't installed.",
+            hint="Install hiredis. See docs/checks.md#w014.",
+            id="django_multistore.W014",
+        )
+
+
+def _silent(alias: str, place: Place, error: StoreUnavailable) -> CheckMessage:
+    return Warning(
+        f"Session store {alias!r} could not ask {place.name} how it is configured ({error})",
+        hint="Start it, or correct where OPTIONS says it is. See docs/checks.md#w015.",
+        id="django_multistore.W015",
+    )
+
+
+def _server_side(alias: str, place: Place, facts: dict[str, Any]) -> Iterator[CheckMessage]:
+    version = str(facts.get("redis_version", ""))
+    if version and _parts(version) < OLDEST:
+        yield Error(
+            f"Session store {alias!r} is in {place.name}, which is version {version}.",
+            hint=f"Use Redis {'.'.join(map(str, OLDEST))} or newer. See docs/checks.md#e008.",
+            id="django_multistore.E008",
+        )
+    if str(facts.get("cluster_enabled")) == "1" and not place.is_cluster:
+        yield Error(
+            f"Session store {alias!r} is in {place.name}, which is part of a cluster.",
+            hint=f"Set SESSION_STORES[{alias!r}]['OPTIONS']['CLUSTER'] to True, and URL to one of "
+            "its nodes. See docs/checks.md#e009.",
+            id="django_multistore.E009",
+        )
+    policy = facts.get("maxmemory_policy", KEEPS_ALL)
+    if policy != KEEPS_ALL:
+        yield Warning(
+            f"Session store {alias!r} is in {place.name}, which evicts when it is full (its "
+            f"maxmemory-policy is {policy!r}): sessions end before their time, and an index may "
+            "go whose sessions live, so that nobody can end them.",
+            hint="Set maxmemory-policy to noeviction. See docs/checks.md#w016.",
+            id="django_multistore.W016",
+        )
+    if str(facts.get("aof_enabled", "1")) == "0":
+        yield Warning(
+            f"Session store {alias!r} is in {place.name}, which has no append-only file: what it "
+            "wrote last is gone after a crash, and sessions that had been ended may be back.",
+            hint="Set appendonly to yes. See docs/checks.md#w017.",
+            id="django_multistore.W017",
+        )
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())

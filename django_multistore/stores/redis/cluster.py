@@ -1,0 +1,307 @@
+"""The protocol on a cluster, where a session and the index of its user are on different servers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+
+from ...exceptions import StoreUnavailable
+from ...records import SessionRecord, Update
+from ..steps import Steps
+from . import values
+from .places import Place
+from .protocol import BATCH, Client, RedisProtocol
+from .scripts import (
+    CLUSTER_CLAIM,
+    CLUSTER_CREATE,
+    CLUSTER_DESTROY,
+    CLUSTER_END_OF_USER,
+    CLUSTER_LIST,
+    CLUSTER_RETIRE,
+    CLUSTER_TOUCH,
+    CLUSTER_UPDATE,
+    Command,
+)
+
+# A create gives up long before the marker goes that would have forbidden it.
+DEADLINE = 60_000  # milliseconds, by the clock of the server that has the index
+MARKER_LIFE = 600_000  # milliseconds
+# The index has a session for longer than it lives: few saves have to raise it, and the servers'
+# clocks may differ by as much.
+LEAST_SLACK = 60_000  # milliseconds
+SLACK = 10  # a part of its life of this size
+JUST_NOW = 1  # second
+
+DONE, GONE, UNLISTED = 1, 0, -2
+OUTCOMES = {DONE: Update.DONE, GONE: Update.GONE, -1: Update.CONFLICT}
+LISTING_ATTEMPTS = 3
+
+
+class ClusterProtocol(RedisProtocol):
+    """
+    Each step changes one server, and each order in which steps of others come between is safe.
+
+    The index comes first when a session gets its user, the session first when it ends. A session
+    that was ended leaves a marker, which a create in flight runs into. A rotation leaves one that
+    says where the session went, so that who would end it can follow. docs/redis-store.md has the
+    reasons.
+    """
+
+    def __init__(self, alias: str, client: Client, place: Place) -> None:
+        super().__init__(alias, client, place.prefix)
+
+    # One session.
+
+    def create(self, record: SessionRecord) -> Steps[bool]:
+        name, value = self.session_name(record.key), values.pack(record)
+        life = values.milliseconds_left(record)
+        if not life:
+            taken: int = yield self.call("EXISTS", name)
+            return not taken
+        deadline: int | bytes = b""
+        if record.user_id is not None:
+            now, until = yield self.call(*self._list_command(record.user_id, record.key, life))
+            value, deadline = values.listed(value, until), now + DEADLINE
+        outcome: int = yield self.call(*CLUSTER_CREATE((name,), value, life, deadline))
+        if outcome == UNLISTED:
+            raise self._too_late()
+        return outcome == DONE
+
+    def update(self, record: SessionRecord) -> Steps[Update]:
+        value, life = values.pack(record), values.milliseconds_left(record)
+        is_login = (
+            record.authenticated_at is not None
+            and (record.seen_at - record.authenticated_at).total_seconds() < JUST_NOW
+        )
+        user_id, until = record.user_id, b""
+        if user_id is not None and life and is_login:
+            until = yield from self._raised(user_id, record.key, life)
+        for _ in range(LISTING_ATTEMPTS):
+            command = CLUSTER_UPDATE(
+                (self.session_name(record.key),),
+                value,
+                values.packed_version(record.version),
+                life,
+                until,
+                MARKER_LIFE,
+            )
+            outcome, *old_users = yield self.call(*command)
+            if outcome == UNLISTED and user_id is not None:
+                until = yield from self._raised(user_id, record.key, life)
+                continue
+            for old_user in old_users:
+                yield from self._unlist(self.indexes + old_user, [record.key])
+            if outcome == GONE and until and user_id is not None:
+                yield from self._unlist(self.index_name(user_id), [record.key])
+            return OUTCOMES[outcome]
+        raise self._too_late()
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+        value, life = values.pack(record), values.milliseconds_left(record)
+        if not life:
+            return (yield from self._end(old_key, record))
+        claim = CLUSTER_CLAIM(
+            (self.session_name(old_key),),
+            values.nonce_of(value),
+            values.packed_version(record.version),
+            bytes.fromhex(record.key),
+            MARKER_LIFE,
+        )
+        deadline: int | bytes = b""
+        if record.user_id is None:
+            outcome, *stored = yield self.call(*claim)
+        else:
+            listing = self._list_command(record.user_id, record.key, life)
+            (outcome, *stored), (now, until) = yield self.call_many([claim, listing])
+            value, deadline = values.listed(value, until), now + DEADLINE
+        if outcome != DONE:
+            if record.user_id is not None:
+                yield from self._unlist(self.index_name(record.user_id), [record.key])
+            return OUTCOMES[outcome]
+        value = values.succeeding(stored[0], value)
+        old_user = values.user_of(stored[0])
+        commands = [CLUSTER_CREATE((self.session_name(record.key),), value, life, deadline)]
+        if old_user is not None:
+            index, member = self.indexes + old_user, bytes.fromhex(old_key)
+            commands.append(CLUSTER_RETIRE((index,), member, MARKER_LIFE))
+        created, *_ = yield self.call_many(commands)
+        if created == UNLISTED:
+            raise self._too_late()
+        # Not done if destroy_for_user() has followed the marker, or found the new key listed.
+        return Update.DONE if created == DONE else Update.GONE
+
+    def touch(self, record: SessionRecord) -> Steps[bool]:
+        life, until = values.milliseconds_left(record), b""
+        for _ in range(LISTING_ATTEMPTS):
+            command = CLUSTER_TOUCH(
+                (self.session_name(record.key),),
+                values.packed_version(record.version),
+                values.packed_moments(record),
+                life,
+                *values.packed_device(record.device),
+                until,
+                _nonce(),
+                MARKER_LIFE,
+            )
+            outcome: int = yield self.call(*command)
+            if outcome != UNLISTED or record.user_id is None:
+                return outcome == DONE
+            until = yield from self._raised(record.user_id, record.key, life)
+        raise self._too_late()
+
+    def destroy(self, key: str) -> Steps[bool]:
+        command = CLUSTER_DESTROY((self.session_name(key),), _nonce(), MARKER_LIFE)
+        was_alive, *users = yield self.call(*command)
+        for user in users:
+            yield from self._unlist(self.indexes + user, [key])
+        return bool(was_alive)
+
+    # One user's sessions.
+
+    def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
+        found: dict[str, SessionRecord] = {}
+        keys = yield from self._listed(user_id)
+        waiting, looked_at = keys, set[str]()
+        while waiting:
+            batch, waiting = waiting[:BATCH], waiting[BATCH:]
+            looked_at |= {*batch}
+            for key, head in zip(batch, (yield from self._heads(batch)), strict=True):
+                record = values.unpack(key, head)
+                if record is not None and record.user_id == user_id:
+                    found[key] = record
+                successor = values.successor_of(head)
+                if successor is not None and successor not in looked_at:
+                    waiting.append(successor)
+        return list(found.values())
+
+    def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
+        index = self.index_name(user_id)
+        passed_over = set() if except_key is None else {except_key}
+        ended = 0
+        while True:
+            # Until there is nothing: of a rotation that crosses, the new key is here, or the
+            # marker under the old one names it.
+            last = BATCH + len(passed_over) - 1
+            listed: list[bytes] = yield self.call("ZRANGE", index, 0, last)
+            keys = [key for key in map(bytes.hex, listed) if key not in passed_over]
+            if not keys:
+                return ended
+            count, others = yield from self._end_all(user_id, keys, passed_over)
+            ended += count
+            passed_over |= others
+            yield from self._unlist(index, [key for key in keys if key not in others])
+
+    def destroy_session(self, user_id: str, id: int) -> Steps[bool]:
+        index = self.index_name(user_id)
+        keys = yield from self._listed(user_id)
+        for batch in _batches(keys):
+            count, others = yield from self._end_all(user_id, batch, set(), id)
+            if count:
+                yield from self._unlist(index, [key for key in batch if key not in others])
+                return True
+        return False
+
+    # What these are made of.
+
+    def _list_command(self, user_id: str, key: str, life: int) -> Command:
+        index, listed_for = self.index_name(user_id), life + max(LEAST_SLACK, life // SLACK)
+        return CLUSTER_LIST((index,), bytes.fromhex(key), listed_for)
+
+    def _raised(self, user_id: str, key: str, life: int) -> Steps[bytes]:
+        """Have the index say that the session lives so long, and return until when it says so."""
+        _, until = yield self.call(*self._list_command(user_id, key, life))
+        return values.UNSIGNED.pack(until)
+
+    def _unlist(self, index: bytes, keys: Sequence[str]) -> Steps[None]:
+        if keys:
+            yield self.call("ZREM", index, *map(bytes.fromhex, keys))
+
+    def _end(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+        """Compare and end: what a rotation is to a time that has passed."""
+        command = CLUSTER_UPDATE(
+            (self.session_name(old_key),),
+            values.pack(record),
+            values.packed_version(record.version),
+            0,
+            b"",
+            MARKER_LIFE,
+        )
+        outcome, *old_users = yield self.call(*command)
+        for old_user in old_users:
+            yield from self._unlist(self.indexes + old_user, [old_key])
+        return OUTCOMES[outcome]
+
+    def _end_all(
+        self, user_id: str, keys: Sequence[str], passed_over: set[str], id: int | None = None
+    ) -> Steps[tuple[int, set[str]]]:
+        """End sessions, and those that they have become. Return how many, and which it left."""
+        ended, others, followed = 0, set[str](), set(passed_over)
+        batch, are_followed = list(keys), False
+        while batch:
+            commands = [self._ending(user_id, key, id, are_followed) for key in batch]
+            successors: list[str] = []
+            for key, (outcome, *successor) in zip(
+                batch, (yield self.call_many(commands)), strict=True
+            ):
+                ended += outcome == b"ended"
+                if outcome == b"other":
+                    others.add(key)
+                successors += [key.hex() for key in successor]
+            # One that is in this batch too was not looked at as one that is about to be written.
+            batch, are_followed = [key for key in successors if key not in followed], True
+            followed |= {*batch}
+        return ended, others
+
+    def _ending(self, user_id: str, key: str, id: int | None, is_followed: bool) -> Command:
+        return CLUSTER_END_OF_USER(
+            (self.session_name(key),),
+            _nonce(),
+            MARKER_LIFE,
+            user_id.encode(),
+            b"" if id is None else values.packed_id(id),
+            int(is_followed),
+        )
+
+    def _listed(self, user_id: str) -> Steps[list[str]]:
+        """Return the keys that the index has, in the order of their expiry."""
+        index, least, passed = self.index_name(user_id), b"-inf", 0
+        keys: dict[str, None] = {}
+        while True:
+            page: list[bytes] = yield self.call(
+                "ZRANGE", index, least, b"+inf", b"BYSCORE", b"LIMIT", passed, BATCH, b"WITHSCORES"
+            )
+            keys |= dict.fromkeys(key.hex() for key in page[::2])
+            if len(page) < 2 * BATCH:
+                return list(keys)
+            last = page[-1]
+            least, passed = (last, passed + BATCH) if last == least else (last, 0)
+
+    def _heads(self, keys: Sequence[str]) -> Steps[list[bytes]]:
+        names = [self.session_name(key) for key in keys]
+        heads: list[bytes] = yield self.call_many(
+            [("GETRANGE", name, 0, values.MOST_OF_A_HEAD - 1) for name in names]
+        )
+        cut = [place for place, head in enumerate(heads) if values.is_cut(head)]
+        if cut:
+            whole: list[bytes] = yield self.call_many(
+                [("GETRANGE", names[place], 0, values.LONGEST_HEAD - 1) for place in cut]
+            )
+            for place, head in zip(cut, whole, strict=True):
+                heads[place] = head
+        return [values.head_alone(head) for head in heads]
+
+    def _too_late(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"Session store {self.alias!r}: between two steps of one save more than "
+            f"{DEADLINE // 1000} seconds went by, or the clocks of the cluster's servers differ by "
+            "as much. Nothing is known about the session. Have their clocks set by NTP."
+        )
+
+
+def _nonce() -> bytes:
+    return secrets.token_bytes(values.NONCE_LENGTH)
+
+
+def _batches(keys: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(keys), BATCH):
+        yield list(keys[start : start + BATCH])

@@ -1,0 +1,49 @@
+"""What redis-py raises, as what a store raises."""
+
+from __future__ import annotations
+
+from redis import exceptions
+
+from ...exceptions import StoreUnavailable
+from ..base import BaseStore
+from .scripts import Command, Script
+
+# How often a command is sent again whose connection broke. Each write knows itself by its nonce,
+# so one that was done is not done twice.
+RESENDS = 2
+
+
+class Sending:
+    """Commands on their way, and how often they had to be sent again."""
+
+    def __init__(self, store: BaseStore, commands: list[Command]) -> None:
+        self._store = store
+        self._resends = 0
+        self.commands = commands
+
+    def after(self, error: Exception) -> None:
+        """
+        Prepare to send the commands again after an error.
+
+        Raises:
+            StoreUnavailable: that can't help.
+        """
+        if isinstance(error, exceptions.NoScriptError):
+            self.commands = [Script.spelt_out(command) for command in self.commands]
+            return
+        # A timeout isn't among them: the time is over.
+        is_lost = isinstance(error, exceptions.ConnectionError | exceptions.ReadOnlyError)
+        if not is_lost or self._resends == RESENDS:
+            raise unavailable(self._store, error) from error
+        self._resends += 1
+
+
+def unavailable(store: BaseStore, error: Exception) -> StoreUnavailable:
+    """Say that Redis could not be asked; the caller raises it from `error`."""
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return StoreUnavailable(
+            f"Session store {store.alias!r}: Redis has no memory left and refuses to write "
+            "('maxmemory' with 'noeviction'). Nothing was lost, and nothing can be saved before "
+            "it has more: raise maxmemory, or shorten SESSION_COOKIE_AGE."
+        )
+    return store.unavailable(error)

@@ -1,0 +1,7 @@
+-- Leave the old key of a session that has moved in its index for as long as its marker lives. Until
+-- the new one is written, who would end the session finds it only by that.
+-- KEYS: the index. ARGV: the key, milliseconds.
+local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+local expires = math.ceil((milliseconds() + ARGV[2]) / 1000)
+if score and tonumber(score) > expires then redis.call('ZADD', KEYS[1], 'XX', expires, ARGV[1]) end
+return DONE

@@ -1,0 +1,17 @@
+-- KEYS: the session. ARGV: the version, the two times, milliseconds to live, the lengths of the
+-- device's parts, the parts, what names of indexes begin with, the key.
+local version, moments, life, lengths, device, prefix, key = unpack(ARGV)
+local head = head_of(KEYS[1])
+if not is_live(head) then return GONE end
+if version ~= '' and version ~= version_of(head) then return CONFLICT end
+
+local user = user_of(head)
+if life == '0' then
+  redis.call('UNLINK', KEYS[1])
+  if user then redis.call('ZREM', prefix .. user, key) end
+  return DONE
+end
+touch(KEYS[1], head, moments, lengths, device)
+redis.call('PEXPIRE', KEYS[1], life)
+if user then list(prefix .. user, key, life) end
+return DONE

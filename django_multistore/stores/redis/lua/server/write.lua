@@ -1,0 +1,23 @@
+-- Compare and set, under the same name or another.
+-- KEYS: the session, where it goes.
+-- ARGV: the value, the version or nothing, milliseconds to live, what names of indexes begin with,
+-- the key, the key to go to.
+local value, version, life, prefix, key, new_key = unpack(ARGV)
+local head = head_of(KEYS[1])
+if not is_live(head) then
+  return KEYS[1] ~= KEYS[2] and is_own(head_of(KEYS[2]), value) and DONE or GONE
+end
+if is_own(head, value) then return DONE end
+if version ~= '' and version ~= version_of(head) then return CONFLICT end
+
+local old_user, user = user_of(head), user_of(value)
+local is_over = life == '0'
+if is_over or KEYS[1] ~= KEYS[2] then redis.call('UNLINK', KEYS[1]) end
+if old_user and (is_over or key ~= new_key or old_user ~= user) then
+  redis.call('ZREM', prefix .. old_user, key)
+end
+if not is_over then
+  redis.call('SET', KEYS[2], succeeding(head, value), 'PX', life)
+  if user then list(prefix .. user, new_key, life) end
+end
+return DONE

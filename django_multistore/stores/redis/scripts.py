@@ -1,0 +1,64 @@
+"""The Lua scripts, as commands."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import ClassVar, TypeAlias
+
+Word: TypeAlias = bytes | str | int
+Command: TypeAlias = tuple[Word, ...]
+
+FOLDER = files(__package__) / "lua"
+
+
+class Script:
+    """
+    A script by the digest of its text, which the server usually knows.
+
+    Args:
+        parts: its files, the last one the script itself.
+    """
+
+    _by_digest: ClassVar[dict[Word, Script]] = {}
+
+    def __init__(self, *parts: str) -> None:
+        self.text = "\n".join((FOLDER / f"{part}.lua").read_text("utf-8") for part in parts)
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self._by_digest[self.digest] = self
+
+    def __call__(self, names: tuple[bytes, ...], *arguments: Word) -> Command:
+        """
+        Return the command that runs it.
+
+        Args:
+            names: KEYS.
+            arguments: ARGV.
+        """
+        return ("EVALSHA", self.digest, len(names), *names, *arguments)
+
+    @classmethod
+    def spelt_out(cls, command: Command) -> Command:
+        """Return a command for a server that has forgotten the script, or never knew it."""
+        if command[0] != "EVALSHA":
+            return command
+        return ("EVAL", cls._by_digest[command[1]].text, *command[2:])
+
+
+CREATE = Script("head", "index", "server/create")
+WRITE = Script("head", "index", "server/write")
+TOUCH = Script("head", "index", "touching", "server/touch")
+DESTROY = Script("head", "server/destroy")
+LIST_USER = Script("head", "server/list_user")
+END_USER = Script("server/end_user")
+TRIM = Script("trim")
+
+# On a cluster a script sees one slot.
+CLUSTER_LIST = Script("head", "index", "cluster/list")
+CLUSTER_RETIRE = Script("head", "cluster/retire")
+CLUSTER_CREATE = Script("head", "cluster/create")
+CLUSTER_UPDATE = Script("head", "cluster/marker", "cluster/update")
+CLUSTER_CLAIM = Script("head", "cluster/marker", "cluster/claim")
+CLUSTER_TOUCH = Script("head", "cluster/marker", "touching", "cluster/touch")
+CLUSTER_DESTROY = Script("head", "cluster/marker", "cluster/destroy")
+CLUSTER_END_OF_USER = Script("head", "cluster/marker", "cluster/end_of_user")

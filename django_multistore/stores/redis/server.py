@@ -1,0 +1,145 @@
+"""The protocol on one server: every operation is one script, and so is done or not begun."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ...exceptions import StoreUnavailable
+from ...records import SessionRecord, Update
+from ..steps import Steps
+from . import values
+from .places import Place
+from .protocol import BATCH, Client, RedisProtocol
+from .scripts import CREATE, DESTROY, END_USER, LIST_USER, TOUCH, WRITE, Command
+
+DONE = 1
+OUTCOMES = {DONE: Update.DONE, 0: Update.GONE, -1: Update.CONFLICT}
+
+logger = logging.getLogger("django_multistore")
+
+
+class ServerProtocol(RedisProtocol):
+    """
+    One round trip for each operation.
+
+    The index of a user is written in the same script as the session, so that the two always
+    agree: what the index has is what there is.
+    """
+
+    def __init__(self, alias: str, client: Client, place: Place) -> None:
+        super().__init__(alias, client, place.prefix)
+        self._wait: Command = ("WAIT", place.wait_replicas, int(place.wait_timeout * 1000))
+        self._replicas = place.wait_replicas
+
+    def create(self, record: SessionRecord) -> Steps[bool]:
+        name, value = self.session_name(record.key), values.pack(record)
+        life = values.milliseconds_left(record)
+        if not life:
+            taken: int = yield self.call("EXISTS", name)
+            return not taken
+        names = (name,) if record.user_id is None else (name, self.index_name(record.user_id))
+        command = CREATE(names, value, life, bytes.fromhex(record.key))
+        return bool((yield self.call(*command)))
+
+    def update(self, record: SessionRecord) -> Steps[Update]:
+        outcome: Update = OUTCOMES[(yield self.call(*self._writing(record.key, record)))]
+        return outcome
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+        written, replicas = yield from self._with_replicas(self._writing(old_key, record))
+        if replicas is not None and written == DONE:
+            # To raise would only take the new key from its visitor.
+            logger.error(
+                "Session store %r: a session has a new key, of which %d of %d replicas know. If "
+                "the master fails now, the old key may be alive again.",
+                self.alias,
+                replicas,
+                self._replicas,
+            )
+        return OUTCOMES[written]
+
+    def touch(self, record: SessionRecord) -> Steps[bool]:
+        command = TOUCH(
+            (self.session_name(record.key),),
+            values.packed_version(record.version),
+            values.packed_moments(record),
+            values.milliseconds_left(record),
+            *values.packed_device(record.device),
+            self.indexes,
+            bytes.fromhex(record.key),
+        )
+        outcome: int = yield self.call(*command)
+        return outcome == DONE
+
+    def destroy(self, key: str) -> Steps[bool]:
+        command = DESTROY((self.session_name(key),), self.indexes, bytes.fromhex(key))
+        was_there, replicas = yield from self._with_replicas(command)
+        self._require(replicas)
+        return bool(was_there)
+
+    def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
+        found: dict[bytes, SessionRecord] = {}
+        index, least, passed = self.index_name(user_id), b"-inf", 0
+        while True:
+            command = LIST_USER((index,), self.sessions, least, passed, BATCH)
+            listed, last, *alive = yield self.call(*command)
+            for key, head in zip(alive[::2], alive[1::2], strict=True):
+                record = values.unpack(key.hex(), values.head_alone(head))
+                if record is not None:
+                    found[key] = record
+            if listed < BATCH:
+                return list(found.values())
+            # By expiry upwards, which is where a save moves a session. The last second again:
+            # others may have come to it.
+            least, passed = (last, passed + BATCH) if last == least else (last, 0)
+
+    def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
+        spared = b"" if except_key is None else bytes.fromhex(except_key)
+        command = END_USER((self.index_name(user_id),), self.sessions, spared, BATCH)
+        ended: int = 0
+        while True:
+            (count, left), replicas = yield from self._with_replicas(command)
+            ended += count
+            if not left:
+                self._require(replicas)
+                return ended
+
+    def destroy_session(self, user_id: str, id: int) -> Steps[bool]:
+        tried: set[str] = set()
+        while True:
+            listed = yield from self.sessions_for_user(user_id)
+            keys = {record.key for record in listed if record.id == id} - tried
+            if not keys:
+                return False
+            # It may have moved to another key since.
+            for key in keys:
+                if (yield from self.destroy(key)):
+                    return True
+            tried |= keys
+
+    def _writing(self, old_key: str, record: SessionRecord) -> Command:
+        return WRITE(
+            (self.session_name(old_key), self.session_name(record.key)),
+            values.pack(record),
+            values.packed_version(record.version),
+            values.milliseconds_left(record),
+            self.indexes,
+            bytes.fromhex(old_key),
+            bytes.fromhex(record.key),
+        )
+
+    def _with_replicas(self, command: Command) -> Steps[tuple[Any, int | None]]:
+        """Send a command and wait for the replicas. Return how many have it, if too few do."""
+        if not self._replicas:
+            return (yield self.call(*command)), None
+        reply, replicas = yield self.call_many([command, self._wait])
+        return reply, replicas if replicas < self._replicas else None
+
+    def _require(self, replicas: int | None) -> None:
+        if replicas is not None:
+            raise StoreUnavailable(
+                f"Session store {self.alias!r}: the master has ended the session, but {replicas} "
+                f"of {self._replicas} replicas say so (option WAIT). If the master fails now, "
+                "the session may be alive again: try once more."
+            )

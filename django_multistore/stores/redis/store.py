@@ -1,0 +1,176 @@
+"""RedisStore: over one server, or over a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from asgiref.sync import sync_to_async
+from django.core.checks import CheckMessage
+
+from ...records import SessionRecord, Update, user_id_of
+from ..base import GC_BATCH_SIZE, BaseStore
+from ..steps import arun, run
+from . import values
+from .checks import check_redis
+from .client import ServerClient
+from .cluster import ClusterProtocol
+from .cluster_client import ClusterClient
+from .expiry import trim_all
+from .places import parsed
+from .protocol import RedisProtocol
+from .server import ServerProtocol
+
+
+class RedisStore(BaseStore):
+    """
+    Keep records in Redis, and in a sorted set for each user whose session is whose.
+
+    Options, of which one of the first three says where:
+        CACHE: the alias of a django-redis cache. Default: SESSION_CACHE_ALIAS.
+        URL: redis://, rediss:// or unix://, as redis-py takes it.
+        SENTINELS, SERVICE: pairs of host and port, and the name of the master; user, password
+            and database in URL.
+        CLUSTER: whether URL is one of the nodes of a Redis Cluster.
+        CONNECTION, SENTINEL_CONNECTION: more arguments of redis-py's connections.
+        KEY_PREFIX: what all names begin with. Default: "ms:", or the cache's own.
+        CONNECT_TIMEOUT, TIMEOUT: seconds, for a connection and for a command.
+        WAIT, WAIT_TIMEOUT: how many replicas must know of a destroy or a rotation, and how many
+            seconds to wait for them.
+    """
+
+    default_options: ClassVar[dict[str, Any]] = {
+        "CACHE": None,
+        "URL": None,
+        "SENTINELS": None,
+        "SERVICE": None,
+        "CLUSTER": False,
+        "CONNECTION": {},
+        "SENTINEL_CONNECTION": {},
+        "KEY_PREFIX": None,
+        "CONNECT_TIMEOUT": 1,
+        "TIMEOUT": 2,
+        "WAIT": 0,
+        "WAIT_TIMEOUT": 1,
+    }
+
+    def __init__(self, alias: str = "default", **options: Any) -> None:
+        super().__init__(alias, **options)
+        self._place = parsed(alias, self.options)
+        self._client: ServerClient | ClusterClient
+        self._protocol: RedisProtocol
+        if self._place.is_cluster:
+            self._client = ClusterClient(self, self._place)
+            self._protocol = ClusterProtocol(alias, self._client, self._place)
+        else:
+            self._client = ServerClient(self, self._place)
+            self._protocol = ServerProtocol(alias, self._client, self._place)
+
+    @property
+    def place(self) -> str:
+        return f"the prefix {self._place.prefix.decode()!r} in {self._place.name}"
+
+    # Not by run(): it is what each request does.
+
+    def read(self, key: str) -> SessionRecord | None:
+        return values.unpack(key, self._client.call("GET", self._protocol.session_name(key)))
+
+    async def aread(self, key: str) -> SessionRecord | None:
+        name = self._protocol.session_name(key)
+        return values.unpack(key, await self._client.acall("GET", name))
+
+    def create(self, record: SessionRecord) -> bool:
+        return run(self._protocol.create(record))
+
+    async def acreate(self, record: SessionRecord) -> bool:
+        return await arun(self._protocol.create(record))
+
+    def update(self, record: SessionRecord) -> Update:
+        return run(self._protocol.update(record))
+
+    async def aupdate(self, record: SessionRecord) -> Update:
+        return await arun(self._protocol.update(record))
+
+    def write(self, record: SessionRecord) -> None:
+        run(self._protocol.write(record))
+
+    async def awrite(self, record: SessionRecord) -> None:
+        await arun(self._protocol.write(record))
+
+    def touch(self, record: SessionRecord) -> bool:
+        return run(self._protocol.touch(record))
+
+    async def atouch(self, record: SessionRecord) -> bool:
+        return await arun(self._protocol.touch(record))
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+        return run(self._protocol.rotate(old_key, record))
+
+    async def arotate(self, old_key: str, record: SessionRecord) -> Update:
+        return await arun(self._protocol.rotate(old_key, record))
+
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+        return run(self._protocol.modify(key, change))
+
+    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+        return await arun(self._protocol.modify(key, change))
+
+    def destroy(self, key: str) -> bool:
+        return run(self._protocol.destroy(key))
+
+    async def adestroy(self, key: str) -> bool:
+        return await arun(self._protocol.destroy(key))
+
+    def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
+        return run(self._protocol.sessions_for_user(user_id_of(user_id)))
+
+    async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
+        return await arun(self._protocol.sessions_for_user(user_id_of(user_id)))
+
+    def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
+        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
+        return run(steps)
+
+    async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
+        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
+        return await arun(steps)
+
+    def destroy_session(self, user_id: object, id: int) -> bool:
+        return run(self._protocol.destroy_session(user_id_of(user_id), id))
+
+    async def adestroy_session(self, user_id: object, id: int) -> bool:
+        return await arun(self._protocol.destroy_session(user_id_of(user_id), id))
+
+    def gc(
+        self,
+        *,
+        batch_size: int = GC_BATCH_SIZE,
+        max_seconds: float | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        # Redis forgets sessions by itself. What they leave behind is their place in an index.
+        return trim_all(
+            self._client,
+            self._protocol,
+            batch_size=batch_size,
+            max_seconds=max_seconds,
+            dry_run=dry_run,
+            progress=progress,
+        )
+
+    async def agc(
+        self,
+        *,
+        batch_size: int = GC_BATCH_SIZE,
+        max_seconds: float | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        # A command's work, which rests between its steps: in a thread as a whole.
+        return await sync_to_async(self.gc)(
+            batch_size=batch_size, max_seconds=max_seconds, dry_run=dry_run, progress=progress
+        )
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        return check_redis(self.alias, self._place, self._client) if kwargs.get("deploy") else []

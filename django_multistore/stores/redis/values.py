@@ -1,0 +1,237 @@
+"""
+A session as one value in Redis: a head, which the scripts read and splice, and the payload.
+
+    1   format          8  nonce of the write      8  id             8  created_at
+    4   version         8  authenticated_at        8  seen_at        8  expires_at
+    4   listed_until    2  length of the user id, of the ip address 1, of the user agent 2
+    the user id, the ip address, the user agent, the payload
+
+Numbers are big-endian, times microseconds. lua/head.lua has the same offsets. The scripts copy
+what is wider than 32 bits as it is: Lua's numbers are doubles, which can't hold an id.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
+
+LIVE, MOVED = 1, 3
+KEY_LENGTH = 20
+NONCE_LENGTH = 8
+HEAD = struct.Struct(">B8sqqIqqqIHBH")
+BIRTH = slice(9, 25)  # id and created_at, which stay for the session's whole life
+UNSIGNED = struct.Struct(">I")
+LENGTHS = struct.Struct(">BH")
+MOMENTS = struct.Struct(">qq")
+LISTED_UNTIL_AT = 53
+MOST_OF_A_HEAD = 512  # bytes; a longer one is rare
+LONGEST_HEAD = HEAD.size + 4 * USER_ID_MAX_LENGTH + 255 + 4 * USER_AGENT_MAX_LENGTH
+
+NOTHING = -(2**63)  # In place of a time that isn't there.
+NO_USER, NO_IP_ADDRESS = 2**16 - 1, 2**8 - 1
+NO_DEVICE = Device()
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NAIVE_EPOCH = datetime(1970, 1, 1)  # Without USE_TZ all times are naive.
+MICROSECOND = timedelta(microseconds=1)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def pack(record: SessionRecord) -> bytes:
+    """
+    Return a record as the value of one write, with a nonce of its own. Its key is left out.
+
+    Raises:
+        ValueError: the user id or the device doesn't fit.
+    """
+    user, (ip_address, user_agent) = _user(record), _device(record.device)
+    head = HEAD.pack(
+        LIVE,
+        secrets.token_bytes(NONCE_LENGTH),
+        record.id,
+        _number(record.created_at),
+        record.version or 0,
+        _number(record.authenticated_at),
+        _number(record.seen_at),
+        _number(record.expires_at),
+        0,
+        NO_USER if record.user_id is None else len(user),
+        NO_IP_ADDRESS if record.device.ip_address is None else len(ip_address),
+        len(user_agent),
+    )
+    return b"".join((head, user, ip_address, user_agent, record.payload))
+
+
+def unpack(key: str, value: bytes | None) -> SessionRecord | None:
+    """
+    Return the record that was packed.
+
+    Args:
+        key: the record's.
+        value: what was found under it, or its head alone.
+
+    Returns:
+        None for a session that isn't there, or was ended.
+    """
+    if not value or value[0] != LIVE:
+        return None
+    (
+        _,
+        _,
+        id,
+        created_at,
+        version,
+        authenticated_at,
+        seen_at,
+        expires_at,
+        _,
+        user_length,
+        ip_address_length,
+        user_agent_length,
+    ) = HEAD.unpack_from(value)
+    has_user, has_ip_address = user_length != NO_USER, ip_address_length != NO_IP_ADDRESS
+    user_end = HEAD.size + (user_length if has_user else 0)
+    ip_address_end = user_end + (ip_address_length if has_ip_address else 0)
+    head_end = ip_address_end + user_agent_length
+    epoch = EPOCH if settings.USE_TZ else NAIVE_EPOCH
+    return SessionRecord(
+        id=id,
+        key=key,
+        payload=value[head_end:],
+        version=version,
+        user_id=value[HEAD.size : user_end].decode() if has_user else None,
+        created_at=epoch + timedelta(microseconds=created_at),
+        authenticated_at=(
+            None
+            if authenticated_at == NOTHING
+            else epoch + timedelta(microseconds=authenticated_at)
+        ),
+        seen_at=epoch + timedelta(microseconds=seen_at),
+        expires_at=epoch + timedelta(microseconds=expires_at),
+        device=(
+            Device(
+                ip_address=value[user_end:ip_address_end].decode() if has_ip_address else None,
+                user_agent=value[ip_address_end:head_end].decode("utf-8", "surrogatepass"),
+            )
+            if has_ip_address or user_agent_length
+            else NO_DEVICE
+        ),
+    )
+
+
+def is_cut(head: bytes) -> bool:
+    """Say whether MOST_OF_A_HEAD bytes were not enough for this one."""
+    return len(head) == MOST_OF_A_HEAD and head[0] == LIVE and _head_length(head) > len(head)
+
+
+def head_alone(value: bytes) -> bytes:
+    """Return the head of a session, or a whole marker."""
+    return value[: _head_length(value)] if value and value[0] == LIVE else value
+
+
+def user_of(head: bytes) -> bytes | None:
+    """Return the user id in the head of a session, or in a marker."""
+    *_, length, _, _ = HEAD.unpack_from(head)
+    return None if length == NO_USER else head[HEAD.size : HEAD.size + length]
+
+
+def successor_of(head: bytes) -> str | None:
+    """Return the key that a session went to, if this is the marker that says so."""
+    return head[-KEY_LENGTH:].hex() if head and head[0] == MOVED else None
+
+
+def listed(value: bytes, until: int) -> bytes:
+    """
+    Return a packed record with what the index of its user says.
+
+    Args:
+        value: what pack() returned.
+        until: until when it has the session (seconds since the epoch).
+    """
+    rest = LISTED_UNTIL_AT + UNSIGNED.size
+    return b"".join((value[:LISTED_UNTIL_AT], UNSIGNED.pack(until), value[rest:]))
+
+
+def succeeding(stored: bytes, value: bytes) -> bytes:
+    """
+    Return a packed record as the next version of a session that moves to another key.
+
+    Args:
+        stored: the head of what it was.
+        value: what pack() returned.
+    """
+    (version,) = UNSIGNED.unpack_from(stored, BIRTH.stop)
+    rest = BIRTH.stop + UNSIGNED.size
+    return b"".join((value[: BIRTH.start], stored[BIRTH], UNSIGNED.pack(version + 1), value[rest:]))
+
+
+def nonce_of(value: bytes) -> bytes:
+    """Return what tells this write from all others."""
+    return value[1 : BIRTH.start]
+
+
+def packed_version(version: int | None) -> bytes:
+    """Return the version that a script is to find; nothing for any."""
+    return b"" if version is None else UNSIGNED.pack(version)
+
+
+def packed_id(id: int) -> bytes:
+    """Return an id as heads have it."""
+    return id.to_bytes(8, "big", signed=True)
+
+
+def packed_moments(record: SessionRecord) -> bytes:
+    """Return what a touch moves: seen_at and expires_at."""
+    return MOMENTS.pack(_number(record.seen_at), _number(record.expires_at))
+
+
+def packed_device(device: Device) -> tuple[bytes, bytes]:
+    """Return the lengths of a device's parts, and the parts."""
+    ip_address, user_agent = _device(device)
+    ip_address_length = NO_IP_ADDRESS if device.ip_address is None else len(ip_address)
+    return LENGTHS.pack(ip_address_length, len(user_agent)), ip_address + user_agent
+
+
+def milliseconds_left(record: SessionRecord) -> int:
+    """Return how long a record has to live; 0 if it has expired."""
+    return max(0, (record.expires_at - timezone.now()) // MILLISECOND)
+
+
+def _head_length(value: bytes) -> int:
+    *_, user_length, ip_address_length, user_agent_length = HEAD.unpack_from(value)
+    user_length = 0 if user_length == NO_USER else user_length
+    ip_address_length = 0 if ip_address_length == NO_IP_ADDRESS else ip_address_length
+    length: int = HEAD.size + user_length + ip_address_length + user_agent_length
+    return length
+
+
+def _user(record: SessionRecord) -> bytes:
+    user_id = record.user_id or ""
+    if len(user_id) > USER_ID_MAX_LENGTH:
+        raise ValueError(
+            f"RedisStore takes user ids of up to {USER_ID_MAX_LENGTH} characters; this one has "
+            f"{len(user_id)}."
+        )
+    return user_id.encode()
+
+
+def _device(device: Device) -> tuple[bytes, bytes]:
+    ip_address, user_agent = device.ip_address or "", device.user_agent
+    if len(ip_address) >= NO_IP_ADDRESS or len(user_agent) > USER_AGENT_MAX_LENGTH:
+        raise ValueError(
+            f"RedisStore takes ip addresses of up to {NO_IP_ADDRESS - 1} characters and user "
+            f"agents of up to {USER_AGENT_MAX_LENGTH}."
+        )
+    return ip_address.encode("ascii"), user_agent.encode("utf-8", "surrogatepass")
+
+
+def _number(moment: datetime | None) -> int:
+    if moment is None:
+        return NOTHING
+    return (moment - (NAIVE_EPOCH if moment.tzinfo is None else EPOCH)) // MICROSECOND
