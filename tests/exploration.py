@@ -138,6 +138,13 @@ def become_another_and_rotate(world: World) -> Steps[Any]:
     return world.protocol.rotate(world.session.key, record)
 
 
+def become_another_and_back(world: World) -> Steps[Any]:
+    """Do what an administrator does who looks at the site as another user for a moment."""
+    anyones = {"version": None, "authenticated_at": timezone.now()}
+    yield from world.protocol.update(world.changed(user_id=world.bob, **anyones))
+    return (yield from world.protocol.update(world.changed(user_id=world.ann, **anyones)))
+
+
 def forget_the_user(world: World) -> Steps[Any]:
     return world.protocol.update(world.changed(user_id=None))
 
@@ -162,6 +169,7 @@ def list_them(world: World) -> Steps[Any]:
     return world.protocol.sessions_for_user(world.ann)
 
 
+BECOMES_ANOTHERS = {become_another, become_another_and_back, forget_the_user}
 ENDS_ANN = (log_out_everywhere, end_it)
 ENDS = (*ENDS_ANN, log_out, let_expire)
 OF_A_USER: list[Operation] = [
@@ -329,7 +337,7 @@ def look_at_outcomes(world: World, actors: Sequence[Actor]) -> None:
     if saved and world.shows_each_save():
         assert live[world.session.id].payload == NEW, "what was saved isn't there"
     # In the middle of a rotation a session is under no key at all.
-    stays = not rotations and not {become_another, forget_the_user} & set(operations)
+    stays = not rotations and not BECOMES_ANOTHERS & set(operations)
     for actor in actors if stays and world.starts_with_user else ():
         if actor.operation is list_them:
             listed = [record.id for record in actor.outcome]

@@ -7,6 +7,7 @@ can kill, freeze and start again, and which ends with the process that started i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import time
@@ -52,12 +53,14 @@ SENTINEL_PERIODS = (
 CLUSTER_SETTINGS = (
     "cluster-enabled yes",
     "cluster-config-file nodes.conf",
-    "cluster-node-timeout 1000",
     "cluster-require-full-coverage no",
     "cluster-replica-validity-factor 0",
 )
 
 REPLICATION_SETTINGS = ("repl-diskless-sync-delay 0", "repl-ping-replica-period 1")
+
+QUICK, PATIENT = 1_000, 60_000  # milliseconds after which a node is taken for dead
+CLUSTER_VARIABLE = "MULTISTORE_REDIS_CLUSTER"
 
 KEYS_PER_BATCH = 10  # redis-cli moves as many at a time
 
@@ -262,16 +265,27 @@ def _sees_everyone(sentinel: SentinelNode) -> bool:
 
 
 class ClusterGroup(Group):
-    """A Redis Cluster of three masters, each with a replica."""
+    """
+    A Redis Cluster of three masters, each with a replica.
 
-    def __init__(self, *, durable: bool = False) -> None:
+    Args:
+        durable: see Server.
+        node_timeout: After how many milliseconds a node is taken for dead.
+    """
+
+    def __init__(self, *, durable: bool = False, node_timeout: int = QUICK) -> None:
         super().__init__(durable=durable)
+        settings = [
+            *CLUSTER_SETTINGS,
+            *REPLICATION_SETTINGS,
+            f"cluster-node-timeout {node_timeout}",
+        ]
         ports = _free_ports(12)
         self._bus_ports = dict(zip(ports[:6], ports[6:], strict=True))
         self.nodes = [
             Node(
                 port,
-                [*CLUSTER_SETTINGS, *REPLICATION_SETTINGS, f"cluster-port {bus_port}"],
+                [*settings, f"cluster-port {bus_port}"],
                 durable=durable,
             )
             for port, bus_port in self._bus_ports.items()
@@ -417,6 +431,22 @@ def private_group(kind: type[AnyGroup], *, durable: bool = False) -> AnyGroup:
     """
     servers.private("redis").close()
     return kind(durable=durable)
+
+
+def shared_cluster() -> str:
+    """
+    Return the URL of a cluster for this process and those that it starts.
+
+    It is started when it is first asked for, and ends with the process that did.
+    """
+    if CLUSTER_VARIABLE not in os.environ:
+        servers.private("redis").close()
+        # A busy machine may hold a node up for longer than a test of failures would wait.
+        group = ClusterGroup(node_timeout=PATIENT)
+        group.start()
+        atexit.register(group.close)
+        os.environ[CLUSTER_VARIABLE] = group.url
+    return os.environ[CLUSTER_VARIABLE]
 
 
 def _free_ports(count: int) -> list[int]:

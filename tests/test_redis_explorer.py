@@ -27,6 +27,7 @@ from tests.exploration import (
     VISITOR,
     Operation,
     World,
+    become_another_and_back,
     explore,
     length,
     orders,
@@ -48,6 +49,9 @@ class ClusterWorld(World):
 
     def ending(self) -> Steps[Any]:
         return self.protocol.destroy_session(self.ann, self.session.id)  # type: ignore[no-any-return]
+
+    def may_return(self, operations: set[Operation]) -> bool:
+        return become_another_and_back in operations
 
     def wait_is_over(self) -> None:
         raise AssertionError("nobody waits for another")
@@ -79,7 +83,10 @@ class ClusterWorld(World):
         self.store._client.call("UNLINK", *names)
 
 
-OPERATIONS: dict[str, list[Operation]] = {USER: OF_A_USER, VISITOR: OF_A_VISITOR}
+OPERATIONS: dict[str, list[Operation]] = {
+    USER: [*OF_A_USER, become_another_and_back],
+    VISITOR: OF_A_VISITOR,
+}
 WORLDS = [(start, operation) for start in OPERATIONS for operation in OPERATIONS[start]]
 PAIRS = [
     pytest.param(start, (one, other), id=f"{start}-{one.__name__}-{other.__name__}")

@@ -2,7 +2,7 @@
 Stores to meet on, sessions to meet with, and threads that have connections of their own.
 
 A kind of store is a database, where OrmStore keeps sessions; or a cache for CacheStore and the
-database of its index, as in "memcached+postgres"; or MEMORY.
+database of its index, as in "memcached+postgres"; or one of REDIS; or MEMORY.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from django_multistore.models import StoredSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
 from django_multistore.stores.memory import MemoryStore
-from tests import servers
+from tests import redis_groups, servers
+from tests.settings import RUN
 
 MEMORY = "memory"
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -55,6 +56,12 @@ WITHOUT_LOCKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# What RedisStore keeps sessions in.
+REDIS_SERVER, REDIS_CLUSTER = "redis-server", "redis-cluster"
+REDIS = (REDIS_SERVER, REDIS_CLUSTER)
+WITHOUT_DATABASE = (*REDIS, MEMORY)
+
+
 def with_index_on(database: str, caches: Iterable[str]) -> list[str]:
     """Return the kinds of these caches with that database."""
     return [f"{cache}+{database}" for cache in caches]
@@ -63,12 +70,12 @@ def with_index_on(database: str, caches: Iterable[str]) -> list[str]:
 def alias_of(kind: str) -> str:
     """Return the alias of the database that holds the sessions, or the index of their users."""
     _, _, database = kind.rpartition("+")
-    return "default" if database == settings.DEFAULT_DB else database
+    return "default" if database in (settings.DEFAULT_DB, *WITHOUT_DATABASE) else database
 
 
 def on(*kinds: str, transaction: bool = False) -> list[Any]:
     """Return parameters for the fixture `kind`, each with access to its databases."""
-    chosen = [kind for kind in kinds if kind.rpartition("+")[2] in (*DATABASES, MEMORY)]
+    chosen = [kind for kind in kinds if kind.rpartition("+")[2] in (*DATABASES, *WITHOUT_DATABASE)]
     there = {kind: {"default", alias_of(kind)} & set(connections) for kind in chosen}
     return [
         pytest.param(
@@ -82,6 +89,8 @@ def store_setting(kind: str) -> dict[str, Any]:
     """Return SESSION_STORES for this kind, or skip the test if its server is missing."""
     if kind == MEMORY:
         return {"default": {"BACKEND": "django_multistore.stores.memory.MemoryStore"}}
+    if kind in REDIS:
+        return redis_store_on(kind)
     cache, _, database = kind.rpartition("+")
     if alias_of(kind) not in connections:
         servers.require(database)
@@ -101,6 +110,16 @@ def orm_store_on(alias: str) -> dict[str, Any]:
 def cache_store_on(alias: str, **options: Any) -> dict[str, Any]:
     backend = "django_multistore.stores.cache.CacheStore"
     return {"default": {"BACKEND": backend, "OPTIONS": {"DATABASE": alias, **options}}}
+
+
+def redis_store_on(kind: str) -> dict[str, Any]:
+    options = (
+        {"URL": redis_groups.shared_cluster(), "CLUSTER": True}
+        if kind == REDIS_CLUSTER
+        else {"URL": f"redis://{servers.require('redis')}/4", "KEY_PREFIX": f"{RUN.name}:"}
+    )
+    backend = "django_multistore.stores.redis.RedisStore"
+    return {"default": {"BACKEND": backend, "OPTIONS": options}}
 
 
 def new_user(name: str = "ann") -> User:

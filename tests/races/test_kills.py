@@ -23,6 +23,7 @@ from tests.races import casualty
 from tests.races.processes import start
 from tests.races.support import (
     CACHES,
+    REDIS,
     WITHOUT_LOCKS,
     loaded,
     login_of,
@@ -37,6 +38,7 @@ INDEX = django_settings.DEFAULT_DB
 KINDS = [
     *with_index_on(INDEX, [*CACHES, *WITHOUT_LOCKS]),
     *(with_index_on("postgres", ["memcached"]) if INDEX != "postgres" else []),
+    *REDIS,
 ]
 
 pytestmark = [
@@ -105,7 +107,7 @@ def test_a_process_that_dies_leaves_one_live_key_and_no_unlisted_session(
             fate = Fate(user, [*answer["keys"], *([session_key] if session_key else [])])
             live = fate.check()
             # With locks, the next would wait for LOCK_SECONDS for the one who died.
-            if live and not stores["default"].options["EXACT"]:
+            if live and not stores["default"].options.get("EXACT"):
                 fate.rotate(live[0])
                 assert fate.check()
             fate.destroy()

@@ -15,7 +15,15 @@ from django.conf import settings as django_settings
 from tests.helpers import rounds
 from tests.races import worker
 from tests.races.processes import answers, start
-from tests.races.support import CACHES, WITHOUT_LOCKS, new_user, on, store_setting, with_index_on
+from tests.races.support import (
+    CACHES,
+    REDIS,
+    WITHOUT_LOCKS,
+    new_user,
+    on,
+    store_setting,
+    with_index_on,
+)
 
 pytestmark = pytest.mark.stress
 
@@ -23,7 +31,8 @@ INDEX = django_settings.DEFAULT_DB
 IN_DATABASES = on("sqlite", "postgres", "mariadb", transaction=True)
 IN_CACHES = on(*with_index_on(INDEX, CACHES), transaction=True)
 IN_CACHES_WITHOUT_LOCKS = on(*with_index_on(INDEX, WITHOUT_LOCKS), transaction=True)
-EVERYWHERE = [*IN_DATABASES, *IN_CACHES, *IN_CACHES_WITHOUT_LOCKS]
+IN_REDIS = on(*REDIS, transaction=True)
+EVERYWHERE = [*IN_DATABASES, *IN_CACHES, *IN_CACHES_WITHOUT_LOCKS, *IN_REDIS]
 
 
 def run(name: str, kind: str, settings: Any) -> tuple[Counter[str], Counter[str]]:
@@ -56,7 +65,7 @@ def test_no_save_brings_a_destroyed_session_back(kind: str, settings: Any) -> No
     assert saver["UpdateError"]
 
 
-@pytest.mark.parametrize("kind", [*IN_DATABASES, *IN_CACHES])
+@pytest.mark.parametrize("kind", [*IN_DATABASES, *IN_CACHES, *IN_REDIS])
 def test_no_increment_is_lost(kind: str, settings: Any) -> None:
     host, guest = run("increments", kind, settings)
     assert (host["host"], host["guest"]) == (rounds(), rounds())

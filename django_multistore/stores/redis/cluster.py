@@ -91,8 +91,10 @@ class ClusterProtocol(RedisProtocol):
                 continue
             for old_user in old_users:
                 yield from self._unlist(self.indexes + old_user, [record.key])
+            # The index of a user whose it was until now keeps it: another save may be about to
+            # make it that user's again.
             if outcome == GONE and until and user_id is not None:
-                yield from self._unlist(self.index_name(user_id), [record.key])
+                yield self.call(*self._retire_command(self.index_name(user_id), record.key))
             return OUTCOMES[outcome]
         raise self._too_late()
 
@@ -122,8 +124,7 @@ class ClusterProtocol(RedisProtocol):
         old_user = values.user_of(stored[0])
         commands = [CLUSTER_CREATE((self.session_name(record.key),), value, life, deadline)]
         if old_user is not None:
-            index, member = self.indexes + old_user, bytes.fromhex(old_key)
-            commands.append(CLUSTER_RETIRE((index,), member, MARKER_LIFE))
+            commands.append(self._retire_command(self.indexes + old_user, old_key))
         created, *_ = yield self.call_many(commands)
         if created == UNLISTED:
             raise self._too_late()
@@ -207,6 +208,9 @@ class ClusterProtocol(RedisProtocol):
         index, listed_for = self.index_name(user_id), life + max(LEAST_SLACK, life // SLACK)
         return CLUSTER_LIST((index,), bytes.fromhex(key), listed_for)
 
+    def _retire_command(self, index: bytes, key: str) -> Command:
+        return CLUSTER_RETIRE((index,), bytes.fromhex(key), MARKER_LIFE)
+
     def _raised(self, user_id: str, key: str, life: int) -> Steps[bytes]:
         """Have the index say that the session lives so long, and return until when it says so."""
         _, until = yield self.call(*self._list_command(user_id, key, life))
@@ -235,7 +239,7 @@ class ClusterProtocol(RedisProtocol):
         self, user_id: str, keys: Sequence[str], passed_over: set[str], id: int | None = None
     ) -> Steps[tuple[int, set[str]]]:
         """End sessions, and those that they have become. Return how many, and which it left."""
-        ended, others, followed = 0, set[str](), set(passed_over)
+        ended, others, barred, followed = 0, set[str](), set[str](), set(passed_over)
         batch, are_followed = list(keys), False
         while batch:
             commands = [self._ending(user_id, key, id, are_followed) for key in batch]
@@ -243,13 +247,18 @@ class ClusterProtocol(RedisProtocol):
             for key, (outcome, *successor) in zip(
                 batch, (yield self.call_many(commands)), strict=True
             ):
-                ended += outcome == b"ended"
                 if outcome == b"other":
                     others.add(key)
+                if outcome == b"barred":
+                    barred.add(key)
+                ended += outcome == b"ended" or (are_followed and outcome == b"barred")
                 successors += [key.hex() for key in successor]
-            # One that is in this batch too was not looked at as one that is about to be written.
-            batch, are_followed = [key for key in successors if key not in followed], True
-            followed |= {*batch}
+            # A session that was on its way to a key that is barred by now has ended.
+            ended += len(barred.intersection(successors) - followed)
+            # A key that was looked at by itself is looked at once more as a successor.
+            batch = [key for key in successors if key not in barred | followed]
+            followed |= {*successors}
+            are_followed = True
         return ended, others
 
     def _ending(self, user_id: str, key: str, id: int | None, is_followed: bool) -> Command:

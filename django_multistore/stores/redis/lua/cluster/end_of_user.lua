@@ -7,7 +7,7 @@ if not head then
   -- A rotation or a login is about to write it. A login that is asked for by its id has done so.
   if is_followed == '0' and id ~= '' then return {'other'} end
   mark(KEYS[1], ENDED, nonce, nil, '', marker_life)
-  return {is_followed == '1' and 'ended' or 'dead'}
+  return {'barred'}
 end
 local is_alive = is_live(head)
 if not is_alive and (not is_moved(head) or user_of(head) ~= user) then

@@ -1,5 +1,5 @@
--- Leave the old key of a session that has moved in its index for as long as its marker lives. Until
--- the new one is written, who would end the session finds it only by that.
+-- Leave a key that is dead in its index for as long as its marker lives. The session may have moved,
+-- and until the new key is written, who would end it finds it only by that.
 -- KEYS: the index. ARGV: the key, milliseconds.
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local expires = math.ceil((milliseconds() + ARGV[2]) / 1000)

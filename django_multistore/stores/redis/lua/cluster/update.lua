@@ -1,4 +1,4 @@
--- Compare and set: the outcome, and a user whose it no longer is.
+-- Compare and set: the outcome, and whose it was if that ended it.
 -- KEYS: the session. ARGV: the value, the version or nothing, milliseconds to live, until when the
 -- index has it or nothing if it was not asked, milliseconds that a marker lives.
 local value, version, life, listed_until, marker_life = unpack(ARGV)
@@ -18,4 +18,4 @@ end
 if user and not is_listed(listed_until, life) then return {UNLISTED} end
 value = succeeding(head, value)
 redis.call('SET', KEYS[1], string.sub(value, 1, 53) .. listed_until .. string.sub(value, 58), 'PX', life)
-return {DONE, old_user ~= user and old_user or nil}
+return {DONE}
