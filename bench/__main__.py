@@ -11,14 +11,16 @@ import argparse
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from unittest import SkipTest
 
-from . import caches, databases, expiry, rows, tables, users
+from . import caches, databases, expiry, redis_memory, redis_rows, rows, tables, users
 
 DATABASES = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
-STORES = {"orm": "OrmStore", "cache": "CacheStore"}
+STORES = {"orm": "OrmStore", "cache": "CacheStore", "redis": "RedisStore"}
 PACKAGES = (
     "Django",
     "django-qsessions",
@@ -39,27 +41,42 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--rounds", type=int, default=60, help="of each measurement (60)")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
-    parser.add_argument("--only", choices=DATABASES, help="one of the databases")
+    parser.add_argument(
+        "--only", choices=DATABASES, help="one of the databases; RedisStore has none"
+    )
     parser.add_argument("--store", choices=STORES, help="one of the stores")
     options = parser.parse_args(arguments)
     part = QUICK if options.quick else 1
     turns = max(1, options.rounds // part)
     _say(about())
+    chosen = [options.store] if options.store else STORES
     for kind in [options.only] if options.only else DATABASES:
-        for store in [options.store] if options.store else STORES:
-            _say(f"\n## {STORES[store]}, {DATABASES[kind]}")
-            try:
-                with databases.fresh(kind, with_caches=store == "cache") as process:
-                    if store == "orm":
-                        _measure_orm(process, kind, turns, part)
-                    else:
-                        _measure_cache(process, turns, part)
-            except SkipTest as missing:
-                _say(f"\nNot measured: {missing}")
+        if "orm" in chosen:
+            with _section("orm", kind), databases.fresh(kind) as process:
+                _measure_orm(process, kind, turns, part)
+        if "cache" in chosen:
+            servers = databases.CACHE_SERVERS
+            with _section("cache", kind), databases.fresh(kind, servers) as process:
+                _measure_cache(process, turns, part)
+    if "redis" in chosen:
+        # Django wants a database, and this one is there at once.
+        with _section("redis"), databases.fresh("sqlite", ["redis"]) as process:
+            _measure_redis(process, turns, part)
+
+
+@contextmanager
+def _section(store: str, kind: str | None = None) -> Iterator[None]:
+    """Say what is measured, and what is missing if it can't be."""
+    _say(f"\n## {STORES[store]}" + (f", {DATABASES[kind]}" if kind else ""))
+    try:
+        yield
+    except SkipTest as missing:
+        _say(f"\nNot measured: {missing}")
 
 
 def _measure_orm(process: databases.Process, kind: str, turns: int, part: int) -> None:
-    _say("\n" + tables.of_rows(kind, process.call(rows.measure, turns)))
+    measured = process.call(rows.measure, turns)
+    _say("\n" + tables.of_rows(measured, rows.TARGETS[kind], rows.PEER_TARGET))
     _say("\n" + tables.of_users(process.call(users.measure, "orm", turns, part)))
     _say("\n" + tables.of_expiry(process.call(expiry.measure, part)))
 
@@ -69,6 +86,13 @@ def _measure_cache(process: databases.Process, turns: int, part: int) -> None:
         measured = process.call(caches.measure, cache, turns)
         _say(f"\n### {title}\n\n{tables.of_caches(measured)}")
     _say("\n" + tables.of_users(process.call(users.measure, "cache", turns, part)))
+
+
+def _measure_redis(process: databases.Process, turns: int, part: int) -> None:
+    measured = process.call(redis_rows.measure, turns)
+    _say("\n" + tables.of_rows(measured, redis_rows.TARGETS, redis_rows.PEER_TARGET))
+    _say("\n" + tables.of_memory(process.call(redis_memory.measure)))
+    _say("\n" + tables.of_users(process.call(users.measure, "redis", turns, part)))
 
 
 def about() -> str:

@@ -91,6 +91,8 @@ def _measured(cache: str, data: Data, turns: int) -> dict[str, timing.Times]:
 
 
 def django_engine(cache: str) -> type[SessionBase]:
+    """Return Django's cache engine over one entry of CACHES."""
+
     class CacheSession(DjangoStore):
         """Django's engine, whose cache would be the same for the whole process."""
 
@@ -102,6 +104,8 @@ def django_engine(cache: str) -> type[SessionBase]:
 
 
 def our_engine(alias: str) -> type[SessionStore]:
+    """Return our engine over one of SESSION_STORES."""
+
     class CacheSession(SessionStore):
         store_alias = alias
 

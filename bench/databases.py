@@ -42,7 +42,7 @@ class Process:
 
 
 @contextmanager
-def fresh(kind: str, *, with_caches: bool = False) -> Iterator[Process]:
+def fresh(kind: str, caches: Sequence[str] = ()) -> Iterator[Process]:
     """
     Make empty databases, and a process that has them.
 
@@ -51,10 +51,10 @@ def fresh(kind: str, *, with_caches: bool = False) -> Iterator[Process]:
 
     Args:
         kind: "sqlite" or "postgres".
-        with_caches: whether the process needs caches as well.
+        caches: the servers of CACHE_SERVERS that the process needs as well.
     """
     with (
-        _caches(CACHE_SERVERS if with_caches else ()),
+        _caches(caches),
         _sqlite() if kind == "sqlite" else _postgres() as name,
         ProcessPoolExecutor(
             1, get_context("spawn"), initializer=_begin, initargs=(kind, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
+from typing import ClassVar
 
 from django.contrib.auth import get_user_model
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
@@ -42,27 +43,31 @@ class PreparedStore(SessionStore):
 class Row:
     """One operation on sessions of one size."""
 
+    raw: ClassVar[str] = RAW
+    ours: ClassVar[str] = OURS
+    peers: ClassVar[tuple[str, ...]] = PEERS
+
     operation: str
     payload: str
     times: timing.Times
 
     @property
     def raw_microseconds(self) -> float:
-        return median(self.times[RAW]) * 1e6
+        return median(self.times[self.raw]) * 1e6
 
     @property
     def columns(self) -> list[str]:
         """What was measured beside the raw driver."""
-        return [column for column in self.times if column != RAW]
+        return [column for column in self.times if column != self.raw]
 
     def to_raw(self, column: str) -> float:
         """Return how many times as long as the raw driver a column takes."""
-        return timing.ratio(self.times, column, RAW)
+        return timing.ratio(self.times, column, self.raw)
 
     @property
     def best_peer(self) -> float:
         """How many times as long as ours the best peer takes."""
-        return min(timing.ratio(self.times, peer, OURS) for peer in PEERS)
+        return min(timing.ratio(self.times, peer, self.ours) for peer in self.peers)
 
 
 def measure(turns: int) -> list[Row]:

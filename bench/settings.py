@@ -115,6 +115,15 @@ for name in ("memcached", "redis", "django_redis"):
             f"{name}_inexact": _cache_store(name, "i:", EXACT=False),
             f"{name}_bytes": _cache_store(f"{name}_bytes", "b:"),
         }
+if "redis" in CACHES:
+    SESSION_STORES |= {
+        alias: {
+            "BACKEND": "django_multistore.stores.redis.RedisStore",
+            "OPTIONS": {"URL": f"redis://{servers.address('redis')}/{number}"},
+        }
+        # Not 0, which is the caches'.
+        for alias, number in (("redis", 1), ("redis_default", 7), ("redis_large", 8))
+    }
 if "memcached" in CACHES:
     SESSION_STORES |= {
         f"indexed_{database}": _cache_store("memcached", f"{database}:", database)

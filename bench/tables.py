@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import inf
 
-from . import caches, expiry, rows, users
+from . import caches, expiry, redis_memory, rows, users
 
 
-def of_rows(kind: str, measured: list[rows.Row]) -> str:
+def of_rows(measured: Sequence[rows.Row], targets: Mapping[str, float], peer_target: float) -> str:
     """
     Return the table of single operations.
 
     Args:
-        kind: "sqlite" or "postgres".
         measured: its rows.
+        targets: of each operation, in times of the raw driver.
+        peer_target: of the best peer, in times of ours.
     """
+    first = measured[0]
     titles = [
-        "operation", "session", "raw driver, µs", "target, x raw",
-        *(f"{column}, x raw" for column in measured[0].columns),
-        f"best peer / OrmStore (target {rows.PEER_TARGET})",
+        "operation", "session", f"{first.raw}, µs", "target, x raw",
+        *(f"{column}, x raw" for column in first.columns),
+        f"best peer / {first.ours} (target {peer_target})",
     ]  # fmt: skip
-    return _markdown(titles, [_row(row, rows.TARGETS[kind][row.operation]) for row in measured])
+    return _markdown(titles, [_row(row, targets[row.operation], peer_target) for row in measured])
 
 
-def _row(row: rows.Row, target: float) -> list[str]:
+def _row(row: rows.Row, target: float, peer_target: float) -> list[str]:
     return [
         rows.OPERATIONS[row.operation],
         row.payload,
         f"{row.raw_microseconds:.0f}",
-        f"{target:.1f}",
+        f"{target}",
         *(
-            _marked(row.to_raw(column), is_met=column in rows.PEERS or row.to_raw(column) <= target)
+            _marked(row.to_raw(column), is_met=column in row.peers or row.to_raw(column) <= target)
             for column in row.columns
         ),
-        _marked(row.best_peer, is_met=row.best_peer >= rows.PEER_TARGET),
+        _marked(row.best_peer, is_met=row.best_peer >= peer_target),
     ]
 
 
@@ -93,6 +96,28 @@ def of_expiry(measured: list[expiry.Row]) -> str:
                 f"{row.writer.longest * 1000:.0f}",
                 f"{row.writer.saves:,}",
                 f"{row.writer.lost:,}",
+            ]
+            for row in measured
+        ],
+    )
+
+
+def of_memory(measured: list[redis_memory.Row]) -> str:
+    """Return the table of what one session takes."""
+    titles = [
+        "session", "RedisStore, bytes", "its index among them", "Django cache, bytes",
+        "target, x Django's", "RedisStore, x Django's",
+    ]  # fmt: skip
+    return _markdown(
+        titles,
+        [
+            [
+                row.session,
+                f"{row.ours:,.0f}",
+                f"{row.index:,.0f}",
+                f"{row.django:,.0f}",
+                f"{row.target}",
+                _marked(row.ratio, is_met=row.ratio <= row.target),
             ]
             for row in measured
         ],

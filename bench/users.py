@@ -17,7 +17,7 @@ from django_multistore.records import SessionRecord, key_of, new_id
 from django_multistore.stores import stores
 from django_multistore.stores.packing import Entry, Listing, pack
 
-from . import filling, timing
+from . import filling, redis_filling, timing
 
 SMALL, LARGE = "default", "large"  # databases
 COUNTS = {SMALL: 10_000, LARGE: 1_000_000}
@@ -84,7 +84,16 @@ class Indexed(Stored):
         assert not caches["memcached"].set_many(values)
 
 
-SUBJECTS = {"orm": Stored(), "cache": Indexed()}
+class InRedis(Stored):
+    """Sessions of many users in RedisStore."""
+
+    prefix = "redis_"
+
+    def fill(self, database: str, count: int) -> None:
+        redis_filling.fill(self.alias(database), count=count, users=count // SESSIONS)
+
+
+SUBJECTS = {"orm": Stored(), "cache": Indexed(), "redis": InRedis()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

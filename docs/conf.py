@@ -8,6 +8,7 @@ copyright = "django-multistore contributors"
 version = release = django_multistore.__version__
 
 extensions = ["myst_parser"]
+myst_enable_extensions = ["deflist"]
 exclude_patterns = ["_build"]
 nitpicky = True
 myst_heading_anchors = 3  # So that pages can link to each other's sections.

@@ -40,6 +40,7 @@ FLOORS = [
         "stores.redis.scripts",
         "stores.redis.places",
         "stores.redis.pools",
+        "stores.redis.connections",
         "stores.redis.errors",
         "stores.redis.client",
         "stores.redis.cluster_client",

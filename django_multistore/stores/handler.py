@@ -68,8 +68,8 @@ class StoreHandler:
         return store_class(alias, **options)
 
     def _forget_stores(self, *, setting: str, **kwargs: object) -> None:
-        # OrmStore keeps what the ORM wrote under one USE_TZ.
-        if setting in ("SESSION_STORES", "USE_TZ"):
+        # OrmStore keeps what the ORM wrote under one USE_TZ, others where their cache is.
+        if setting in ("SESSION_STORES", "USE_TZ", "CACHES", "SESSION_CACHE_ALIAS"):
             self._stores = {}
 
 

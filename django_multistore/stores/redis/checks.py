@@ -50,8 +50,10 @@ def _client_side(alias: str) -> Iterator[CheckMessage]:
 
 def _silent(alias: str, place: Place, error: StoreUnavailable) -> CheckMessage:
     return Warning(
-        f"Session store {alias!r} could not ask {place.name} how it is configured ({error})",
-        hint="Start it, or correct where OPTIONS says it is. See docs/checks.md#w015.",
+        f"Session store {alias!r} could not ask {place.name} how it is configured "
+        f"({type(error.__cause__).__name__}: {error.__cause__}).",
+        hint="Start it, or correct where OPTIONS says it is. Its user needs the command INFO. See "
+        "docs/checks.md#w015.",
         id="django_multistore.W015",
     )
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncGenerator, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 from weakref import WeakKeyDictionary
 
-import redis.asyncio
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from ..base import BaseStore
-from . import pools
+from .connections import Connections, LoopConnections
 from .errors import Sending
 from .places import Place
 from .scripts import Command, Word
@@ -20,28 +18,22 @@ from .scripts import Command, Word
 Replies = list[Any]
 
 
-class LoopPool(NamedTuple):
-    """The connections of one event loop."""
-
-    pool: redis.asyncio.ConnectionPool
-    keeper: AsyncGenerator[None]  # The loop ends it when it shuts down, and it ends the pool.
-
-
 class ServerClient:
     """
     Twins that send commands, once more where a connection broke.
 
     Not redis-py's client: what that adds to each command (response callbacks, retries without
-    end, spans) costs a third of the whole round trip. Pools, connections, sentinels and the
-    parser are redis-py's.
+    end, spans) costs a third of the whole round trip. Connections, sentinels and the parser are
+    redis-py's.
     """
 
     def __init__(self, store: BaseStore, place: Place) -> None:
         self._store = store
         self._place = place
-        self._pool: Any = pools.pool(place)  # With few types.
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopPool] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._connections = Connections(store.alias, place)
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnections] = (
+            WeakKeyDictionary()
+        )
 
     def call(self, *command: Word) -> Any:
         """
@@ -63,17 +55,20 @@ class ServerClient:
             try:
                 return self._exchange(sending.commands)
             except (RedisError, OSError) as error:
-                sending.after(error)
+                if sending.after(error):
+                    self._connections.drop()
 
     async def acall_many(self, commands: list[Command]) -> Replies:
         """See call_many()."""
         sending = Sending(self._store, commands)
+        connections = self._of_this_loop() or await self._of_new_loop()
         while True:
             try:
                 async with asyncio.timeout(self._place.timeout):
-                    return await self._aexchange(sending.commands)
+                    return await self._aexchange(connections, sending.commands)
             except (RedisError, OSError) as error:
-                sending.after(error)
+                if sending.after(error):
+                    await connections.drop()
 
     def scan(self, pattern: bytes, count: int) -> Iterator[list[bytes]]:
         """
@@ -96,77 +91,50 @@ class ServerClient:
         return [dict(line.split(":", 1) for line in lines if ":" in line)]
 
     def _exchange(self, commands: list[Command]) -> Replies:
-        pool = self._pool
-        connection = pool.get_connection()
+        connection = self._connections.take()
+        connection.send_packed_command(_packed(connection, commands), check_health=False)
+        replies, refusal = [], None
+        for _ in commands:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as error:
+                refusal = refusal or error
+        # Only now: before the last reply was read, the next command would have read it. One that
+        # fails, redis-py has closed.
+        self._connections.give_back(connection)
+        if refusal is not None:
+            raise refusal
+        return replies
+
+    async def _aexchange(self, connections: LoopConnections, commands: list[Command]) -> Replies:
+        connection = await connections.take()
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            replies = _Replies()
+            packed = _packed(connection, commands)
+            await connection.send_packed_command(packed, check_health=False)
+            replies, refusal = [], None
             for _ in commands:
                 try:
-                    replies.add(connection.read_response())
+                    replies.append(await connection.read_response())
                 except ResponseError as error:
-                    replies.fail(error)
-            return replies.all()
-        except ReadOnlyError:
-            connection.disconnect()  # The next one asks anew who is the master.
+                    refusal = refusal or error
+        except BaseException:
+            connections.forget_one()
             raise
-        finally:
-            pool.release(connection)
+        connections.give_back(connection)
+        if refusal is not None:
+            raise refusal
+        return replies
 
-    async def _aexchange(self, commands: list[Command]) -> Replies:
-        pool: Any = self._loop_pool() or await self._new_loop_pool()
-        connection = await pool.get_connection()
-        try:
-            await connection.send_packed_command(connection.pack_commands(commands))
-            replies = _Replies()
-            for _ in commands:
-                try:
-                    replies.add(await connection.read_response())
-                except ResponseError as error:
-                    replies.fail(error)
-            return replies.all()
-        except ReadOnlyError:
-            await connection.disconnect()
-            raise
-        finally:
-            await pool.release(connection)
+    def _of_this_loop(self) -> LoopConnections | None:
+        return self._loops.get(asyncio.get_running_loop())
 
-    def _loop_pool(self) -> Any:
-        found = self._loops.get(asyncio.get_running_loop())
-        return None if found is None else found.pool
-
-    async def _new_loop_pool(self) -> redis.asyncio.ConnectionPool:
-        pool = pools.async_pool(self._place)
-        keeper = _keep(pool)
-        with self._lock:
-            self._loops[asyncio.get_running_loop()] = LoopPool(pool, keeper)
-        await anext(keeper)
-        return pool
+    async def _of_new_loop(self) -> LoopConnections:
+        connections = self._loops[asyncio.get_running_loop()] = LoopConnections(self._place)
+        await connections.begin()
+        return connections
 
 
-class _Replies:
-    """All of them are read before the first error is raised, or the next would read the rest."""
-
-    def __init__(self) -> None:
-        self._replies: Replies = []
-        self._error: ResponseError | None = None
-
-    def add(self, reply: object) -> None:
-        self._replies.append(reply)
-
-    def fail(self, error: ResponseError) -> None:
-        self._error = self._error or error
-
-    def all(self) -> Replies:
-        if self._error is not None:
-            raise self._error
-        return self._replies
-
-
-async def _keep(pool: redis.asyncio.ConnectionPool) -> AsyncGenerator[None]:
-    # asyncio.run() and the servers' runners close every asynchronous generator that is left
-    # before they close the loop: the one moment at which its connections can still be closed.
-    try:
-        yield
-    finally:
-        await pools.aclose(pool)
+def _packed(connection: Any, commands: list[Command]) -> Any:
+    if len(commands) == 1:
+        return connection.pack_command(*commands[0])
+    return connection.pack_commands(commands)

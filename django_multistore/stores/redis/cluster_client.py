@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import redis.asyncio
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ..base import BaseStore
 from . import pools
 from .errors import unavailable
 from .places import Place
 from .scripts import Command, Script, Word
+
+# That no node answers is no RedisError.
+ERRORS = (RedisError, RedisClusterException, OSError)
 
 
 class LoopClient(NamedTuple):
@@ -48,7 +51,7 @@ class ClusterClient:
                 return client.execute_command(*command)
             except NoScriptError:
                 return client.execute_command(*Script.spelt_out(command))
-        except (RedisError, OSError) as error:
+        except ERRORS as error:
             raise unavailable(self._store, error) from error
 
     async def acall(self, *command: Word) -> Any:
@@ -59,33 +62,35 @@ class ClusterClient:
                 return await client.execute_command(*command)
             except NoScriptError:
                 return await client.execute_command(*Script.spelt_out(command))
-        except (RedisError, OSError) as error:
+        except ERRORS as error:
             raise unavailable(self._store, error) from error
 
     def call_many(self, commands: list[Command]) -> list[Any]:
         """Send commands to all servers at once. In which order they are done isn't known."""
         try:
-            pipeline = self._connected().pipeline()
-            for command in commands:
-                pipeline.execute_command(*command)
-            replies = pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
+            client = self._connected()
+            replies = _filled(client.pipeline(), commands).execute(raise_on_error=False)
+            if again := _forgotten(replies):
+                for text in {Script.text_of(commands[place]) for place in again}:
+                    client.script_load(text)
+                pipeline = _filled(client.pipeline(), [commands[place] for place in again])
+                _put(replies, again, pipeline.execute(raise_on_error=False))
+        except ERRORS as error:
             raise unavailable(self._store, error) from error
-        for place in _forgotten(replies):
-            replies[place] = self.call(*Script.spelt_out(commands[place]))
         return self._all(replies)
 
     async def acall_many(self, commands: list[Command]) -> list[Any]:
         """See call_many()."""
         try:
-            pipeline = (await self._aconnected()).pipeline()
-            for command in commands:
-                pipeline.execute_command(*command)
-            replies = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
+            client: Any = await self._aconnected()
+            replies = await _filled(client.pipeline(), commands).execute(raise_on_error=False)
+            if again := _forgotten(replies):
+                for text in {Script.text_of(commands[place]) for place in again}:
+                    await client.script_load(text)
+                pipeline = _filled(client.pipeline(), [commands[place] for place in again])
+                _put(replies, again, await pipeline.execute(raise_on_error=False))
+        except ERRORS as error:
             raise unavailable(self._store, error) from error
-        for place in _forgotten(replies):
-            replies[place] = await self.acall(*Script.spelt_out(commands[place]))
         return self._all(replies)
 
     def scan(self, pattern: bytes, count: int) -> Iterator[list[bytes]]:
@@ -106,7 +111,7 @@ class ClusterClient:
                     cursor = cursors[node.name]
                     if not cursor:
                         break
-        except (RedisError, OSError) as error:
+        except ERRORS as error:
             raise unavailable(self._store, error) from error
 
     def facts(self) -> list[dict[str, Any]]:
@@ -114,7 +119,7 @@ class ClusterClient:
         try:
             client = self._connected()
             return [client.info(target_nodes=node) for node in client.get_primaries()]
-        except (RedisError, OSError) as error:
+        except ERRORS as error:
             raise unavailable(self._store, error) from error
 
     def _all(self, replies: list[Any]) -> list[Any]:
@@ -142,8 +147,19 @@ class ClusterClient:
         return found.client
 
 
-def _forgotten(replies: list[Any]) -> Iterator[int]:
-    return (place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError))
+def _filled(pipeline: Any, commands: list[Command]) -> Any:
+    for command in commands:
+        pipeline.execute_command(*command)
+    return pipeline
+
+
+def _forgotten(replies: list[Any]) -> list[int]:
+    return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+
+
+def _put(replies: list[Any], places: list[int], those: list[Any]) -> None:
+    for place, reply in zip(places, those, strict=True):
+        replies[place] = reply
 
 
 async def _keep(client: redis.asyncio.RedisCluster) -> AsyncGenerator[None]:

@@ -21,21 +21,26 @@ class Sending:
         self._resends = 0
         self.commands = commands
 
-    def after(self, error: Exception) -> None:
+    def after(self, error: Exception) -> bool:
         """
         Prepare to send the commands again after an error.
+
+        Returns:
+            Whether other connections are likely to be broken as well.
 
         Raises:
             StoreUnavailable: that can't help.
         """
         if isinstance(error, exceptions.NoScriptError):
             self.commands = [Script.spelt_out(command) for command in self.commands]
-            return
+            return False
         # A timeout isn't among them: the time is over.
         is_lost = isinstance(error, exceptions.ConnectionError | exceptions.ReadOnlyError)
-        if not is_lost or self._resends == RESENDS:
+        is_refused = isinstance(error, exceptions.AuthenticationError)
+        if is_refused or not is_lost or self._resends == RESENDS:
             raise unavailable(self._store, error) from error
         self._resends += 1
+        return True
 
 
 def unavailable(store: BaseStore, error: Exception) -> StoreUnavailable:
@@ -43,7 +48,7 @@ def unavailable(store: BaseStore, error: Exception) -> StoreUnavailable:
     if isinstance(error, exceptions.OutOfMemoryError):
         return StoreUnavailable(
             f"Session store {store.alias!r}: Redis has no memory left and refuses to write "
-            "('maxmemory' with 'noeviction'). Nothing was lost, and nothing can be saved before "
-            "it has more: raise maxmemory, or shorten SESSION_COOKIE_AGE."
+            "('maxmemory' with 'noeviction'). Nothing can be saved before it has more: raise "
+            "maxmemory, or shorten SESSION_COOKIE_AGE."
         )
     return store.unavailable(error)

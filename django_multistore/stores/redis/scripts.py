@@ -42,7 +42,12 @@ class Script:
         """Return a command for a server that has forgotten the script, or never knew it."""
         if command[0] != "EVALSHA":
             return command
-        return ("EVAL", cls._by_digest[command[1]].text, *command[2:])
+        return ("EVAL", cls.text_of(command), *command[2:])
+
+    @classmethod
+    def text_of(cls, command: Command) -> str:
+        """Return the text of the script that a command runs."""
+        return cls._by_digest[command[1]].text
 
 
 CREATE = Script("head", "index", "server/create")

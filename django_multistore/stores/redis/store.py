@@ -17,7 +17,7 @@ from .client import ServerClient
 from .cluster import ClusterProtocol
 from .cluster_client import ClusterClient
 from .expiry import trim_all
-from .places import parsed
+from .places import DEFAULT_PREFIX, parsed
 from .protocol import RedisProtocol
 from .server import ServerProtocol
 
@@ -33,7 +33,7 @@ class RedisStore(BaseStore):
             and database in URL.
         CLUSTER: whether URL is one of the nodes of a Redis Cluster.
         CONNECTION, SENTINEL_CONNECTION: more arguments of redis-py's connections.
-        KEY_PREFIX: what all names begin with. Default: "ms:", or the cache's own.
+        KEY_PREFIX: what all names begin with, after a cache's own prefix. Default: "ms:".
         CONNECT_TIMEOUT, TIMEOUT: seconds, for a connection and for a command.
         WAIT, WAIT_TIMEOUT: how many replicas must know of a destroy or a rotation, and how many
             seconds to wait for them.
@@ -47,7 +47,7 @@ class RedisStore(BaseStore):
         "CLUSTER": False,
         "CONNECTION": {},
         "SENTINEL_CONNECTION": {},
-        "KEY_PREFIX": None,
+        "KEY_PREFIX": DEFAULT_PREFIX,
         "CONNECT_TIMEOUT": 1,
         "TIMEOUT": 2,
         "WAIT": 0,

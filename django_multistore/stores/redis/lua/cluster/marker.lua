@@ -4,7 +4,12 @@ local KEY_LENGTH = 20
 
 local function mark(name, kind, nonce, head, successor, life)
   local identity = head and string.sub(head, 10, HEAD + user_length(head)) or ''
-  redis.call('SET', name, kind .. nonce .. identity .. successor, 'PX', life)
+  local reply = redis.pcall('SET', name, kind .. nonce .. identity .. successor, 'PX', life)
+  if reply.err then
+    -- A server without memory must still end a session.
+    if kind ~= ENDED or not head then error(reply) end
+    redis.call('UNLINK', name)
+  end
 end
 
 local function is_moved(head)

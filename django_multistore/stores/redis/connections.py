@@ -1,0 +1,113 @@
+"""
+Connections that wait to be used again: those of the process, and those of an event loop.
+
+They are redis-py's, made as its pools would make them. The pools themselves take a fifth of a
+whole round trip, most of it to ask whether the server has closed a connection: here that shows
+when it is used, and the command is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from ...exceptions import InvalidStore
+from . import pools
+from .places import Place
+
+
+class Connections:
+    """Those of a process, for its threads."""
+
+    def __init__(self, alias: str, place: Place) -> None:
+        self._pool: Any = pools.pool(place)
+        self._idle: deque[Any] = deque()
+        self._pid = os.getpid()
+        try:
+            self._new()
+        except TypeError as error:
+            raise InvalidStore(
+                f"SESSION_STORES[{alias!r}]['OPTIONS']: redis-py refuses an argument that URL, "
+                f"CACHE or CONNECTION has for its connections. {error}"
+            ) from error
+
+    def take(self) -> Any:
+        """Return a connection, which nobody else has."""
+        if self._pid != os.getpid():
+            # After a fork these are the parent's.
+            self._pid, self._idle = os.getpid(), deque()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = self._new()
+            connection.connect()  # Which asks the sentinels; to send a command alone doesn't.
+            return connection
+
+    def give_back(self, connection: Any) -> None:
+        """Let others use it again."""
+        self._idle.append(connection)
+
+    def _new(self) -> Any:
+        return self._pool.connection_class(**self._pool.connection_kwargs)
+
+    def drop(self) -> None:
+        """Close those that wait: the server has gone, or has become a replica."""
+        while True:
+            try:
+                self._idle.pop().disconnect()
+            except IndexError:
+                return
+
+
+class LoopConnections:
+    """Those of an event loop, closed with it."""
+
+    def __init__(self, place: Place) -> None:
+        self._pool: Any = pools.async_pool(place)
+        self._idle: list[Any] = []
+        # A loop may have more requests at a time than Redis should have connections.
+        self._slots = asyncio.Semaphore(place.max_connections)
+        self._keeper = self._keep()
+
+    async def begin(self) -> None:
+        """Have the loop close the connections when it shuts down."""
+        await anext(self._keeper)
+
+    async def take(self) -> Any:
+        """Return a connection, which nobody else has, once there is one."""
+        await self._slots.acquire()
+        if self._idle:
+            return self._idle.pop()
+        connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        try:
+            await connection.connect()
+        except BaseException:
+            self._slots.release()
+            raise
+        return connection
+
+    def give_back(self, connection: Any) -> None:
+        """Let others use it again."""
+        self._idle.append(connection)
+        self._slots.release()
+
+    def forget_one(self) -> None:
+        """Note that redis-py has closed one, after an error."""
+        self._slots.release()
+
+    async def drop(self) -> None:
+        """See Connections.drop()."""
+        while self._idle:
+            await self._idle.pop().disconnect()
+
+    async def _keep(self) -> AsyncGenerator[None]:
+        # asyncio.run() and the servers' runners close every asynchronous generator that is left
+        # before they close the loop: the one moment at which connections can still be closed.
+        try:
+            yield
+        finally:
+            await self.drop()
+            await pools.aclose(self._pool)
