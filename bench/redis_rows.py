@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from . import rounds, rows
 from .caches import django_engine, our_engine
-from .columns import PAYLOADS, Column, Engine, data_of
+from .columns import Column, Engine
 from .redis_driver import RedisDriver
+from .redis_sizes import SIZES, session_of
 
 ALIAS = "redis"  # the store's
-SIZES = PAYLOADS | {"64 KiB": 65_536}
 USER_ID = 1_000_000
 
 TARGETS = {"load": 1.15, "save": 1.1, "create": 1.3, "delete": 1.1}  # in times of the raw driver
@@ -39,11 +39,11 @@ def measure(turns: int) -> list[Row]:
     Args:
         turns: how many rounds.
     """
-    return [row for size, letters in SIZES.items() for row in _measure(size, letters, turns)]
+    return [row for size in SIZES for row in _measure(size, turns)]
 
 
-def _measure(size: str, letters: int, turns: int) -> list[Row]:
-    data = data_of(USER_ID, letters)
+def _measure(size: str, turns: int) -> list[Row]:
+    data = session_of(USER_ID, size)
     columns: dict[str, Column] = {
         RAW: RedisDriver(ALIAS, data),
         OURS: Engine(our_engine(ALIAS), data),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 
 import pytest
 from django.conf import settings
@@ -53,6 +54,13 @@ def test_random_bytes_are_refused() -> None:
 def test_large_bodies_are_deflated() -> None:
     assert len(codec.seal(b"x" * 10_000, KEY)) < 200
     assert len(codec.seal(b"x" * 1_000, KEY)) == codec.HEAD_LENGTH + 1_000
+
+
+def test_bodies_that_are_near_to_random_are_not_deflated() -> None:
+    body = b"{" + secrets.token_urlsafe(48_000).encode() + b"}"
+    payload = codec.seal(body, KEY)
+    assert payload[:1] == codec.PLAIN
+    assert codec.unseal(payload, KEY) == body
 
 
 def test_fallback_secrets_open_and_the_current_one_seals(settings: settings) -> None:

@@ -4,4 +4,4 @@
 local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
 local expires = math.ceil((milliseconds() + ARGV[2]) / 1000)
 if score and tonumber(score) > expires then redis.call('ZADD', KEYS[1], 'XX', expires, ARGV[1]) end
-return DONE
+return 1

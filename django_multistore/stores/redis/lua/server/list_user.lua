@@ -3,15 +3,17 @@
 -- KEYS: the index. ARGV: what names of sessions begin with, the least score, how many keys of that
 -- score to pass over, how many to read.
 local MOST_OF_A_HEAD = 256
-local listed = redis.call('ZRANGE', KEYS[1], ARGV[2], '+inf', 'BYSCORE',
+local call = redis.call
+local prefix = ARGV[1]
+local listed = call('ZRANGE', KEYS[1], ARGV[2], '+inf', 'BYSCORE',
   'LIMIT', ARGV[3], ARGV[4], 'WITHSCORES')
 local found = {#listed / 2, listed[#listed] or ''}
 local count = 2
 for i = 1, #listed, 2 do
-  local name = ARGV[1] .. listed[i]
-  local head = redis.call('GETRANGE', name, 0, MOST_OF_A_HEAD - 1)
+  local name = prefix .. listed[i]
+  local head = call('GETRANGE', name, 0, MOST_OF_A_HEAD - 1)
   if #head == MOST_OF_A_HEAD and head_length(head) > MOST_OF_A_HEAD then
-    head = redis.call('GETRANGE', name, 0, head_length(head) - 1)
+    head = call('GETRANGE', name, 0, head_length(head) - 1)
   end
   if head ~= '' then
     found[count + 1], found[count + 2] = listed[i], head
