@@ -24,6 +24,9 @@ RUN = Path(
     )
 )
 
+# The servers are shared with other runs and workers: no test may flush them.
+OWN_PREFIX = RUN.name + os.environ.get("PYTEST_XDIST_WORKER", "")
+
 
 def database(kind: str, name: str, address: str = "") -> dict[str, Any]:
     """
@@ -121,8 +124,7 @@ def cache(kind: str, address: str) -> dict[str, Any]:
     _, entry = _CACHES[kind]
     return entry | {
         "LOCATION": entry["LOCATION"].format(address),
-        # The servers are shared with other runs and workers: no test may flush them.
-        "KEY_PREFIX": RUN.name + os.environ.get("PYTEST_XDIST_WORKER", ""),
+        "KEY_PREFIX": OWN_PREFIX,
     }
 
 

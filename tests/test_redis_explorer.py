@@ -34,7 +34,7 @@ from tests.exploration import (
     pairs,
 )
 from tests.helpers import rounds
-from tests.settings import RUN
+from tests.settings import OWN_PREFIX
 
 pytestmark = pytest.mark.stress
 
@@ -97,7 +97,7 @@ PAIRS = [
 @pytest.fixture(scope="module")
 def store() -> RedisStore:
     address = servers.require("redis")
-    made = RedisStore("default", URL=f"redis://{address}/3", KEY_PREFIX=f"{RUN.name}:")
+    made = RedisStore("default", URL=f"redis://{address}/3", KEY_PREFIX=f"{OWN_PREFIX}:")
     made._protocol = ClusterProtocol(made.alias, made._client, made._place)
     return made
 

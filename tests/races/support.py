@@ -34,7 +34,7 @@ from django_multistore.records import key_of
 from django_multistore.stores import stores
 from django_multistore.stores.memory import MemoryStore
 from tests import redis_groups, servers
-from tests.settings import RUN
+from tests.settings import OWN_PREFIX
 
 MEMORY = "memory"
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -116,7 +116,7 @@ def redis_store_on(kind: str) -> dict[str, Any]:
     options = (
         {"URL": redis_groups.shared_cluster(), "CLUSTER": True}
         if kind == REDIS_CLUSTER
-        else {"URL": f"redis://{servers.require('redis')}/4", "KEY_PREFIX": f"{RUN.name}:"}
+        else {"URL": f"redis://{servers.require('redis')}/4", "KEY_PREFIX": f"{OWN_PREFIX}:"}
     )
     backend = "django_multistore.stores.redis.RedisStore"
     return {"default": {"BACKEND": backend, "OPTIONS": options}}

@@ -9,7 +9,7 @@ from django.test import SimpleTestCase
 from django_multistore.stores.redis import RedisStore
 from django_multistore.testing import StoreContract
 from tests import redis_groups, servers
-from tests.settings import RUN
+from tests.settings import OWN_PREFIX
 
 
 class OnAServerTests(StoreContract, SimpleTestCase):
@@ -17,7 +17,7 @@ class OnAServerTests(StoreContract, SimpleTestCase):
 
     def make_store(self) -> RedisStore:
         address = servers.require("redis")
-        return RedisStore("mine", URL=f"redis://{address}/2", KEY_PREFIX=f"{RUN.name}:")
+        return RedisStore("mine", URL=f"redis://{address}/2", KEY_PREFIX=f"{OWN_PREFIX}:")
 
 
 class OverDjangoRedisTests(StoreContract, SimpleTestCase):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -26,6 +27,8 @@ class Connections:
         self._pool: Any = pools.pool(place)
         self._idle: deque[Any] = deque()
         self._pid = os.getpid()
+        # Not by __del__: a store and its sockets are collected at once, in any order.
+        weakref.finalize(self, _close, self._idle)
         try:
             self._new()
         except TypeError as error:
@@ -38,7 +41,8 @@ class Connections:
         """Return a connection, which nobody else has."""
         if self._pid != os.getpid():
             # After a fork these are the parent's.
-            self._pid, self._idle = os.getpid(), deque()
+            self._pid = os.getpid()
+            self._idle.clear()
         try:
             return self._idle.pop()
         except IndexError:
@@ -55,11 +59,15 @@ class Connections:
 
     def drop(self) -> None:
         """Close those that wait: the server has gone, or has become a replica."""
-        while True:
-            try:
-                self._idle.pop().disconnect()
-            except IndexError:
-                return
+        _close(self._idle)
+
+
+def _close(connections: deque[Any]) -> None:
+    while True:
+        try:
+            connections.pop().disconnect()
+        except IndexError:
+            return
 
 
 class LoopConnections:
