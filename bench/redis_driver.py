@@ -61,7 +61,7 @@ class RedisDriver:
     def __init__(self, alias: str, data: Data) -> None:
         key = key_of(new_session_key())
         payload = codec.seal(JSONSerializer().dumps(data), key)
-        self._value = values.pack(record_of(data["_auth_user_id"], payload, key))
+        self._value = values.pack(alias, record_of(data["_auth_user_id"], payload, key))
         self._life = int(LIFE.total_seconds())
         self._client = client_of(alias)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -304,6 +305,18 @@ class TestWhatIsInRedis:
         shorter = replace(record, expires_at=timezone.now() + timedelta(milliseconds=300))
         assert store.update(shorter) is Update.DONE
         assert store._client.call("PTTL", session) <= 300
+
+    def test_a_session_expires_by_the_clock_of_redis(self, store: RedisStore) -> None:
+        record = of_user(expires_at=timezone.now() + timedelta(milliseconds=100))
+        store.create(record)
+        time.sleep(0.15)
+        longer = replace(record, expires_at=timezone.now() + timedelta(hours=1))
+        assert store.read(record.key) is None
+        assert store.update(longer) is Update.GONE
+        assert store.rotate(record.key, replace(longer, key=new_key())) is Update.GONE
+        assert store.touch(longer) is False
+        assert store.sessions_for_user(record.user_id) == []
+        assert store.destroy(record.key) is False
 
     def test_an_index_lives_as_long_as_its_last_session(self, store: RedisStore) -> None:
         long = of_user()

@@ -198,7 +198,8 @@ class ViewTests(TestCase):
 def end_before_the_view(get_response: Any) -> Any:
     def middleware(request: HttpRequest) -> HttpResponse:
         str(request.user)
-        stores["default"].destroy(request.session.key)
+        if request.session.key is not None:
+            stores["default"].destroy(request.session.key)
         return get_response(request)
 
     return middleware

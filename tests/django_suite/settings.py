@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+from tests import servers
 from tests.settings import *  # noqa: F403
-from tests.settings import INSTALLED_APPS
+from tests.settings import INSTALLED_APPS, OWN_PREFIX
 
 sys.path.append(os.environ["MULTISTORE_DJANGO_TESTS"])
 
@@ -16,6 +17,18 @@ if cache := os.environ.get("MULTISTORE_SUITE_CACHE"):
         "default": {
             "BACKEND": "django_multistore.stores.cache.CacheStore",
             "OPTIONS": {"CACHE": cache},
+        }
+    }
+
+# MULTISTORE_SUITE_STORE=redis keeps them in Redis alone.
+if os.environ.get("MULTISTORE_SUITE_STORE") == "redis":
+    SESSION_STORES = {
+        "default": {
+            "BACKEND": "django_multistore.stores.redis.RedisStore",
+            "OPTIONS": {
+                "URL": f"redis://{servers.address('redis')}/7",
+                "KEY_PREFIX": f"{OWN_PREFIX}:",
+            },
         }
     }
 

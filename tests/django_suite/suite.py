@@ -18,6 +18,8 @@ from tests import servers
 
 if os.environ.get("MULTISTORE_SUITE_CACHE", "default") not in caches.settings:
     servers.require("redis")
+if os.environ.get("MULTISTORE_SUITE_STORE") == "redis":
+    servers.require("redis")
 
 
 class EngineTests(django_tests.SessionTestsMixin, TestCase):

@@ -53,7 +53,7 @@ class ClusterProtocol(RedisProtocol):
     # One session.
 
     def create(self, record: SessionRecord) -> Steps[bool]:
-        name, value = self.session_name(record.key), values.pack(record)
+        name, value = self.session_name(record.key), values.pack(self.alias, record)
         life = values.milliseconds_left(record)
         if not life:
             taken: int = yield self.call("EXISTS", name)
@@ -68,7 +68,7 @@ class ClusterProtocol(RedisProtocol):
         return outcome == DONE
 
     def update(self, record: SessionRecord) -> Steps[Update]:
-        value, life = values.pack(record), values.milliseconds_left(record)
+        value, life = values.pack(self.alias, record), values.milliseconds_left(record)
         is_login = (
             record.authenticated_at is not None
             and (record.seen_at - record.authenticated_at).total_seconds() < JUST_NOW
@@ -99,7 +99,7 @@ class ClusterProtocol(RedisProtocol):
         raise self._too_late()
 
     def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
-        value, life = values.pack(record), values.milliseconds_left(record)
+        value, life = values.pack(self.alias, record), values.milliseconds_left(record)
         if not life:
             return (yield from self._end(old_key, record))
         claim = CLUSTER_CLAIM(
@@ -139,7 +139,7 @@ class ClusterProtocol(RedisProtocol):
                 values.packed_version(record.version),
                 values.packed_moments(record),
                 life,
-                *values.packed_device(record.device),
+                *values.packed_device(self.alias, record.device),
                 until,
                 _nonce(),
                 MARKER_LIFE,
@@ -224,7 +224,7 @@ class ClusterProtocol(RedisProtocol):
         """Compare and end: what a rotation is to a time that has passed."""
         command = CLUSTER_UPDATE(
             (self.session_name(old_key),),
-            values.pack(record),
+            values.pack(self.alias, record),
             values.packed_version(record.version),
             0,
             b"",

@@ -30,6 +30,7 @@ DECIDED = (
     "retry",
     "retry_on_error",
     "retry_on_timeout",
+    "ssl",
     "timeout",
     "url",
 )
@@ -141,7 +142,7 @@ def parsed(alias: str, options: Mapping[str, Any]) -> Place:
         not_ours.add("db")  # A cluster takes none, not even 0.
     place = Place(
         arguments={name: arguments[name] for name in arguments if name not in not_ours},
-        is_tls=source.is_tls,
+        is_tls=source.is_tls or bool(arguments.get("ssl")),
         sentinels=source.sentinels,
         service=source.service,
         sentinel_arguments=source.sentinel_arguments | known.dictionary("SENTINEL_CONNECTION"),

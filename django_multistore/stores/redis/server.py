@@ -33,7 +33,7 @@ class ServerProtocol(RedisProtocol):
         self._replicas = place.wait_replicas
 
     def create(self, record: SessionRecord) -> Steps[bool]:
-        name, value = self.session_name(record.key), values.pack(record)
+        name, value = self.session_name(record.key), values.pack(self.alias, record)
         life = values.milliseconds_left(record)
         if not life:
             taken: int = yield self.call("EXISTS", name)
@@ -65,7 +65,7 @@ class ServerProtocol(RedisProtocol):
             values.packed_version(record.version),
             values.packed_moments(record),
             values.milliseconds_left(record),
-            *values.packed_device(record.device),
+            *values.packed_device(self.alias, record.device),
             self.indexes,
             bytes.fromhex(record.key),
         )
@@ -121,7 +121,7 @@ class ServerProtocol(RedisProtocol):
     def _writing(self, old_key: str, record: SessionRecord) -> Command:
         return WRITE(
             (self.session_name(old_key), self.session_name(record.key)),
-            values.pack(record),
+            values.pack(self.alias, record),
             values.packed_version(record.version),
             values.milliseconds_left(record),
             self.indexes,

@@ -43,14 +43,18 @@ MICROSECOND = timedelta(microseconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 
 
-def pack(record: SessionRecord) -> bytes:
+def pack(alias: str, record: SessionRecord) -> bytes:
     """
     Return a record as the value of one write, with a nonce of its own. Its key is left out.
+
+    Args:
+        alias: the store's, for messages.
+        record: what shall be written.
 
     Raises:
         ValueError: the user id or the device doesn't fit.
     """
-    user, (ip_address, user_agent) = _user(record), _device(record.device)
+    user, (ip_address, user_agent) = _user(alias, record), _device(alias, record.device)
     head = HEAD.pack(
         LIVE,
         secrets.token_bytes(NONCE_LENGTH),
@@ -191,9 +195,9 @@ def packed_moments(record: SessionRecord) -> bytes:
     return MOMENTS.pack(_number(record.seen_at), _number(record.expires_at))
 
 
-def packed_device(device: Device) -> tuple[bytes, bytes]:
-    """Return the lengths of a device's parts, and the parts."""
-    ip_address, user_agent = _device(device)
+def packed_device(alias: str, device: Device) -> tuple[bytes, bytes]:
+    """Return the lengths of a device's parts, and the parts. See pack()."""
+    ip_address, user_agent = _device(alias, device)
     ip_address_length = NO_IP_ADDRESS if device.ip_address is None else len(ip_address)
     return LENGTHS.pack(ip_address_length, len(user_agent)), ip_address + user_agent
 
@@ -211,22 +215,22 @@ def _head_length(value: bytes) -> int:
     return length
 
 
-def _user(record: SessionRecord) -> bytes:
+def _user(alias: str, record: SessionRecord) -> bytes:
     user_id = record.user_id or ""
     if len(user_id) > USER_ID_MAX_LENGTH:
         raise ValueError(
-            f"RedisStore takes user ids of up to {USER_ID_MAX_LENGTH} characters; this one has "
-            f"{len(user_id)}."
+            f"Session store {alias!r} takes user ids of up to {USER_ID_MAX_LENGTH} characters; "
+            f"this one has {len(user_id)}."
         )
     return user_id.encode()
 
 
-def _device(device: Device) -> tuple[bytes, bytes]:
+def _device(alias: str, device: Device) -> tuple[bytes, bytes]:
     ip_address, user_agent = device.ip_address or "", device.user_agent
     if len(ip_address) >= NO_IP_ADDRESS or len(user_agent) > USER_AGENT_MAX_LENGTH:
         raise ValueError(
-            f"RedisStore takes ip addresses of up to {NO_IP_ADDRESS - 1} characters and user "
-            f"agents of up to {USER_AGENT_MAX_LENGTH}."
+            f"Session store {alias!r} takes ip addresses of up to {NO_IP_ADDRESS - 1} "
+            f"characters and user agents of up to {USER_AGENT_MAX_LENGTH}."
         )
     return ip_address.encode("ascii"), user_agent.encode("utf-8", "surrogatepass")
 
