@@ -30,8 +30,11 @@ from tests.exploration import (
     become_another_and_back,
     explore,
     length,
+    log_out_everywhere,
     orders,
     pairs,
+    rotate,
+    save_and_slide,
 )
 from tests.helpers import rounds
 from tests.settings import OWN_PREFIX
@@ -113,6 +116,14 @@ def test_all_orders_of_two(
         found = random.sample(found, SAMPLE)
     for choices in found:
         explore(ClusterWorld(store, start), pair, choices)
+
+
+def test_a_save_that_meets_a_rotation_leaves_the_old_key_listed(store: RedisStore) -> None:
+    """Else nobody finds the session until the new key is listed."""
+    meeting = [0, 1, 0, 0, 0, *([2] * 10)]
+    for _ in range(20):  # Of the rotation's first two commands either comes first.
+        operations = (save_and_slide, rotate, log_out_everywhere)
+        explore(ClusterWorld(store, USER), operations, meeting)
 
 
 @pytest.mark.parametrize(("start", "first"), WORLDS)

@@ -215,6 +215,16 @@ class TestOnACluster:
         with trips.are(1, 1):
             assert on_cluster.update(login) is Update.DONE
 
+    def test_a_user_who_comes_without_a_login_is_listed(
+        self, on_cluster: Calls, trips: RoundTrips
+    ) -> None:
+        record, other = of_user(), str(new_id())
+        on_cluster.create(record)
+        with trips.are(1, 1, 1):
+            assert on_cluster.update(replace(record, user_id=other)) is Update.DONE
+        assert [found.id for found in on_cluster.sessions_for_user(other)] == [record.id]
+        assert on_cluster.sessions_for_user(record.user_id) == []
+
     def test_a_visitor_has_no_index(self, on_cluster: Calls, trips: RoundTrips) -> None:
         visitor = make_record()
         moved = replace(visitor, key=new_key())

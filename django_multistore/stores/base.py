@@ -335,7 +335,12 @@ class BaseStore(ABC):
         return self.update(record) if record.key == key else self.rotate(key, record)
 
 
-def backoff() -> Iterator[float]:
-    """Yield the seconds to wait before each attempt, random so that rivals part."""
-    for attempt in range(MODIFY_ATTEMPTS):
+def backoff(attempts: int = MODIFY_ATTEMPTS) -> Iterator[float]:
+    """
+    Yield the seconds to wait before each attempt, random so that rivals part.
+
+    Args:
+        attempts: how many.
+    """
+    for attempt in range(attempts):
         yield random.uniform(0, min(0.001 * 2**attempt, 0.05)) if attempt else 0.0  # noqa: S311
