@@ -78,6 +78,8 @@ class LossyLine:
     def _connect(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._server) as server, contextlib.suppress(OSError):
             self._ends += [client, server]
+            for end in (client, server):  # or it would wait until what it sent was received
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             unread = bytearray()
             while True:
                 for source in select.select([client, server], [], [])[0]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from redis.exceptions import RedisError, ResponseError
 
@@ -31,9 +31,7 @@ class ServerClient:
         self._store = store
         self._place = place
         self._connections = Connections(store.alias, place)
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopConnections] = (
-            WeakKeyDictionary()
-        )
+        self._loops: dict[asyncio.AbstractEventLoop, LoopConnections] = {}
 
     def call(self, *command: Word) -> Any:
         """
@@ -129,7 +127,9 @@ class ServerClient:
         return self._loops.get(asyncio.get_running_loop())
 
     async def _of_new_loop(self) -> LoopConnections:
-        connections = self._loops[asyncio.get_running_loop()] = LoopConnections(self._place)
+        loop = asyncio.get_running_loop()
+        connections = LoopConnections(self._place, partial(self._loops.pop, loop, None))
+        self._loops[loop] = connections
         await connections.begin()
         return connections
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import redis.asyncio
+from redis import exceptions
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ..base import BaseStore
@@ -18,14 +20,20 @@ from .places import Place
 from .scripts import Command, Script, Word
 
 # That no node answers is no RedisError.
-ERRORS = (RedisError, RedisClusterException, OSError)
+ERRORS = (RedisError, RedisClusterException, OSError, TypeError)
+# What may pass while slots move or a master is replaced. TypeError: from redis-py 8.1, for a
+# connection that another task has closed.
+PASSING = (exceptions.ClusterError, exceptions.ConnectionError, TypeError)
+# Seconds before each attempt. Writes know themselves by their nonces, so one that was done is not
+# done twice.
+PAUSES = (0, 0.05, 0.2)
 
 
 class LoopClient(NamedTuple):
     """The client of one event loop."""
 
     client: redis.asyncio.RedisCluster
-    keeper: AsyncGenerator[None]  # See client.LoopPool.
+    keeper: AsyncGenerator[None]  # The loop ends it when it shuts down, and it closes the client.
 
 
 class ClusterClient:
@@ -35,7 +43,7 @@ class ClusterClient:
         self._store = store
         self._place = place
         self._client: Any = None  # redis-py's clusters have few types.
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClient] = WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, LoopClient] = {}
         self._lock = threading.Lock()
 
     def call(self, *command: Word) -> Any:
@@ -45,53 +53,52 @@ class ClusterClient:
         Raises:
             StoreUnavailable: there was none, or it is an error.
         """
-        try:
-            client = self._connected()
-            try:
-                return client.execute_command(*command)
-            except NoScriptError:
-                return client.execute_command(*Script.spelt_out(command))
-        except ERRORS as error:
-            raise unavailable(self._store, error) from error
+        return self.call_many([command])[0]
 
     async def acall(self, *command: Word) -> Any:
         """See call()."""
-        try:
-            client = await self._aconnected()
-            try:
-                return await client.execute_command(*command)
-            except NoScriptError:
-                return await client.execute_command(*Script.spelt_out(command))
-        except ERRORS as error:
-            raise unavailable(self._store, error) from error
+        return (await self.acall_many([command]))[0]
 
     def call_many(self, commands: list[Command]) -> list[Any]:
         """Send commands to all servers at once. In which order they are done isn't known."""
-        try:
-            client = self._connected()
-            replies = _filled(client.pipeline(), commands).execute(raise_on_error=False)
-            if again := _forgotten(replies):
-                for text in {Script.text_of(commands[place]) for place in again}:
+        pending = Pending(commands)
+        for pause in PAUSES:
+            if pause:
+                time.sleep(pause)
+            try:
+                client = self._connected()
+                for text in pending.forgotten_texts():
                     client.script_load(text)
-                pipeline = _filled(client.pipeline(), [commands[place] for place in again])
-                _put(replies, again, pipeline.execute(raise_on_error=False))
-        except ERRORS as error:
-            raise unavailable(self._store, error) from error
-        return self._all(replies)
+                if command := pending.single():
+                    pending.take([client.execute_command(*command)])
+                else:
+                    pending.take(pending.fill(client.pipeline()).execute(raise_on_error=False))
+            except ERRORS as error:
+                pending.fail(error)
+            if pending.is_settled:
+                break
+        return pending.replies_or_error(self._store)
 
     async def acall_many(self, commands: list[Command]) -> list[Any]:
         """See call_many()."""
-        try:
-            client: Any = await self._aconnected()
-            replies = await _filled(client.pipeline(), commands).execute(raise_on_error=False)
-            if again := _forgotten(replies):
-                for text in {Script.text_of(commands[place]) for place in again}:
+        pending = Pending(commands)
+        for pause in PAUSES:
+            if pause:
+                await asyncio.sleep(pause)
+            try:
+                client: Any = await self._aconnected()
+                for text in pending.forgotten_texts():
                     await client.script_load(text)
-                pipeline = _filled(client.pipeline(), [commands[place] for place in again])
-                _put(replies, again, await pipeline.execute(raise_on_error=False))
-        except ERRORS as error:
-            raise unavailable(self._store, error) from error
-        return self._all(replies)
+                if command := pending.single():
+                    pending.take([await client.execute_command(*command)])
+                else:
+                    pipeline = pending.fill(client.pipeline())
+                    pending.take(await pipeline.execute(raise_on_error=False))
+            except ERRORS as error:
+                pending.fail(error)
+            if pending.is_settled:
+                break
+        return pending.replies_or_error(self._store)
 
     def scan(self, pattern: bytes, count: int) -> Iterator[list[bytes]]:
         """
@@ -122,12 +129,6 @@ class ClusterClient:
         except ERRORS as error:
             raise unavailable(self._store, error) from error
 
-    def _all(self, replies: list[Any]) -> list[Any]:
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise unavailable(self._store, reply) from reply
-        return replies
-
     def _connected(self) -> Any:
         # Only when it is first needed: it asks the cluster at once.
         if self._client is None:
@@ -140,30 +141,76 @@ class ClusterClient:
         loop = asyncio.get_running_loop()
         if (found := self._loops.get(loop)) is None:
             client = pools.async_cluster(self._place)
-            keeper = _keep(client)
+            keeper = _keep(client, partial(self._loops.pop, loop, None))
             with self._lock:
                 found = self._loops[loop] = LoopClient(client, keeper)
             await anext(keeper)
         return found.client
 
 
-def _filled(pipeline: Any, commands: list[Command]) -> Any:
-    for command in commands:
-        pipeline.execute_command(*command)
-    return pipeline
+class Pending:
+    """Commands, and the replies that there are so far."""
+
+    def __init__(self, commands: list[Command]) -> None:
+        self._commands = commands
+        self._replies: list[Any] = [None] * len(commands)
+        self._unanswered = [*range(len(commands))]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether to send the rest again is useless, or there is none."""
+        errors = [self._replies[place] for place in self._unanswered]
+        return all(not isinstance(error, (NoScriptError, *PASSING)) for error in errors)
+
+    def forgotten_texts(self) -> set[str]:
+        """Return the scripts that a server did not know."""
+        return {
+            Script.text_of(self._commands[place])
+            for place in self._unanswered
+            if isinstance(self._replies[place], NoScriptError)
+        }
+
+    def single(self) -> Command | None:
+        """Return the command that has no reply yet, if it is the only one."""
+        return self._commands[self._unanswered[0]] if len(self._unanswered) == 1 else None
+
+    def fill(self, pipeline: Any) -> Any:
+        """Put what has no reply yet into a pipeline."""
+        for place in self._unanswered:
+            pipeline.execute_command(*self._commands[place])
+        return pipeline
+
+    def take(self, replies: list[Any]) -> None:
+        """Note the replies to what fill() has put in."""
+        for place, reply in zip(self._unanswered, replies, strict=True):
+            self._replies[place] = reply
+        self._unanswered = [
+            place for place in self._unanswered if isinstance(self._replies[place], Exception)
+        ]
+
+    def fail(self, error: Exception) -> None:
+        """Note that all of it has failed."""
+        for place in self._unanswered:
+            self._replies[place] = error
+
+    def replies_or_error(self, store: BaseStore) -> list[Any]:
+        """
+        Return the reply to each command.
+
+        Raises:
+            StoreUnavailable: there is none to one of them.
+        """
+        for place in self._unanswered:
+            error = self._replies[place]
+            raise unavailable(store, error) from error
+        return self._replies
 
 
-def _forgotten(replies: list[Any]) -> list[int]:
-    return [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-
-
-def _put(replies: list[Any], places: list[int], those: list[Any]) -> None:
-    for place, reply in zip(places, those, strict=True):
-        replies[place] = reply
-
-
-async def _keep(client: redis.asyncio.RedisCluster) -> AsyncGenerator[None]:
+async def _keep(
+    client: redis.asyncio.RedisCluster, forget: Callable[[], object]
+) -> AsyncGenerator[None]:
     try:
         yield
     finally:
+        forget()
         await client.aclose()

@@ -12,7 +12,7 @@ import asyncio
 import os
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from ...exceptions import InvalidStore
@@ -73,7 +73,15 @@ def _close(connections: deque[Any]) -> None:
 class LoopConnections:
     """Those of an event loop, closed with it."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, forget: Callable[[], object]) -> None:
+        """
+        Prepare for the event loop that runs.
+
+        Args:
+            place: where Redis is.
+            forget: called when the loop shuts down.
+        """
+        self._forget = forget
         self._pool: Any = pools.async_pool(place)
         self._idle: list[Any] = []
         # A loop may have more requests at a time than Redis should have connections.
@@ -117,5 +125,6 @@ class LoopConnections:
         try:
             yield
         finally:
+            self._forget()
             await self.drop()
             await pools.aclose(self._pool)

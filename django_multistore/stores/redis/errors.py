@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 from ...exceptions import StoreUnavailable
 from ..base import BaseStore
@@ -31,12 +32,14 @@ class Sending:
         Raises:
             StoreUnavailable: that can't help.
         """
-        if isinstance(error, exceptions.NoScriptError):
+        is_by_digest = any(command[0] == "EVALSHA" for command in self.commands)
+        if isinstance(error, exceptions.NoScriptError) and is_by_digest:
             self.commands = [Script.spelt_out(command) for command in self.commands]
             return False
         # A timeout isn't among them: the time is over.
         is_lost = isinstance(error, exceptions.ConnectionError | exceptions.ReadOnlyError)
-        is_refused = isinstance(error, exceptions.AuthenticationError)
+        # Each sentinel was asked; or the password is wrong.
+        is_refused = isinstance(error, MasterNotFoundError | exceptions.AuthenticationError)
         if is_refused or not is_lost or self._resends == RESENDS:
             raise unavailable(self._store, error) from error
         self._resends += 1

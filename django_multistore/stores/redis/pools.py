@@ -97,6 +97,9 @@ def cluster(place: Place) -> redis.RedisCluster:
 def async_cluster(place: Place) -> redis.asyncio.RedisCluster:
     """See cluster(). It belongs to the event loop that runs."""
     return redis.asyncio.RedisCluster(
+        # Else it closes all connections now and then, while slots move, also those that other tasks
+        # are using.
+        reinitialize_steps=0,
         retry=AsyncRetry(NoBackoff(), CLUSTER_RETRIES),
         socket_timeout=place.timeout,
         ssl=place.is_tls,
