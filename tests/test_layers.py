@@ -30,6 +30,7 @@ FLOORS = [
         "stores.orm",
         "stores.packing",
         "stores.steps",
+        "stores.stepwise",
         "stores.user_index",
         "stores.cache_options",
         "stores.cache_client",

@@ -8,18 +8,19 @@ from typing import Any, ClassVar
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
-from ..records import SessionRecord, Update, user_id_of
-from .base import GC_BATCH_SIZE, BaseStore
+from ..records import SessionRecord
+from .base import GC_BATCH_SIZE
 from .cache_checks import check_cache, check_cache_always
 from .cache_client import CacheClient
 from .cache_options import parsed
 from .cache_protocol import CacheProtocol, is_tentative
 from .pacing import batch_sizes
 from .steps import arun, run
+from .stepwise import StepwiseStore
 from .user_index import AT_A_TIME, UserIndex
 
 
-class CacheStore(BaseStore):
+class CacheStore(StepwiseStore):
     """
     Keep records in a cache of CACHES, and in a table whose session is whose.
 
@@ -44,6 +45,8 @@ class CacheStore(BaseStore):
         "LOCK_SECONDS": 5,
         "MAX_AGE": None,
     }
+
+    _protocol: CacheProtocol
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
@@ -74,62 +77,6 @@ class CacheStore(BaseStore):
         if entry is not None and is_tentative(entry):
             entry = await arun(self._protocol.confirm(entry))
         return None if entry is None else entry.record
-
-    def create(self, record: SessionRecord) -> bool:
-        return run(self._protocol.create(record))
-
-    async def acreate(self, record: SessionRecord) -> bool:
-        return await arun(self._protocol.create(record))
-
-    def update(self, record: SessionRecord) -> Update:
-        return run(self._protocol.update(record))
-
-    async def aupdate(self, record: SessionRecord) -> Update:
-        return await arun(self._protocol.update(record))
-
-    def touch(self, record: SessionRecord) -> bool:
-        return run(self._protocol.touch(record))
-
-    async def atouch(self, record: SessionRecord) -> bool:
-        return await arun(self._protocol.touch(record))
-
-    def rotate(self, old_key: str, record: SessionRecord) -> Update:
-        return run(self._protocol.rotate(old_key, record))
-
-    async def arotate(self, old_key: str, record: SessionRecord) -> Update:
-        return await arun(self._protocol.rotate(old_key, record))
-
-    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
-        return run(self._protocol.modify(key, change))
-
-    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
-        return await arun(self._protocol.modify(key, change))
-
-    def destroy(self, key: str) -> bool:
-        return run(self._protocol.destroy(key))
-
-    async def adestroy(self, key: str) -> bool:
-        return await arun(self._protocol.destroy(key))
-
-    def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        return run(self._protocol.sessions_for_user(user_id_of(user_id)))
-
-    async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        return await arun(self._protocol.sessions_for_user(user_id_of(user_id)))
-
-    def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
-        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
-        return run(steps)
-
-    async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
-        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
-        return await arun(steps)
-
-    def destroy_session(self, user_id: object, id: int) -> bool:
-        return run(self._protocol.destroy_for_user(user_id_of(user_id), id=id)) > 0
-
-    async def adestroy_session(self, user_id: object, id: int) -> bool:
-        return await arun(self._protocol.destroy_for_user(user_id_of(user_id), id=id)) > 0
 
     def gc(
         self,

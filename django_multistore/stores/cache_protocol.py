@@ -28,6 +28,7 @@ from .cache_client import CacheClient
 from .cache_options import CacheOptions
 from .packing import Entry, Listing, pack, unpack
 from .steps import DatabaseStep, Pause, Step, Steps
+from .stepwise import Operations
 from .user_index import AT_A_TIME, Row, UserIndex
 
 # Short: clients hash names in Python.
@@ -64,7 +65,7 @@ class Lock:
         return time.monotonic() >= self.until
 
 
-class CacheProtocol:
+class CacheProtocol(Operations):
     """The steps of each operation, for run() and arun()."""
 
     def __init__(
@@ -167,6 +168,9 @@ class CacheProtocol:
             again: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
             rows = [row for row in again if lost.get(row.row_id, row.key) != row.key]
         return list(found.values())
+
+    def destroy_session(self, user_id: str, id: int) -> Steps[bool]:
+        return (yield from self.destroy_for_user(user_id, id=id)) > 0
 
     def destroy_for_user(
         self, user_id: str, *, except_key: str | None = None, id: int | None = None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 from ...exceptions import StoreUnavailable
 from ...records import SessionRecord, Update
 from ..base import backoff
 from ..steps import Pause, Step, Steps
+from ..stepwise import Operations
 from . import scripts, values
 from .scripts import Command, Word
 
@@ -35,7 +34,7 @@ class Client(Protocol):
     async def acall_many(self, commands: list[Command]) -> list[Any]: ...
 
 
-class RedisProtocol(ABC):
+class RedisProtocol(Operations):
     """
     The steps of each operation, for run() and arun().
 
@@ -58,34 +57,6 @@ class RedisProtocol(ABC):
     def index_name(self, user_id: str) -> bytes:
         """Return the name of the set of a user's sessions."""
         return self.indexes + user_id.encode()
-
-    @abstractmethod
-    def create(self, record: SessionRecord) -> Steps[bool]: ...
-
-    @abstractmethod
-    def update(self, record: SessionRecord) -> Steps[Update]: ...
-
-    @abstractmethod
-    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]: ...
-
-    @abstractmethod
-    def touch(self, record: SessionRecord) -> Steps[bool]: ...
-
-    @abstractmethod
-    def destroy(self, key: str) -> Steps[bool]: ...
-
-    @abstractmethod
-    def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]: ...
-
-    @abstractmethod
-    def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]: ...
-
-    @abstractmethod
-    def destroy_session(self, user_id: str, id: int) -> Steps[bool]: ...
-
-    def write(self, record: SessionRecord) -> Steps[None]:
-        if not (yield from self.create(record)):
-            yield from self.update(replace(record, version=None))
 
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Update]:
         for delay in backoff(ATTEMPTS):

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
-from ...records import SessionRecord, Update, user_id_of
-from ..base import GC_BATCH_SIZE, BaseStore
-from ..steps import arun, run
+from ...records import SessionRecord
+from ..base import GC_BATCH_SIZE
+from ..stepwise import StepwiseStore
 from . import values
 from .checks import check_redis
 from .client import ServerClient
@@ -22,7 +22,7 @@ from .protocol import RedisProtocol
 from .server import ServerProtocol
 
 
-class RedisStore(BaseStore):
+class RedisStore(StepwiseStore):
     """
     Keep records in Redis, and in a sorted set for each user whose session is whose.
 
@@ -54,11 +54,12 @@ class RedisStore(BaseStore):
         "WAIT_TIMEOUT": 1,
     }
 
+    _protocol: RedisProtocol
+
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
         self._place = parsed(alias, self.options)
         self._client: ServerClient | ClusterClient
-        self._protocol: RedisProtocol
         if self._place.is_cluster:
             self._client = ClusterClient(self, self._place)
             self._protocol = ClusterProtocol(alias, self._client, self._place)
@@ -78,68 +79,6 @@ class RedisStore(BaseStore):
     async def aread(self, key: str) -> SessionRecord | None:
         name = self._protocol.session_name(key)
         return values.unpack(key, await self._client.acall("GET", name))
-
-    def create(self, record: SessionRecord) -> bool:
-        return run(self._protocol.create(record))
-
-    async def acreate(self, record: SessionRecord) -> bool:
-        return await arun(self._protocol.create(record))
-
-    def update(self, record: SessionRecord) -> Update:
-        return run(self._protocol.update(record))
-
-    async def aupdate(self, record: SessionRecord) -> Update:
-        return await arun(self._protocol.update(record))
-
-    def write(self, record: SessionRecord) -> None:
-        run(self._protocol.write(record))
-
-    async def awrite(self, record: SessionRecord) -> None:
-        await arun(self._protocol.write(record))
-
-    def touch(self, record: SessionRecord) -> bool:
-        return run(self._protocol.touch(record))
-
-    async def atouch(self, record: SessionRecord) -> bool:
-        return await arun(self._protocol.touch(record))
-
-    def rotate(self, old_key: str, record: SessionRecord) -> Update:
-        return run(self._protocol.rotate(old_key, record))
-
-    async def arotate(self, old_key: str, record: SessionRecord) -> Update:
-        return await arun(self._protocol.rotate(old_key, record))
-
-    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
-        return run(self._protocol.modify(key, change))
-
-    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
-        return await arun(self._protocol.modify(key, change))
-
-    def destroy(self, key: str) -> bool:
-        return run(self._protocol.destroy(key))
-
-    async def adestroy(self, key: str) -> bool:
-        return await arun(self._protocol.destroy(key))
-
-    def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        return run(self._protocol.sessions_for_user(user_id_of(user_id)))
-
-    async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        return await arun(self._protocol.sessions_for_user(user_id_of(user_id)))
-
-    def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
-        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
-        return run(steps)
-
-    async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
-        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
-        return await arun(steps)
-
-    def destroy_session(self, user_id: object, id: int) -> bool:
-        return run(self._protocol.destroy_session(user_id_of(user_id), id))
-
-    async def adestroy_session(self, user_id: object, id: int) -> bool:
-        return await arun(self._protocol.destroy_session(user_id_of(user_id), id))
 
     def gc(
         self,
