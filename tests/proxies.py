@@ -1,4 +1,4 @@
-"""What stands between a client and its Redis, and fails at a command that a test chooses."""
+"""What stands between a client and its server, and fails when a test wants it to."""
 
 from __future__ import annotations
 
@@ -15,22 +15,15 @@ from tests.servers import HOST
 GREETINGS = (b"SELECT", b"CLIENT", b"HELLO", b"AUTH", b"PING")
 
 
-class LossyLine:
-    """
-    The way to a Redis server, on which one command breaks its connection.
-
-    It is forwarded all the same, with those before it, and done; only its reply gets lost. Or it
-    gets lost itself. All other connections, and those made later, are sound.
-    """
+class Line:
+    """The way to a server, which relays what is sent."""
 
     def __init__(self, address: str) -> None:
         self._server = (HOST, int(address.partition(":")[2]))
         self._listener = socket.create_server((HOST, 0))
         self._threads = [threading.Thread(target=self._accept)]
         self._ends: list[socket.socket] = [self._listener]
-        self._lock = threading.Lock()
         self.address = f"{HOST}:{self._listener.getsockname()[1]}"
-        self.begin()
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -43,6 +36,41 @@ class LossyLine:
         for thread in self._threads:
             thread.join()
         self._listener.close()
+
+    def relay(self, client: socket.socket, server: socket.socket) -> None:
+        """Pass on what one connection has to say, to its end."""
+        raise NotImplementedError
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=self._connect, args=(client,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _connect(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server, contextlib.suppress(OSError):
+            self._ends += [client, server]
+            for end in (client, server):  # or it would wait until what it sent was received
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.relay(client, server)
+
+
+class LossyLine(Line):
+    """
+    The way to a Redis server, on which one command breaks its connection.
+
+    It is forwarded all the same, with those before it, and done; only its reply gets lost. Or it
+    gets lost itself. All other connections, and those made later, are sound.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self._lock = threading.Lock()
+        self.begin()
 
     def begin(
         self,
@@ -65,34 +93,20 @@ class LossyLine:
             self._forwards = forwards
             self._before_each = before_each
 
-    def _accept(self) -> None:
+    def relay(self, client: socket.socket, server: socket.socket) -> None:
+        unread = bytearray()
         while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._connect, args=(client,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _connect(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._server) as server, contextlib.suppress(OSError):
-            self._ends += [client, server]
-            for end in (client, server):  # or it would wait until what it sent was received
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            unread = bytearray()
-            while True:
-                for source in select.select([client, server], [], [])[0]:
-                    data = source.recv(65536)
-                    if not data:
+            for source in select.select([client, server], [], [])[0]:
+                data = source.recv(65536)
+                if not data:
+                    return
+                if source is server:
+                    client.sendall(data)
+                    continue
+                unread += data
+                for command in _commands(unread):
+                    if not self._pass_on(command, server):
                         return
-                    if source is server:
-                        client.sendall(data)
-                        continue
-                    unread += data
-                    for command in _commands(unread):
-                        if not self._pass_on(command, server):
-                            return
 
     def _pass_on(self, command: bytes, server: socket.socket) -> bool:
         if _name(command) in GREETINGS:

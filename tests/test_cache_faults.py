@@ -7,7 +7,6 @@ session, and whatever it leaves behind is listed, can be ended and goes with gc.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import select
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -40,7 +39,7 @@ from django_multistore.stores import cache_protocol, stores
 from django_multistore.stores.cache_client import CacheClient
 from django_multistore.stores.cache_protocol import LOCK, SESSION, TOMBSTONE
 from django_multistore.testing import Calls, make_record
-from tests import servers
+from tests import proxies, servers
 from tests.races.support import CACHES, cache_store_on, login_of, new_user, on, saved
 from tests.settings import cache
 from tests.test_faults import OPERATIONS, a_closed_port, own_server
@@ -556,7 +555,7 @@ def test_memcached_has_no_room_for_another_session(settings: Any, drawn: list[st
 # A line to a server, which fails at any moment.
 
 
-class Line:
+class FaultyLine(proxies.Line):
     """
     What a server is reached by.
 
@@ -565,27 +564,14 @@ class Line:
     """
 
     def __init__(self, address: str) -> None:
-        self._server = (servers.HOST, int(address.partition(":")[2]))
-        self._listener = socket.create_server((servers.HOST, 0))
-        self._threads = [threading.Thread(target=self._accept)]
-        self._ends: list[socket.socket] = [self._listener]
-        self.address = f"{servers.HOST}:{self._listener.getsockname()[1]}"
+        super().__init__(address)
         self.state = "open"
         self._is_caught_up = threading.Event()
         self._late: list[threading.Thread] = []
 
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self._is_caught_up.set()
-        for end in self._ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        self._listener.close()
+        super().__exit__(*exception)
 
     def catch_up(self) -> None:
         """Let the server have what was sent while the line was slow, and wait till it has."""
@@ -596,24 +582,12 @@ class Line:
         self._late.clear()
         self._is_caught_up.clear()
 
-    def _accept(self) -> None:
+    def relay(self, client: socket.socket, server: socket.socket) -> None:
         while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._connect, args=(client,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _connect(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._server) as server, contextlib.suppress(OSError):
-            self._ends += [client, server]
-            while True:
-                for source in select.select([client, server], [], [])[0]:
-                    data = source.recv(65536)
-                    if not data or not self._pass_on(data, source is client, client, server):
-                        return
+            for source in select.select([client, server], [], [])[0]:
+                data = source.recv(65536)
+                if not data or not self._pass_on(data, source is client, client, server):
+                    return
 
     def _pass_on(
         self, data: bytes, is_request: bool, client: socket.socket, server: socket.socket
@@ -633,9 +607,9 @@ class Line:
 
 
 @contextmanager
-def line_to(settings: Any, kind: str, **options: Any) -> Iterator[Line]:
+def line_to(settings: Any, kind: str, **options: Any) -> Iterator[FaultyLine]:
     """Reach a cache, which may be others' as well, by a line that is ours alone."""
-    with Line(servers.require(CACHES[kind][0])) as line:
+    with FaultyLine(servers.require(CACHES[kind][0])) as line:
         use(settings, kind, line.address, **options)
         yield line
         caches["sessions"].close()

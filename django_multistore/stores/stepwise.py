@@ -1,0 +1,120 @@
+"""A store whose operations are protocols of several steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..records import SessionRecord, Update, user_id_of
+from .base import BaseStore
+from .steps import Steps, arun, run
+
+
+class Operations(ABC):
+    """The steps of each operation. See BaseStore for what they come to."""
+
+    @abstractmethod
+    def create(self, record: SessionRecord) -> Steps[bool]: ...
+
+    @abstractmethod
+    def update(self, record: SessionRecord) -> Steps[Update]: ...
+
+    @abstractmethod
+    def touch(self, record: SessionRecord) -> Steps[bool]: ...
+
+    @abstractmethod
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]: ...
+
+    @abstractmethod
+    def modify(
+        self, key: str, change: Callable[[SessionRecord], SessionRecord]
+    ) -> Steps[Update]: ...
+
+    @abstractmethod
+    def destroy(self, key: str) -> Steps[bool]: ...
+
+    @abstractmethod
+    def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]: ...
+
+    @abstractmethod
+    def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]: ...
+
+    @abstractmethod
+    def destroy_session(self, user_id: str, id: int) -> Steps[bool]: ...
+
+
+class StepwiseStore(BaseStore):
+    """
+    Run the steps of a protocol, in twins.
+
+    A subclass sets `_protocol`, and adds read() and gc().
+    """
+
+    _protocol: Operations
+
+    def create(self, record: SessionRecord) -> bool:
+        return run(self._protocol.create(record))
+
+    async def acreate(self, record: SessionRecord) -> bool:
+        return await arun(self._protocol.create(record))
+
+    def update(self, record: SessionRecord) -> Update:
+        return run(self._protocol.update(record))
+
+    async def aupdate(self, record: SessionRecord) -> Update:
+        return await arun(self._protocol.update(record))
+
+    def write(self, record: SessionRecord) -> None:
+        run(self._write(record))
+
+    async def awrite(self, record: SessionRecord) -> None:
+        await arun(self._write(record))
+
+    def touch(self, record: SessionRecord) -> bool:
+        return run(self._protocol.touch(record))
+
+    async def atouch(self, record: SessionRecord) -> bool:
+        return await arun(self._protocol.touch(record))
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+        return run(self._protocol.rotate(old_key, record))
+
+    async def arotate(self, old_key: str, record: SessionRecord) -> Update:
+        return await arun(self._protocol.rotate(old_key, record))
+
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+        return run(self._protocol.modify(key, change))
+
+    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+        return await arun(self._protocol.modify(key, change))
+
+    def destroy(self, key: str) -> bool:
+        return run(self._protocol.destroy(key))
+
+    async def adestroy(self, key: str) -> bool:
+        return await arun(self._protocol.destroy(key))
+
+    def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
+        return run(self._protocol.sessions_for_user(user_id_of(user_id)))
+
+    async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
+        return await arun(self._protocol.sessions_for_user(user_id_of(user_id)))
+
+    def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
+        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
+        return run(steps)
+
+    async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
+        steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
+        return await arun(steps)
+
+    def destroy_session(self, user_id: object, id: int) -> bool:
+        return run(self._protocol.destroy_session(user_id_of(user_id), id))
+
+    async def adestroy_session(self, user_id: object, id: int) -> bool:
+        return await arun(self._protocol.destroy_session(user_id_of(user_id), id))
+
+    def _write(self, record: SessionRecord) -> Steps[None]:
+        if not (yield from self._protocol.create(record)):
+            yield from self._protocol.update(replace(record, version=None))
