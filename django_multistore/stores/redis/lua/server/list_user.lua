@@ -5,11 +5,10 @@
 local MOST_OF_A_HEAD = 256
 local call = redis.call
 local prefix = ARGV[1]
-local listed = call('ZRANGE', KEYS[1], ARGV[2], '+inf', 'BYSCORE',
-  'LIMIT', ARGV[3], ARGV[4], 'WITHSCORES')
-local found = {#listed / 2, listed[#listed] or ''}
+local listed = call('ZRANGE', KEYS[1], ARGV[2], '+inf', 'BYSCORE', 'LIMIT', ARGV[3], ARGV[4])
+local found = {#listed, #listed > 0 and call('ZSCORE', KEYS[1], listed[#listed]) or ''}
 local count = 2
-for i = 1, #listed, 2 do
+for i = 1, #listed do
   local name = prefix .. listed[i]
   local head = call('GETRANGE', name, 0, MOST_OF_A_HEAD - 1)
   if #head == MOST_OF_A_HEAD and head_length(head) > MOST_OF_A_HEAD then
