@@ -14,9 +14,7 @@ from . import scripts, values
 from .scripts import Command, Word
 
 SESSION, INDEX = b"s:", b"u:"
-# Sessions that one step lists or ends. As a script it takes Redis some 2 ms, in which nobody else
-# is served.
-BATCH = 1_000
+BATCH = 1_000  # sessions that one round trip looks at or ends
 # To save one session while others save it without a pause. With 25 attempts, one save in ten
 # thousand was in vain. All of them take up to 5 seconds.
 ATTEMPTS = 100
