@@ -19,7 +19,7 @@ from django_multistore.engine import SessionStore, new_session_key
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Device, SessionRecord, Update, key_of, new_id
 from django_multistore.stores import stores
-from django_multistore.stores.redis import RedisStore, cluster, expiry, protocol, values
+from django_multistore.stores.redis import RedisStore, cluster, expiry, protocol, scripts, values
 from django_multistore.stores.redis import server as server_protocol
 from django_multistore.stores.redis.client import ServerClient
 from django_multistore.stores.redis.cluster import ClusterProtocol
@@ -155,11 +155,7 @@ class TestOnAServer:
         monkeypatch.setattr(f"{SERVER}.BATCH", 30)
         monkeypatch.setattr(f"{SERVER}.IN_A_SCRIPT", 10)
         user_id = str(new_id())
-        # Each in a second of its own: those of one second are read once more with the next.
-        records = [
-            make_record(user_id=user_id, expires_at=timezone.now() + timedelta(minutes=number))
-            for number in range(1, 36)
-        ]
+        records = [make_record(user_id=user_id) for _ in range(35)]
         for record in records:
             server.create(record)
         with trips.are(1, 1, 1, 1):
@@ -181,6 +177,41 @@ class TestOnAServer:
         assert {record.id for record in listed} == {record.id for record in records}
         assert len(listed) == 18
         assert server.destroy_for_user(user_id) == 18
+
+    def test_a_list_goes_on_where_the_last_session_has_gone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(f"{SERVER}.IN_A_SCRIPT", 5)
+        store, user_id, at = server_store(), str(new_id()), timezone.now() + timedelta(hours=1)
+        records = [make_record(user_id=user_id, expires_at=at) for _ in range(20)]
+        for record in records:
+            store.create(record)
+        gone = set()
+
+        def end_and_renew(answer: list[Any]) -> None:
+            """End the last session that was read, and renew the one before, so that it moves."""
+            ending, renewed = (
+                next(record for record in records if record.key == key.hex())
+                for key in (answer[1], answer[-4])
+            )
+            store.destroy(ending.key)
+            store.update(long_listed(renewed))
+            gone.update((ending.id, renewed.id))
+
+        exchange = ServerClient._exchange
+
+        def exchange_and_interfere(self: ServerClient, commands: Any) -> Any:
+            replies = exchange(self, commands)
+            if commands[0][1] == scripts.LIST_USER.digest and len(gone) < 6:
+                end_and_renew(replies[0])
+            return replies
+
+        with patch.object(ServerClient, "_exchange", exchange_and_interfere):
+            found = store.sessions_for_user(user_id)
+        listed = {record.id for record in found}
+        assert len(gone) == 6
+        assert {record.id for record in records} - gone <= listed
+        store.destroy_for_user(user_id)
 
 
 class TestOnACluster:

@@ -83,19 +83,17 @@ class ServerProtocol(RedisProtocol):
 
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         found: dict[bytes, SessionRecord] = {}
-        index, least, passed = self.index_name(user_id), b"-inf", 0
+        index, last, score = self.index_name(user_id), b"", b""
         while True:
-            command = LIST_USER((index,), self.sessions, least, passed, IN_A_SCRIPT)
-            listed, last, *alive = yield self.call(*command)
+            # By expiry upwards, which is where a save moves a session.
+            command = LIST_USER((index,), self.sessions, last, score, IN_A_SCRIPT)
+            listed, last, score, *alive = yield self.call(*command)
             for key, head in zip(alive[::2], alive[1::2], strict=True):
                 record = values.unpack(key.hex(), values.head_alone(head))
                 if record is not None:
                     found[key] = record
             if listed < IN_A_SCRIPT:
                 return list(found.values())
-            # By expiry upwards, which is where a save moves a session. The last second again:
-            # others may have come to it.
-            least, passed = (last, passed + IN_A_SCRIPT) if last == least else (last, 0)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         spared = b"" if except_key is None else bytes.fromhex(except_key)

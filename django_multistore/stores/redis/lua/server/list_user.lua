@@ -1,13 +1,21 @@
--- The next of a user's sessions, by expiry: how many keys, the last one's score, and then the key
--- of each that is there, and its head, with which some of its payload may come.
--- KEYS: the index. ARGV: what names of sessions begin with, the least score, how many keys of that
--- score to pass over, how many to read.
+-- The next of a user's sessions, by expiry: how many keys, the last of them and its score, and then
+-- the key of each that is there, and its head, with which some of its payload may come.
+-- KEYS: the index. ARGV: what names of sessions begin with, the last key before and its score or
+-- nothing, how many to read.
 local MOST_OF_A_HEAD = 256
 local call = redis.call
-local prefix = ARGV[1]
-local listed = call('ZRANGE', KEYS[1], ARGV[2], '+inf', 'BYSCORE', 'LIMIT', ARGV[3], ARGV[4])
-local found = {#listed, #listed > 0 and call('ZSCORE', KEYS[1], listed[#listed]) or ''}
-local count = 2
+local prefix, last, score, count = unpack(ARGV)
+local start = 0
+if last ~= '' then
+  -- After it; or, if it has gone or moved, where its second begins. Not by an offset to its score,
+  -- which Redis counts off one by one.
+  local rank = call('ZSCORE', KEYS[1], last) == score and call('ZRANK', KEYS[1], last)
+  start = rank and rank + 1 or call('ZCOUNT', KEYS[1], '-inf', '(' .. score)
+end
+local listed = call('ZRANGE', KEYS[1], start, start + count - 1)
+last = listed[#listed] or ''
+local found = {#listed, last, last ~= '' and call('ZSCORE', KEYS[1], last) or ''}
+local places = #found
 for i = 1, #listed do
   local name = prefix .. listed[i]
   local head = call('GETRANGE', name, 0, MOST_OF_A_HEAD - 1)
@@ -15,8 +23,8 @@ for i = 1, #listed do
     head = call('GETRANGE', name, 0, head_length(head) - 1)
   end
   if head ~= '' then
-    found[count + 1], found[count + 2] = listed[i], head
-    count = count + 2
+    found[places + 1], found[places + 2] = listed[i], head
+    places = places + 2
   end
 end
 return found
