@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.conf import settings
-
 from ..records import Device, SessionRecord
+from .moments import NOTHING, epoch, number_of
 
 FORMAT = 1
-NOTHING = -(2**63)  # In place of a time that isn't there.
 IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS = 1, 2, 4
 NO_DEVICE = Device()
 HEAD = struct.Struct(">BBqqqqqqqqHBH")
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NAIVE_EPOCH = datetime(1970, 1, 1)  # Without USE_TZ all times are naive.
-MICROSECOND = timedelta(microseconds=1)
 
 
 class Listing(NamedTuple):
@@ -52,12 +46,12 @@ def pack(entry: Entry) -> bytes:
         flags,
         record.id,
         record.version or 0,
-        _number(record.created_at),
-        _number(record.authenticated_at),
-        _number(record.seen_at),
-        _number(record.expires_at),
-        _number(None if listing is None else listing.written_at),
-        _number(None if listing is None else listing.valid_until),
+        number_of(record.created_at),
+        number_of(record.authenticated_at),
+        number_of(record.seen_at),
+        number_of(record.expires_at),
+        number_of(None if listing is None else listing.written_at),
+        number_of(None if listing is None else listing.valid_until),
         len(user),
         len(ip_address),
         len(user_agent),
@@ -96,7 +90,7 @@ def unpack(key: str, value: object) -> Entry | None:
     user_end = HEAD.size + user_length
     ip_address_end = user_end + ip_address_length
     user_agent_end = ip_address_end + user_agent_length
-    epoch = EPOCH if settings.USE_TZ else NAIVE_EPOCH
+    start = epoch()
     try:
         record = SessionRecord(
             id=id,
@@ -104,14 +98,14 @@ def unpack(key: str, value: object) -> Entry | None:
             payload=value[user_agent_end:],
             version=version,
             user_id=value[HEAD.size : user_end].decode() if flags & HAS_USER else None,
-            created_at=epoch + timedelta(microseconds=created_at),
+            created_at=start + timedelta(microseconds=created_at),
             authenticated_at=(
                 None
                 if authenticated_at == NOTHING
-                else epoch + timedelta(microseconds=authenticated_at)
+                else start + timedelta(microseconds=authenticated_at)
             ),
-            seen_at=epoch + timedelta(microseconds=seen_at),
-            expires_at=epoch + timedelta(microseconds=expires_at),
+            seen_at=start + timedelta(microseconds=seen_at),
+            expires_at=start + timedelta(microseconds=expires_at),
             device=(
                 NO_DEVICE
                 if user_agent_end == user_end
@@ -129,17 +123,11 @@ def unpack(key: str, value: object) -> Entry | None:
             None
             if written_at == NOTHING
             else Listing(
-                written_at=epoch + timedelta(microseconds=written_at),
-                valid_until=epoch + timedelta(microseconds=valid_until),
+                written_at=start + timedelta(microseconds=written_at),
+                valid_until=start + timedelta(microseconds=valid_until),
                 is_tentative=bool(flags & IS_TENTATIVE),
             )
         )
     except (UnicodeDecodeError, OverflowError):
         return None
     return Entry(record=record, listing=listing)
-
-
-def _number(moment: datetime | None) -> int:
-    if moment is None:
-        return NOTHING
-    return (moment - (NAIVE_EPOCH if moment.tzinfo is None else EPOCH)) // MICROSECOND

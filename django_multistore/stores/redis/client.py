@@ -10,15 +10,16 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ..base import BaseStore
+from .base_client import Client
 from .connections import Connections, LoopConnections
 from .errors import Sending
 from .places import Place
-from .scripts import Command, Word
+from .scripts import Command
 
 Replies = list[Any]
 
 
-class ServerClient:
+class ServerClient(Client):
     """
     Twins that send commands, once more where a connection broke.
 
@@ -32,19 +33,6 @@ class ServerClient:
         self._place = place
         self._connections = Connections(store.alias, place)
         self._loops: dict[asyncio.AbstractEventLoop, LoopConnections] = {}
-
-    def call(self, *command: Word) -> Any:
-        """
-        Send a command and return its reply.
-
-        Raises:
-            StoreUnavailable: there was none, or it is an error.
-        """
-        return self.call_many([command])[0]
-
-    async def acall(self, *command: Word) -> Any:
-        """See call()."""
-        return (await self.acall_many([command]))[0]
 
     def call_many(self, commands: list[Command]) -> Replies:
         """Send commands in one round trip, on one connection. See call()."""

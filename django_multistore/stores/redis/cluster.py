@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ...exceptions import StoreUnavailable
 from ...records import SessionRecord, Update
 from ..steps import Steps
 from . import values
+from .base_client import Client
 from .places import Place
-from .protocol import BATCH, Client, RedisProtocol
+from .protocol import BATCH, RedisProtocol
 from .scripts import (
     CLUSTER_CLAIM,
     CLUSTER_CREATE,
@@ -101,7 +103,7 @@ class ClusterProtocol(RedisProtocol):
     def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
         value, life = values.pack(self.alias, record), values.milliseconds_left(record)
         if not life:
-            return (yield from self._end(old_key, record))
+            return (yield from self.update(replace(record, key=old_key)))
         claim = CLUSTER_CLAIM(
             (self.session_name(old_key),),
             values.nonce_of(value),
@@ -219,21 +221,6 @@ class ClusterProtocol(RedisProtocol):
     def _unlist(self, index: bytes, keys: Sequence[str]) -> Steps[None]:
         if keys:
             yield self.call("ZREM", index, *map(bytes.fromhex, keys))
-
-    def _end(self, old_key: str, record: SessionRecord) -> Steps[Update]:
-        """Compare and end: what a rotation is to a time that has passed."""
-        command = CLUSTER_UPDATE(
-            (self.session_name(old_key),),
-            values.pack(self.alias, record),
-            values.packed_version(record.version),
-            0,
-            b"",
-            MARKER_LIFE,
-        )
-        outcome, *old_users = yield self.call(*command)
-        for old_user in old_users:
-            yield from self._unlist(self.indexes + old_user, [old_key])
-        return OUTCOMES[outcome]
 
     def _end_all(
         self, user_id: str, keys: Sequence[str], passed_over: set[str], id: int | None = None

@@ -15,9 +15,10 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ..base import BaseStore
 from . import pools
+from .base_client import Client
 from .errors import unavailable
 from .places import Place
-from .scripts import Command, Script, Word
+from .scripts import Command, Script
 
 # That no node answers is no RedisError.
 ERRORS = (RedisError, RedisClusterException, OSError, TypeError)
@@ -36,7 +37,7 @@ class LoopClient(NamedTuple):
     keeper: AsyncGenerator[None]  # The loop ends it when it shuts down, and it closes the client.
 
 
-class ClusterClient:
+class ClusterClient(Client):
     """Twins that send each command to the server that has its slot."""
 
     def __init__(self, store: BaseStore, place: Place) -> None:
@@ -45,19 +46,6 @@ class ClusterClient:
         self._client: Any = None  # redis-py's clusters have few types.
         self._loops: dict[asyncio.AbstractEventLoop, LoopClient] = {}
         self._lock = threading.Lock()
-
-    def call(self, *command: Word) -> Any:
-        """
-        Send a command and return its reply.
-
-        Raises:
-            StoreUnavailable: there was none, or it is an error.
-        """
-        return self.call_many([command])[0]
-
-    async def acall(self, *command: Word) -> Any:
-        """See call()."""
-        return (await self.acall_many([command]))[0]
 
     def call_many(self, commands: list[Command]) -> list[Any]:
         """Send commands to all servers at once. In which order they are done isn't known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 from ...exceptions import StoreUnavailable
 from ...records import SessionRecord, Update
@@ -11,6 +10,7 @@ from ..base import backoff
 from ..steps import Pause, Step, Steps
 from ..stepwise import Operations
 from . import scripts, values
+from .base_client import Client
 from .scripts import Command, Word
 
 SESSION, INDEX = b"s:", b"u:"
@@ -18,18 +18,6 @@ BATCH = 1_000  # sessions that one round trip looks at or ends
 # To save one session while others save it without a pause. With 25 attempts, one save in ten
 # thousand was in vain. All of them take up to 5 seconds.
 ATTEMPTS = 100
-
-
-class Client(Protocol):
-    """What sends commands, in twins."""
-
-    def call(self, *command: Word) -> Any: ...
-
-    async def acall(self, *command: Word) -> Any: ...
-
-    def call_many(self, commands: list[Command]) -> list[Any]: ...
-
-    async def acall_many(self, commands: list[Command]) -> list[Any]: ...
 
 
 class RedisProtocol(Operations):

@@ -9,8 +9,9 @@ from ...exceptions import StoreUnavailable
 from ...records import SessionRecord, Update
 from ..steps import Steps
 from . import values
+from .base_client import Client
 from .places import Place
-from .protocol import BATCH, Client, RedisProtocol
+from .protocol import BATCH, RedisProtocol
 from .scripts import CREATE, DESTROY, END_USER, LIST_USER, TOUCH, WRITE, Command
 
 # Sessions that one script lists or ends, which takes Redis about a millisecond. Meanwhile nobody

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import secrets
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-from django.conf import settings
 from django.utils import timezone
 
 from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
+from ..moments import NOTHING, epoch, number_of
 
 LIVE, MOVED = 1, 3
 KEY_LENGTH = 20
@@ -33,13 +33,9 @@ LISTED_UNTIL_AT = 53
 MOST_OF_A_HEAD = 512  # bytes; a longer one is rare
 LONGEST_HEAD = HEAD.size + 4 * USER_ID_MAX_LENGTH + 255 + 4 * USER_AGENT_MAX_LENGTH
 
-NOTHING = -(2**63)  # In place of a time that isn't there.
 NO_USER, NO_IP_ADDRESS = 2**16 - 1, 2**8 - 1
 NO_DEVICE = Device()
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NAIVE_EPOCH = datetime(1970, 1, 1)  # Without USE_TZ all times are naive.
-MICROSECOND = timedelta(microseconds=1)
 MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -59,11 +55,11 @@ def pack(alias: str, record: SessionRecord) -> bytes:
         LIVE,
         secrets.token_bytes(NONCE_LENGTH),
         record.id,
-        _number(record.created_at),
+        number_of(record.created_at),
         record.version or 0,
-        _number(record.authenticated_at),
-        _number(record.seen_at),
-        _number(record.expires_at),
+        number_of(record.authenticated_at),
+        number_of(record.seen_at),
+        number_of(record.expires_at),
         0,
         NO_USER if record.user_id is None else len(user),
         NO_IP_ADDRESS if record.device.ip_address is None else len(ip_address),
@@ -103,21 +99,21 @@ def unpack(key: str, value: bytes | None) -> SessionRecord | None:
     user_end = HEAD.size + (user_length if has_user else 0)
     ip_address_end = user_end + (ip_address_length if has_ip_address else 0)
     head_end = ip_address_end + user_agent_length
-    epoch = EPOCH if settings.USE_TZ else NAIVE_EPOCH
+    start = epoch()
     return SessionRecord(
         id=id,
         key=key,
         payload=value[head_end:],
         version=version,
         user_id=value[HEAD.size : user_end].decode() if has_user else None,
-        created_at=epoch + timedelta(microseconds=created_at),
+        created_at=start + timedelta(microseconds=created_at),
         authenticated_at=(
             None
             if authenticated_at == NOTHING
-            else epoch + timedelta(microseconds=authenticated_at)
+            else start + timedelta(microseconds=authenticated_at)
         ),
-        seen_at=epoch + timedelta(microseconds=seen_at),
-        expires_at=epoch + timedelta(microseconds=expires_at),
+        seen_at=start + timedelta(microseconds=seen_at),
+        expires_at=start + timedelta(microseconds=expires_at),
         device=(
             Device(
                 ip_address=value[user_end:ip_address_end].decode() if has_ip_address else None,
@@ -192,7 +188,7 @@ def packed_id(id: int) -> bytes:
 
 def packed_moments(record: SessionRecord) -> bytes:
     """Return what a touch moves: seen_at and expires_at."""
-    return MOMENTS.pack(_number(record.seen_at), _number(record.expires_at))
+    return MOMENTS.pack(number_of(record.seen_at), number_of(record.expires_at))
 
 
 def packed_device(alias: str, device: Device) -> tuple[bytes, bytes]:
@@ -233,9 +229,3 @@ def _device(alias: str, device: Device) -> tuple[bytes, bytes]:
             f"characters and user agents of up to {USER_AGENT_MAX_LENGTH}."
         )
     return ip_address.encode("ascii"), user_agent.encode("utf-8", "surrogatepass")
-
-
-def _number(moment: datetime | None) -> int:
-    if moment is None:
-        return NOTHING
-    return (moment - (NAIVE_EPOCH if moment.tzinfo is None else EPOCH)) // MICROSECOND
