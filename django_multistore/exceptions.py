@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 
 
 class MultistoreError(Exception):
@@ -19,3 +19,7 @@ class NotSupported(MultistoreError):
 
 class StoreUnavailable(MultistoreError):
     """The backend could not be asked, so nothing is known about the session."""
+
+
+class SessionLimitReached(MultistoreError, PermissionDenied):
+    """The user has as many sessions as SESSION_MAX_PER_USER allows, and policy is "refuse"."""

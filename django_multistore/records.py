@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -59,6 +60,7 @@ class Update(enum.Enum):
     DONE = "done"  # Written; the record's version is now one higher.
     GONE = "gone"  # No live session has this key. Nothing was written.
     CONFLICT = "conflict"  # Another version is there. Nothing was written.
+    FULL = "full"  # The user has as many sessions as may be. Nothing was written.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,49 @@ class SessionRecord:
     seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
     expires_at: datetime  # Dead from this moment on.
     device: Device = Device()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How many live sessions a user may have."""
+
+    most: int
+    evicts: bool  # Whether a login beyond that ends the oldest one, or is refused.
+
+    def refuses(self, record: SessionRecord, listed: Iterable[SessionRecord]) -> bool:
+        """Say whether a session may not become its user's, who has these."""
+        others = [other for other in listed if other.id != record.id]
+        return len(others) >= self.most
+
+    def surplus(
+        self, record: SessionRecord, listed: Iterable[SessionRecord], *, in_turn: bool
+    ) -> list[SessionRecord]:
+        """
+        Return the sessions that a new one of the same user evicts: never itself.
+
+        Args:
+            record: the new one.
+            listed: all that the user has.
+            in_turn: whether no other login of the user is under way. If one may be, all put the
+                sessions into the same order, so that two don't evict each other.
+        """
+        by_login = sorted(
+            listed,
+            key=lambda each: (
+                in_turn and each.id == record.id,
+                each.authenticated_at or each.created_at,
+                each.id,
+            ),
+        )
+        return [each for each in by_login[: -self.most] if each.id != record.id]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What became of a write that gives a user one more session."""
+
+    outcome: Update
+    evicted: tuple[SessionRecord, ...] = ()
 
 
 def successor(stored: SessionRecord, record: SessionRecord) -> SessionRecord:

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
 from ..exceptions import InvalidStore, NotSupported, StoreUnavailable
-from ..records import SessionRecord, Update, successor
+from ..records import Admission, Limit, SessionRecord, Update, successor
 
 GC_BATCH_SIZE = 50_000
 MODIFY_ATTEMPTS = 25
@@ -30,6 +30,9 @@ class BaseStore(ABC):
     """
 
     default_options: ClassVar[dict[str, Any]] = {}
+
+    # Whether admit() is run for one login of a user after the other.
+    logins_take_turns: ClassVar[bool] = False
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         """
@@ -188,6 +191,31 @@ class BaseStore(ABC):
             "another request's save each time. Nothing was written."
         )
 
+    def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
+        """
+        Write a session that its user has just logged in to, if the user may have one more.
+
+        Where logins don't take turns, of some that come at once one too many may get in.
+
+        Args:
+            old_key: None to create the record; its own key to update it, another to rotate.
+            record: of the user, who had no part in it before.
+            limit: how many sessions the user may have, this one among them.
+
+        Returns:
+            FULL if the limit refuses; CONFLICT also for a new key that is taken.
+
+        Raises:
+            NotSupported: this store can't find a user's sessions.
+        """
+        outcome = self._admitted(old_key, record, limit)
+        if outcome is not Update.DONE or not limit.evicts:
+            return Admission(outcome=outcome)
+        listed = self.sessions_for_user(record.user_id)
+        surplus = limit.surplus(record, listed, in_turn=self.logins_take_turns)
+        evicted = (each for each in surplus if self.destroy_session(record.user_id, each.id))
+        return Admission(outcome=outcome, evicted=tuple(evicted))
+
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
         """
         List the live sessions of a user, without payloads.
@@ -307,6 +335,10 @@ class BaseStore(ABC):
         """See modify()."""
         return await sync_to_async(self.modify)(key, change)
 
+    async def aadmit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
+        """See admit()."""
+        return await sync_to_async(self.admit)(old_key, record, limit)
+
     async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
         """See sessions_for_user()."""
         return await sync_to_async(self.sessions_for_user)(user_id)
@@ -330,6 +362,13 @@ class BaseStore(ABC):
 
     def _untried(self, user_id: object, tried: Container[str | None]) -> list[SessionRecord]:
         return [record for record in self.sessions_for_user(user_id) if record.key not in tried]
+
+    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Update:
+        if not limit.evicts and limit.refuses(record, self.sessions_for_user(record.user_id)):
+            return Update.FULL
+        if old_key is None:
+            return Update.DONE if self.create(record) else Update.CONFLICT
+        return self._write_over(old_key, record)
 
     def _write_over(self, key: str, record: SessionRecord) -> Update:
         return self.update(record) if record.key == key else self.rotate(key, record)

@@ -10,12 +10,14 @@ from typing import Any
 from django.core.checks import CheckMessage, Warning
 from django.utils import timezone
 
-from ..records import SessionRecord, Update, successor, user_id_of
+from ..records import Admission, Limit, SessionRecord, Update, successor, user_id_of
 from .base import GC_BATCH_SIZE, BaseStore
 
 
 class MemoryStore(BaseStore):
     """Keep records in a dictionary, under one lock. They end with the process."""
+
+    logins_take_turns = True
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
@@ -77,6 +79,10 @@ class MemoryStore(BaseStore):
         if progress is not None:
             progress(len(expired))
         return len(expired)
+
+    def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
+        with self._lock:
+            return super().admit(old_key, record, limit)
 
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
         wanted = user_id_of(user_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, ClassVar
 
 from django.core.checks import CheckMessage
@@ -11,10 +12,11 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from ..models import StoredSession
-from ..records import Device, SessionRecord, Update, user_id_of
+from ..records import Admission, Device, Limit, SessionRecord, Update, user_id_of
 from .base import GC_BATCH_SIZE, BaseStore
 from .orm_checks import check_database
 from .orm_statements import after, write_statements
+from .orm_turns import in_turn
 from .pacing import batch_sizes
 from .row_values import row_values
 from .table import Table
@@ -34,6 +36,7 @@ class OrmStore(BaseStore):
     """
 
     default_options: ClassVar[dict[str, Any]] = {"DATABASE": None}
+    logins_take_turns = True
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
@@ -74,6 +77,10 @@ class OrmStore(BaseStore):
         with self._table.outages_translated(), transaction.atomic(using=using, savepoint=False):
             stored = self._read("read_for_update", key)
             return Update.GONE if stored is None else self._write_over(key, change(stored))
+
+    def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
+        admit = partial(super().admit, old_key, record, limit)
+        return in_turn(self._table, user_id_of(record.user_id), admit)
 
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
         values = {"user_id": user_id_of(user_id), "now": timezone.now()}

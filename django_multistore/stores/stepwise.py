@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..records import SessionRecord, Update, user_id_of
+from ..records import Admission, Limit, SessionRecord, Update, user_id_of
 from .base import BaseStore
 from .steps import Steps, arun, run
 
@@ -42,6 +42,32 @@ class Operations(ABC):
 
     @abstractmethod
     def destroy_session(self, user_id: str, id: int) -> Steps[bool]: ...
+
+    def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Admission]:
+        outcome = yield from self._admitted(old_key, record, limit)
+        evicted: list[SessionRecord] = []
+        if outcome is Update.DONE and limit.evicts:
+            evicted = yield from self._evict(record, limit)
+        return Admission(outcome=outcome, evicted=tuple(evicted))
+
+    def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
+        user_id, evicted = user_id_of(record.user_id), []
+        listed = yield from self.sessions_for_user(user_id)
+        for surplus in limit.surplus(record, listed, in_turn=False):
+            if (yield from self.destroy_session(user_id, surplus.id)):
+                evicted.append(surplus)  # noqa: PERF401 - no comprehension can take a step
+        return evicted
+
+    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Update]:
+        if not limit.evicts:
+            listed = yield from self.sessions_for_user(user_id_of(record.user_id))
+            if limit.refuses(record, listed):
+                return Update.FULL
+        if old_key is None:
+            return Update.DONE if (yield from self.create(record)) else Update.CONFLICT
+        if old_key == record.key:
+            return (yield from self.update(record))
+        return (yield from self.rotate(old_key, record))
 
 
 class StepwiseStore(BaseStore):
@@ -114,6 +140,12 @@ class StepwiseStore(BaseStore):
 
     async def adestroy_session(self, user_id: object, id: int) -> bool:
         return await arun(self._protocol.destroy_session(user_id_of(user_id), id))
+
+    def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
+        return run(self._protocol.admit(old_key, record, limit))
+
+    async def aadmit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
+        return await arun(self._protocol.admit(old_key, record, limit))
 
     def _write(self, record: SessionRecord) -> Steps[None]:
         if not (yield from self._protocol.create(record)):

@@ -66,6 +66,11 @@ class Table:
         """The alias of the table's database."""
         return self._chosen or router.db_for_write(self._model)
 
+    @property
+    def quoted_name(self) -> str:
+        """The table's name, as its database's SQL has it."""
+        return connections[self.database].ops.quote_name(self._model._meta.db_table)
+
     def is_in_transaction(self) -> bool:
         """Say whether what is written now can be rolled back."""
         connection = connections[self.database]

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...exceptions import StoreUnavailable
-from ...records import SessionRecord, Update
+from ...records import Limit, SessionRecord, Update, user_id_of
 from ..steps import Steps
 from . import values
 from .base_client import Client
 from .places import Place
 from .protocol import BATCH, RedisProtocol
-from .scripts import CREATE, DESTROY, END_USER, LIST_USER, TOUCH, WRITE, Command
+from .scripts import (
+    CREATE,
+    CREATE_IF_ROOM,
+    DESTROY,
+    END_USER,
+    EVICT,
+    LIST_USER,
+    TOUCH,
+    WRITE,
+    WRITE_IF_ROOM,
+    Command,
+    Word,
+)
 
 # Sessions that one script lists or ends, which takes Redis about a millisecond. Meanwhile nobody
 # else is served.
 IN_A_SCRIPT = 250
 DONE = 1
-OUTCOMES = {DONE: Update.DONE, 0: Update.GONE, -1: Update.CONFLICT}
+OUTCOMES = {DONE: Update.DONE, 0: Update.GONE, -1: Update.CONFLICT, -3: Update.FULL}
+
+Names: TypeAlias = tuple[bytes, ...]
+Arguments: TypeAlias = tuple[Word, ...]
 
 logger = logging.getLogger("django_multistore")
 
@@ -37,21 +52,20 @@ class ServerProtocol(RedisProtocol):
         self._replicas = place.wait_replicas
 
     def create(self, record: SessionRecord) -> Steps[bool]:
-        name, value = self.session_name(record.key), values.pack(self.alias, record)
-        life = values.milliseconds_left(record)
-        if not life:
-            taken: int = yield self.call("EXISTS", name)
+        if not values.milliseconds_left(record):
+            taken: int = yield self.call("EXISTS", self.session_name(record.key))
             return not taken
-        names = (name,) if record.user_id is None else (name, self.index_name(record.user_id))
-        command = CREATE(names, value, life, bytes.fromhex(record.key))
-        return bool((yield self.call(*command)))
+        names, arguments = self._creating(record)
+        return bool((yield self.call(*CREATE(names, *arguments))))
 
     def update(self, record: SessionRecord) -> Steps[Update]:
-        outcome: Update = OUTCOMES[(yield self.call(*self._writing(record.key, record)))]
+        names, arguments = self._writing(record.key, record)
+        outcome: Update = OUTCOMES[(yield self.call(*WRITE(names, *arguments)))]
         return outcome
 
     def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
-        written, replicas = yield from self._with_replicas(self._writing(old_key, record))
+        names, arguments = self._writing(old_key, record)
+        written, replicas = yield from self._with_replicas(WRITE(names, *arguments))
         if replicas is not None and written == DONE:
             # To raise would only take the new key from its visitor.
             logger.error(
@@ -122,15 +136,52 @@ class ServerProtocol(RedisProtocol):
                     return True
             tried |= keys
 
-    def _writing(self, old_key: str, record: SessionRecord) -> Command:
-        return WRITE(
+    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Update]:
+        if limit.evicts or not values.milliseconds_left(record):
+            return (yield from super()._admitted(old_key, record, limit))
+        # Of two that come at once, one takes the last place and the other finds it taken.
+        if old_key is None:
+            names, arguments = self._creating(record)
+            created: int = yield self.call(*CREATE_IF_ROOM(names, *arguments, limit.most))
+            return OUTCOMES[created] if created else Update.CONFLICT
+        names, arguments = self._writing(old_key, record)
+        names += (self.index_name(user_id_of(record.user_id)),)
+        return OUTCOMES[(yield self.call(*WRITE_IF_ROOM(names, *arguments, limit.most)))]
+
+    def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
+        user_id = user_id_of(record.user_id)
+        listed = yield from self.sessions_for_user(user_id)
+        surplus = limit.surplus(record, listed, in_turn=True)[:IN_A_SCRIPT]
+        if not surplus:
+            return []
+        by_key = {bytes.fromhex(each.key): each for each in surplus}
+        # Of two that come at once, neither ends more than are too many by then.
+        command = EVICT((self.index_name(user_id),), self.sessions, limit.most, *by_key)
+        ended: list[bytes] = yield self.call(*command)
+        return [by_key[key] for key in ended]
+
+    def _creating(self, record: SessionRecord) -> tuple[Names, Arguments]:
+        name, user_id = self.session_name(record.key), record.user_id
+        return (
+            (name,) if user_id is None else (name, self.index_name(user_id)),
+            (
+                values.pack(self.alias, record),
+                values.milliseconds_left(record),
+                bytes.fromhex(record.key),
+            ),
+        )
+
+    def _writing(self, old_key: str, record: SessionRecord) -> tuple[Names, Arguments]:
+        return (
             (self.session_name(old_key), self.session_name(record.key)),
-            values.pack(self.alias, record),
-            values.packed_version(record.version),
-            values.milliseconds_left(record),
-            self.indexes,
-            bytes.fromhex(old_key),
-            bytes.fromhex(record.key),
+            (
+                values.pack(self.alias, record),
+                values.packed_version(record.version),
+                values.milliseconds_left(record),
+                self.indexes,
+                bytes.fromhex(old_key),
+                bytes.fromhex(record.key),
+            ),
         )
 
     def _with_replicas(self, command: Command) -> Steps[tuple[Any, int | None]]:
