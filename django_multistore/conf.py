@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
+from django.utils.module_loading import import_string
+
+from .records import Limit
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 DEFAULT_TOUCH_INTERVAL = 300
+DEFAULT_IP_RESOLVER = "django_multistore.addresses.remote_address"
+EVICT_OLDEST, REFUSE = "evict-oldest", "refuse"  # SESSION_MAX_PER_USER_POLICY
+UNAVAILABLE, ANONYMOUS = "503", "anonymous"  # SESSION_ON_OUTAGE
 
 DEFAULT_STORES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django_multistore.stores.orm.OrmStore"},
@@ -40,8 +50,46 @@ def absolute_age() -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
 
 
-# Looking for a setting that isn't there takes 3 us, and each load looks.
+@cache
+def session_limit() -> Limit | None:
+    """Return SESSION_MAX_PER_USER and SESSION_MAX_PER_USER_POLICY; None for no limit."""
+    most = getattr(settings, "SESSION_MAX_PER_USER", None)
+    policy = getattr(settings, "SESSION_MAX_PER_USER_POLICY", EVICT_OLDEST)
+    return None if most is None else Limit(most=most, evicts=policy == EVICT_OLDEST)
+
+
+@cache
+def serves_visitors_on_outage() -> bool:
+    """Say whether SESSION_ON_OUTAGE is "anonymous"."""
+    return getattr(settings, "SESSION_ON_OUTAGE", UNAVAILABLE) == ANONYMOUS
+
+
+@cache
+def ip_resolver() -> Callable[[HttpRequest], str | None] | None:
+    """Return SESSION_IP_RESOLVER, imported; None where SESSION_DEVICE_IP is False."""
+    if not getattr(settings, "SESSION_DEVICE_IP", True):
+        return None
+    resolver = getattr(settings, "SESSION_IP_RESOLVER", DEFAULT_IP_RESOLVER)
+    found: Callable[[HttpRequest], str | None]
+    found = import_string(resolver) if isinstance(resolver, str) else resolver
+    return found
+
+
+@cache
+def keeps_user_agent() -> bool:
+    """Return SESSION_DEVICE_USER_AGENT."""
+    return bool(getattr(settings, "SESSION_DEVICE_USER_AGENT", True))
+
+
+# Looking for a setting that isn't there takes 3 us, and each request looks.
 @receiver(setting_changed, dispatch_uid="django_multistore.conf")
 def _read_again(**kwargs: object) -> None:
-    touch_interval.cache_clear()
-    absolute_age.cache_clear()
+    for read in (
+        touch_interval,
+        absolute_age,
+        session_limit,
+        serves_visitors_on_outage,
+        ip_resolver,
+        keeps_user_agent,
+    ):
+        read.cache_clear()

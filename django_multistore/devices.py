@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
+from . import signals
 from .engine import SessionStore
 from .exceptions import InvalidStore
 from .records import SessionRecord
-from .stores.base import BaseStore
+from .signals import Reason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -29,12 +30,12 @@ def sessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
         NotSupported: the store can't find them.
         StoreUnavailable: the store could not be asked.
     """
-    return _by_last_seen(_store().sessions_for_user(_user_id(user)))
+    return _by_last_seen(_engine().get_store().sessions_for_user(_user_id(user)))
 
 
 async def asessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
     """See sessions_for_user()."""
-    return _by_last_seen(await _store().asessions_for_user(_user_id(user)))
+    return _by_last_seen(await _engine().get_store().asessions_for_user(_user_id(user)))
 
 
 def end_session(user: AbstractBaseUser, id: int) -> bool:
@@ -52,12 +53,18 @@ def end_session(user: AbstractBaseUser, id: int) -> bool:
         NotSupported: the store can't find a user's sessions.
         StoreUnavailable: the store could not be asked.
     """
-    return _store().destroy_session(_user_id(user), id)
+    engine, user_id = _engine(), _user_id(user)
+    had_it = engine.get_store().destroy_session(user_id, id)
+    signals.ended(engine, Reason.REVOKED, user_id=user_id, id=id, count=int(had_it))
+    return had_it
 
 
 async def aend_session(user: AbstractBaseUser, id: int) -> bool:
     """See end_session()."""
-    return await _store().adestroy_session(_user_id(user), id)
+    engine, user_id = _engine(), _user_id(user)
+    had_it = await engine.get_store().adestroy_session(user_id, id)
+    await signals.aended(engine, Reason.REVOKED, user_id=user_id, id=id, count=int(had_it))
+    return had_it
 
 
 def log_out_other_devices(request: HttpRequest) -> int:
@@ -75,22 +82,26 @@ def log_out_other_devices(request: HttpRequest) -> int:
         NotSupported: the store can't find a user's sessions.
         StoreUnavailable: the store could not be asked.
     """
-    session = _session_of(request)
+    session = session_of(request)
     user_id = session.get_user_id(session._get_session())
     if user_id is None:
         return 0
     session.cycle_key()
-    return session.get_store().destroy_for_user(user_id, except_key=session.key)
+    count = session.get_store().destroy_for_user(user_id, except_key=session.key)
+    signals.ended(type(session), Reason.REVOKED, user_id=user_id, count=count)
+    return count
 
 
 async def alog_out_other_devices(request: HttpRequest) -> int:
     """See log_out_other_devices()."""
-    session = _session_of(request)
+    session = session_of(request)
     user_id = session.get_user_id(await session._aget_session())
     if user_id is None:
         return 0
     await session.acycle_key()
-    return await session.get_store().adestroy_for_user(user_id, except_key=session.key)
+    count = await session.get_store().adestroy_for_user(user_id, except_key=session.key)
+    await signals.aended(type(session), Reason.REVOKED, user_id=user_id, count=count)
+    return count
 
 
 def log_out_everywhere(user: AbstractBaseUser) -> int:
@@ -104,12 +115,18 @@ def log_out_everywhere(user: AbstractBaseUser) -> int:
         NotSupported: the store can't find them.
         StoreUnavailable: the store could not be asked.
     """
-    return _store().destroy_for_user(_user_id(user))
+    engine, user_id = _engine(), _user_id(user)
+    count = engine.get_store().destroy_for_user(user_id)
+    signals.ended(engine, Reason.REVOKED, user_id=user_id, count=count)
+    return count
 
 
 async def alog_out_everywhere(user: AbstractBaseUser) -> int:
     """See log_out_everywhere()."""
-    return await _store().adestroy_for_user(_user_id(user))
+    engine, user_id = _engine(), _user_id(user)
+    count = await engine.get_store().adestroy_for_user(user_id)
+    await signals.aended(engine, Reason.REVOKED, user_id=user_id, count=count)
+    return count
 
 
 def configured_engine() -> type[SessionStore] | None:
@@ -118,23 +135,29 @@ def configured_engine() -> type[SessionStore] | None:
     return session_class if issubclass(session_class, SessionStore) else None
 
 
-def _store() -> BaseStore:
-    session_class = configured_engine()
-    if session_class is None:
-        raise _not_ours()
-    return session_class.get_store()
+def session_of(request: HttpRequest) -> SessionStore:
+    """
+    Return a request's session.
 
-
-def _session_of(request: HttpRequest) -> SessionStore:
+    Raises:
+        InvalidStore: SESSION_ENGINE is not one of this package.
+    """
     if not isinstance(request.session, SessionStore):
         raise _not_ours()
     return request.session
 
 
+def _engine() -> type[SessionStore]:
+    session_class = configured_engine()
+    if session_class is None:
+        raise _not_ours()
+    return session_class
+
+
 def _not_ours() -> InvalidStore:
     return InvalidStore(
-        f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which can't find one user's sessions. "
-        "Set it to 'django_multistore.engine'."
+        f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, whose sessions lack what is asked for "
+        "here. Set it to 'django_multistore.engine'."
     )
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import Any, ClassVar
 
-from .records import Update
+from . import signals
+from .exceptions import StoreUnavailable
+from .lifetimes import is_too_old
+from .records import Limit, SessionRecord, Update
+from .session_keys import Secret, key_if_valid
+from .signals import Reason
 from .stores import stores
 from .stores.base import BaseStore
-from .tracking import Secret, TrackedSession, key_if_valid
+from .tracking import Draft, TrackedSession
 
 SESSION_KEY_LENGTH = 32
 # From a random byte to one of base32's 32 letters and digits, each as likely as any other.
@@ -50,12 +55,40 @@ class SessionStore(TrackedSession):
             StoreUnavailable: the store could not be asked.
         """
         key = self.key
-        return self._loaded(self.get_store().read(key) if key else None)
+        try:
+            record = self.get_store().read(key) if key else None
+        except StoreUnavailable as outage:
+            return self._not_loaded(outage)
+        if record is not None and is_too_old(record):
+            count = int(self.get_store().destroy(record.key))
+            signals.ended(
+                type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count
+            )
+            record = None
+        return self._loaded(record)
+
+    def open(self) -> None:
+        """Load the session, if that wasn't done yet."""
+        self._get_session()
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
         key = self.key
-        return self._loaded(await self.get_store().aread(key) if key else None)
+        try:
+            record = await self.get_store().aread(key) if key else None
+        except StoreUnavailable as outage:
+            return self._not_loaded(outage)
+        if record is not None and is_too_old(record):
+            count = int(await self.get_store().adestroy(record.key))
+            await signals.aended(
+                type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count
+            )
+            record = None
+        return self._loaded(record)
+
+    async def aopen(self) -> None:
+        """See open()."""
+        await self._aget_session()
 
     def exists(self, session_key: str | None) -> bool:
         """Say whether a live session has this session key."""
@@ -85,20 +118,14 @@ class SessionStore(TrackedSession):
             return self.create()
         if must_create:
             draft = self._first_draft(Secret(self.session_key))
-            is_free = draft.ends_session or self.get_store().create(draft.record)
-            return self._inserted(draft, is_free)
-        self._get_session()
+            return self._inserted(draft, self._insert(draft))
+        self.open()
         draft = self._draft(self.key)
         if self._is_unmodified(draft):
-            if touched := self._due_touch(draft):
-                self._touched(touched, self.get_store().touch(touched))
-            return None
+            return self._touch_if_due(draft.record)
         if draft.ends_session:
-            return self._ended(self.get_store().destroy(draft.record.key))
-        outcome = self.get_store().update(draft.record)
-        if outcome is Update.CONFLICT:
-            outcome = self.get_store().modify(draft.record.key, self._redrafting(draft))
-        return self._updated(draft, outcome)
+            return self._end(draft.record.key)
+        return self._updated(draft, self._replace(draft.record.key, draft))
 
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
@@ -106,20 +133,14 @@ class SessionStore(TrackedSession):
             return await self.acreate()
         if must_create:
             draft = self._first_draft(Secret(self.session_key))
-            is_free = draft.ends_session or await self.get_store().acreate(draft.record)
-            return self._inserted(draft, is_free)
-        await self._aget_session()
+            return self._inserted(draft, await self._ainsert(draft))
+        await self.aopen()
         draft = self._draft(self.key)
         if self._is_unmodified(draft):
-            if touched := self._due_touch(draft):
-                self._touched(touched, await self.get_store().atouch(touched))
-            return None
+            return await self._atouch_if_due(draft.record)
         if draft.ends_session:
-            return self._ended(await self.get_store().adestroy(draft.record.key))
-        outcome = await self.get_store().aupdate(draft.record)
-        if outcome is Update.CONFLICT:
-            outcome = await self.get_store().amodify(draft.record.key, self._redrafting(draft))
-        return self._updated(draft, outcome)
+            return await self._aend(draft.record.key)
+        return self._updated(draft, await self._areplace(draft.record.key, draft))
 
     def create(self) -> None:
         """
@@ -134,7 +155,7 @@ class SessionStore(TrackedSession):
         self._start_anew()
         while True:
             draft = self._first_draft(Secret(new_session_key()))
-            if draft.ends_session or self.get_store().create(draft.record):
+            if self._insert(draft):
                 return self._created(draft)
 
     async def acreate(self) -> None:
@@ -142,7 +163,7 @@ class SessionStore(TrackedSession):
         self._start_anew()
         while True:
             draft = self._first_draft(Secret(new_session_key()))
-            if draft.ends_session or await self.get_store().acreate(draft.record):
+            if await self._ainsert(draft):
                 return self._created(draft)
 
     def cycle_key(self) -> None:
@@ -156,33 +177,29 @@ class SessionStore(TrackedSession):
             SessionInterrupted: it was destroyed, and it is a user's.
             StoreUnavailable: the store could not be asked.
         """
-        self._get_session()
+        self.open()
         if self.key is None:
             return self.create()
         old_key, secret = self.key, Secret(new_session_key())
         draft = self._draft(secret.key, secret=secret)
         if draft.ends_session:
-            return self._ended(self.get_store().destroy(old_key))
-        outcome = self.get_store().rotate(old_key, draft.record)
-        if outcome is Update.CONFLICT:
-            outcome = self.get_store().modify(old_key, self._redrafting(draft))
-        if not self._is_rotated(draft, outcome):
-            self.create()
+            return self._end(old_key)
+        if not self._is_rotated(draft, self._replace(old_key, draft)):
+            return self.create()
+        signals.ended(type(self), Reason.ROTATED, **self._stored_name())
 
     async def acycle_key(self) -> None:
         """See cycle_key()."""
-        await self._aget_session()
+        await self.aopen()
         if self.key is None:
             return await self.acreate()
         old_key, secret = self.key, Secret(new_session_key())
         draft = self._draft(secret.key, secret=secret)
         if draft.ends_session:
-            return self._ended(await self.get_store().adestroy(old_key))
-        outcome = await self.get_store().arotate(old_key, draft.record)
-        if outcome is Update.CONFLICT:
-            outcome = await self.get_store().amodify(old_key, self._redrafting(draft))
-        if not self._is_rotated(draft, outcome):
-            await self.acreate()
+            return await self._aend(old_key)
+        if not self._is_rotated(draft, await self._areplace(old_key, draft)):
+            return await self.acreate()
+        await signals.aended(type(self), Reason.ROTATED, **self._stored_name())
 
     def delete(self, session_key: str | None = None) -> None:
         """
@@ -196,13 +213,44 @@ class SessionStore(TrackedSession):
         """
         key, session_key = self._key_to_delete(session_key), None
         if key is not None:
-            self._deleted(key, self.get_store().destroy(key))
+            reason, name = self._reason_to_delete(key)
+            count = self._deleted(key, self.get_store().destroy(key))
+            signals.ended(type(self), reason, **name, count=count)
 
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
         key, session_key = self._key_to_delete(session_key), None
         if key is not None:
-            self._deleted(key, await self.get_store().adestroy(key))
+            reason, name = self._reason_to_delete(key)
+            count = self._deleted(key, await self.get_store().adestroy(key))
+            await signals.aended(type(self), reason, **name, count=count)
+
+    def flush(self) -> None:
+        """
+        End the session, and start anew without one.
+
+        Raises:
+            StoreUnavailable: the store could not be asked.
+        """
+        self.clear()
+        key, name = self._key_to_delete(None), self._stored_name()
+        was_there = key is not None and self.get_store().destroy(key)
+        signals.ended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
+
+    async def aflush(self) -> None:
+        """See flush()."""
+        self.clear()
+        key, name = self._key_to_delete(None), self._stored_name()
+        was_there = key is not None and await self.get_store().adestroy(key)
+        await signals.aended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
+
+    def touch(self) -> None:
+        """Note that the session is in use, once in SESSION_TOUCH_INTERVAL. Needs it loaded."""
+        self._touch_if_due(self._seen_now())
+
+    async def atouch(self) -> None:
+        """See touch()."""
+        await self._atouch_if_due(self._seen_now())
 
     @classmethod
     def clear_expired(cls) -> int:  # type: ignore[override]
@@ -218,3 +266,103 @@ class SessionStore(TrackedSession):
     async def aclear_expired(cls) -> int:  # type: ignore[override]
         """See clear_expired()."""
         return await cls.get_store().agc()
+
+    def _insert(self, draft: Draft) -> bool:
+        if draft.ends_session:
+            return True
+        limit = self._limit_for(draft.record)
+        if limit is None:
+            is_free = self.get_store().create(draft.record)
+        else:
+            is_free = self._admit(None, draft, limit) is Update.DONE
+        if is_free:
+            signals.created(type(self), draft.record)
+        return is_free
+
+    def _replace(self, old_key: str, draft: Draft) -> Update:
+        store, limit = self.get_store(), self._limit_for(draft.record)
+        if limit is not None:
+            outcome = self._admit(old_key, draft, limit)
+        elif draft.secret is None:
+            outcome = store.update(draft.record)
+        else:
+            outcome = store.rotate(old_key, draft.record)
+        if outcome is not Update.CONFLICT:
+            return outcome
+        if limit is None:
+            return store.modify(old_key, self._redrafting(draft))
+        stored = store.read(old_key)
+        if stored is None:
+            return Update.GONE
+        self._redrafting(draft)(stored)
+        return self._replace(old_key, draft)
+
+    def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
+        admission = self.get_store().admit(old_key, draft.record, limit)
+        for record in admission.evicted:
+            signals.ended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
+        return self._admitted(admission)
+
+    def _end(self, key: str) -> None:
+        name = self._stored_name()
+        count = self._ended(self.get_store().destroy(key))
+        signals.ended(type(self), Reason.EXPIRED, **name, count=count)
+
+    def _touch_if_due(self, moved: SessionRecord | None) -> None:
+        touched = self._due_touch(moved)
+        if touched is None:
+            return
+        try:
+            self._touched(touched, self.get_store().touch(touched))
+        except StoreUnavailable as outage:
+            self._touch_failed(outage)
+
+    async def _ainsert(self, draft: Draft) -> bool:
+        if draft.ends_session:
+            return True
+        limit = self._limit_for(draft.record)
+        if limit is None:
+            is_free = await self.get_store().acreate(draft.record)
+        else:
+            is_free = await self._aadmit(None, draft, limit) is Update.DONE
+        if is_free:
+            await signals.acreated(type(self), draft.record)
+        return is_free
+
+    async def _areplace(self, old_key: str, draft: Draft) -> Update:
+        store, limit = self.get_store(), self._limit_for(draft.record)
+        if limit is not None:
+            outcome = await self._aadmit(old_key, draft, limit)
+        elif draft.secret is None:
+            outcome = await store.aupdate(draft.record)
+        else:
+            outcome = await store.arotate(old_key, draft.record)
+        if outcome is not Update.CONFLICT:
+            return outcome
+        if limit is None:
+            return await store.amodify(old_key, self._redrafting(draft))
+        stored = await store.aread(old_key)
+        if stored is None:
+            return Update.GONE
+        self._redrafting(draft)(stored)
+        return await self._areplace(old_key, draft)
+
+    async def _aadmit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
+        admission = await self.get_store().aadmit(old_key, draft.record, limit)
+        for record in admission.evicted:
+            await signals.aended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
+        return self._admitted(admission)
+
+    async def _aend(self, key: str) -> None:
+        name = self._stored_name()
+        count = self._ended(await self.get_store().adestroy(key))
+        await signals.aended(type(self), Reason.EXPIRED, **name, count=count)
+
+    async def _atouch_if_due(self, moved: SessionRecord | None) -> None:
+        touched = self._due_touch(moved)
+        if touched is None:
+            return
+        try:
+            self._touched(touched, await self.get_store().atouch(touched))
+        except StoreUnavailable as outage:
+            self._touch_failed(outage)

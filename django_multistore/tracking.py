@@ -7,11 +7,10 @@ All that the engine's twins have in common: it thinks, and leaves asking the sto
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -20,26 +19,18 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.utils import timezone
 
 from . import codec, conf
+from .exceptions import SessionLimitReached, StoreUnavailable
+from .lifetimes import absolute_limit, in_current_timezone, is_too_old
 from .merge import merge_theirs
-from .records import Device, SessionRecord, Update, key_of, new_id
+from .records import Admission, Device, Limit, SessionRecord, Update, key_of, new_id
+from .session_keys import Secret, is_session_key, key_if_valid
+from .signals import Reason
 
 FIRST_VERSION = 1
 UNKNOWN_VERSION = 0  # No stored version is: the next save meets a CONFLICT, and merges.
-VALID_SESSION_KEY = re.compile(r"[a-z0-9]{8,128}")
 
 logger = logging.getLogger("django.security.SuspiciousSession")
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A session key on its way through functions: error reports show the reprs of locals."""
-
-    session_key: str = field(repr=False)
-
-    @property
-    def key(self) -> str:
-        """The key under which a store will know it."""
-        return key_of(self.session_key)
+outages = logging.getLogger("django_multistore")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,8 +56,14 @@ class TrackedSession(SessionBase):
     merges it with what other requests have saved meanwhile.
     """
 
-    # Where this request comes from. None: leave what the record has.
-    device: Device | None = None
+    # What the middleware knows of the request.
+    device: Device | None = None  # Where it comes from. None: leave what the record has.
+    tolerates_outage: bool = False  # It may be served as a visitor's.
+
+    # What the middleware wants to know.
+    has_new_key: bool  # That this instance gave it.
+    was_written: bool  # By this instance, so that the cookie's expiry may have moved.
+    was_flushed: bool  # And nobody else had ended it, or moved it to a newer key.
 
     _record: SessionRecord | None  # As loaded or written last.
     _base: bytes | None  # Its data, serialised.
@@ -74,11 +71,14 @@ class TrackedSession(SessionBase):
     _login_at: datetime | None  # Of a login that isn't saved yet.
     _was_stored: bool  # Under the session key that this instance has.
     _is_key_certain: bool  # Not so for a key from a transaction that may be rolled back.
+    _outage: StoreUnavailable | None  # That was tolerated: nothing is known of the session.
     _session_cache: dict[str, Any]  # Django's: the data, once they were asked for.
 
     def __init__(self, session_key: str | None = None) -> None:
         self._forget()
         self._was_stored = False
+        self._outage = None
+        self.has_new_key = self.was_written = self.was_flushed = False
         super().__init__(session_key)
 
     @staticmethod
@@ -99,6 +99,32 @@ class TrackedSession(SessionBase):
     def key(self) -> str | None:
         """The key under which the store knows this session; None if it has none yet."""
         return key_of(self.session_key) if self.session_key else None
+
+    @property
+    def authenticated_at(self) -> datetime | None:
+        """When its user last logged in; None without a user. Async code loads it before."""
+        user_id = self.get_user_id(self._get_session())
+        if user_id is None or self._login_at is not None:
+            return self._login_at if user_id is not None else None
+        stored = self._record
+        return stored.authenticated_at if stored and stored.user_id == user_id else None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the store was asked for it, or need not be."""
+        return hasattr(self, "_session_cache") or self.session_key is None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether an outage was tolerated: it looks like a visitor's, and can't be saved."""
+        return self._outage is not None
+
+    @property
+    def needs_new_key(self) -> bool:
+        """Whether it has another user than was stored, under the key that was the visitor's."""
+        if self._record is None or self.has_new_key:
+            return False
+        return self.get_user_id(self._session_cache) not in (None, self._record.user_id)
 
     def restart_authentication(self) -> None:
         """Count SESSION_ABSOLUTE_AGE and "recent login" from now on; saved with the session."""
@@ -131,11 +157,24 @@ class TrackedSession(SessionBase):
         self._is_key_certain = True
 
     def _start_anew(self) -> None:
+        self._require_known()
         if self.session_key is not None:
             self._session_key = None
             self._forget()
             self._was_stored = False
             self._session_cache = {}
+
+    def _require_known(self) -> None:
+        if self._outage is not None:
+            raise StoreUnavailable(
+                "The session can't be written: it could not be loaded before."
+            ) from self._outage
+
+    def _not_loaded(self, outage: StoreUnavailable) -> dict[str, Any]:
+        if not self.tolerates_outage:
+            raise outage
+        self._outage = outage
+        return {}
 
     def _loaded(self, record: SessionRecord | None) -> dict[str, Any]:
         opened = self._opened(record) if record is not None else None
@@ -156,8 +195,7 @@ class TrackedSession(SessionBase):
         return data
 
     def _opened(self, record: SessionRecord) -> tuple[bytes, dict[str, Any]] | None:
-        limit = _absolute_limit(record.authenticated_at or record.created_at)
-        if limit is not None and limit <= timezone.now():
+        if is_too_old(record):
             return None
         body = codec.unseal(record.payload, record.key)
         if body is not None:
@@ -180,6 +218,7 @@ class TrackedSession(SessionBase):
     def _draft(
         self, key: str | None, *, secret: Secret | None = None, version: int | None = None
     ) -> Draft:
+        self._require_known()
         if key is None:
             raise UpdateError("The session is unknown or has expired.")
         now, data = timezone.now(), self._session_cache
@@ -188,9 +227,7 @@ class TrackedSession(SessionBase):
         is_as_stored = body == self._base and key == stored.key
         user_id = self.get_user_id(data)
         authenticated_at = self._authentication(stored, user_id, now)
-        expires_at = _in_current_timezone(self.get_expiry_date(modification=now))
-        if (limit := _absolute_limit(authenticated_at or stored.created_at)) is not None:
-            expires_at = min(expires_at, limit)
+        expires_at = self._expiry(authenticated_at or stored.created_at, now)
         # Where it had expired by itself since it was loaded, the store says so.
         had_expired = self._record is not None and self._record.expires_at <= now
         record = SessionRecord(
@@ -249,18 +286,56 @@ class TrackedSession(SessionBase):
             and self._record.authenticated_at == draft.record.authenticated_at
         )
 
-    def _due_touch(self, draft: Draft) -> SessionRecord | None:
-        moved, stored = draft.record, self._record
+    def _due_touch(self, moved: SessionRecord | None) -> SessionRecord | None:
+        stored = self._record
+        if stored is None or moved is None:
+            return None
         interval = conf.touch_interval_of(moved.expires_at - moved.seen_at)
-        if stored is None or moved.seen_at - stored.seen_at < interval:
+        if moved.seen_at - stored.seen_at < interval:
             return None
         if settings.SESSION_SAVE_EVERY_REQUEST or self.modified:
             return moved
         return replace(moved, expires_at=stored.expires_at)
 
+    def _seen_now(self) -> SessionRecord | None:
+        stored = self._record
+        if stored is None:
+            return None
+        now = timezone.now()
+        return replace(
+            stored,
+            seen_at=now,
+            expires_at=self._expiry(stored.authenticated_at or stored.created_at, now),
+            device=self.device or stored.device,
+        )
+
+    def _expiry(self, start: datetime, now: datetime) -> datetime:
+        expires_at = in_current_timezone(self.get_expiry_date(modification=now))
+        limit = absolute_limit(start)
+        return expires_at if limit is None else min(expires_at, limit)
+
     def _touched(self, touched: SessionRecord, is_done: bool) -> None:
         if is_done:
             self._record = touched
+            self.was_written = True
+
+    def _touch_failed(self, outage: StoreUnavailable) -> None:
+        # Nothing is lost but last-seen: no reason to fail a request.
+        outages.warning("Last-seen of a session did not move: %s", outage)
+
+    def _limit_for(self, record: SessionRecord) -> Limit | None:
+        limit = conf.session_limit()
+        if limit is None or record.user_id is None:
+            return None
+        had_this_user = self._record is not None and self._record.user_id == record.user_id
+        return None if had_this_user else limit
+
+    def _admitted(self, admission: Admission) -> Update:
+        if admission.outcome is Update.FULL:
+            raise SessionLimitReached(
+                "The user has as many sessions as SESSION_MAX_PER_USER allows."
+            )
+        return admission.outcome
 
     def _updated(self, draft: Draft, outcome: Update) -> None:
         if outcome is Update.GONE:
@@ -273,7 +348,7 @@ class TrackedSession(SessionBase):
     def _adopt(self, record: SessionRecord, body: bytes) -> None:
         self._forget()
         self._record, self._base = record, body
-        self._was_stored = True
+        self._was_stored = self.was_written = True
 
     def _inserted(self, draft: Draft, is_free: bool) -> None:
         if not is_free:
@@ -287,14 +362,14 @@ class TrackedSession(SessionBase):
         else:
             self._adopt(draft.record, draft.body)
             self._is_key_certain = False
-        self.modified = True
+        self.has_new_key = self.modified = True
 
     def _is_rotated(self, draft: Draft, outcome: Update) -> bool:
         if outcome is Update.DONE:
             self._updated(draft, outcome)
             self._session_key = draft.session_key
             self._is_key_certain = False
-            self.modified = True
+            self.has_new_key = self.modified = True
             return True
         if self.get_user_id(self._session_cache) is not None:
             raise SessionInterrupted(
@@ -304,28 +379,43 @@ class TrackedSession(SessionBase):
         self._start_anew()
         return False
 
-    def _ended(self, was_there: bool) -> None:
+    def _ended(self, was_there: bool) -> int:
         # Forgotten, so that no later save takes the session for one that is there.
         self._forget()
+        self.was_written = True
+        return int(was_there)
+
+    def _flushed(self, was_there: bool) -> int:
+        # A session that was alive and is gone was ended elsewhere, or moved to a newer key,
+        # whose cookie the browser may have by now.
+        self.was_flushed = was_there or self._record is None
+        self._forget()
+        self._was_stored = False
+        self._session_key = None
+        return int(was_there)
 
     def _key_to_delete(self, session_key: str | None) -> str | None:
+        self._require_known()
         if session_key is None:
             return self.key
         return key_if_valid(session_key)
 
-    def _deleted(self, key: str, was_there: bool) -> None:
+    def _deleted(self, key: str, was_there: bool) -> int:
         if key == self.key:
             self._forget()
             self._was_stored = True
+        return int(was_there)
 
+    def _reason_to_delete(self, key: str) -> tuple[Reason, dict[str, Any]]:
+        if key == self.key:
+            return Reason.LOGOUT, self._stored_name()
+        return Reason.REVOKED, {"id": None, "user_id": None}
 
-def is_session_key(session_key: object) -> TypeGuard[str]:
-    return isinstance(session_key, str) and VALID_SESSION_KEY.fullmatch(session_key) is not None
-
-
-def key_if_valid(session_key: object) -> str | None:
-    """Return the key of a session key; None for what can't be one."""
-    return key_of(session_key) if is_session_key(session_key) else None
+    def _stored_name(self) -> dict[str, Any]:
+        """Return the id and the user id, as far as they are known, for signals."""
+        if self._record is None:
+            return {"id": None, "user_id": None}
+        return {"id": self._record.id, "user_id": self._record.user_id}
 
 
 def _blank_record(key: str, version: int | None, now: datetime) -> SessionRecord:
@@ -340,15 +430,3 @@ def _blank_record(key: str, version: int | None, now: datetime) -> SessionRecord
         seen_at=now,
         expires_at=now,
     )
-
-
-def _absolute_limit(start: datetime) -> datetime | None:
-    age = conf.absolute_age()
-    return None if age is None else start + age
-
-
-def _in_current_timezone(moment: datetime) -> datetime:
-    """Make a datetime that was passed to set_expiry() comparable with timezone.now()."""
-    if timezone.is_aware(moment) == settings.USE_TZ:
-        return moment
-    return timezone.make_aware(moment) if settings.USE_TZ else timezone.make_naive(moment)

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.base import SessionBase
+from django.dispatch import Signal
 
-from django_multistore import devices
+from django_multistore import devices, signals
 from django_multistore.engine import SessionStore
 from django_multistore.stores.base import BaseStore
 from django_multistore.testing import INTERFACE
@@ -29,7 +30,8 @@ def twin_name(name: str) -> str:
     return "_" * (len(name) - len(bare)) + "a" + bare
 
 
-KNOWN = {twin_name(name): name for name in names_with_a_twin(SessionStore, BaseStore, devices)} | {
+HOMES = [SessionStore, BaseStore, devices, signals, Signal]
+KNOWN = {twin_name(name): name for name in names_with_a_twin(*HOMES)} | {
     "_aget_session": "_get_session"
 }
 
@@ -58,7 +60,10 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
             yield pytest.param(own[KNOWN[name]], function, id=f"{home.__name__}.{KNOWN[name]}")
 
 
-@pytest.mark.parametrize(("function", "twin"), [*twins(SessionStore), *twins(devices)])
+@pytest.mark.parametrize(
+    ("function", "twin"),
+    [pair for home in (SessionStore, devices, signals) for pair in twins(home)],
+)
 def test_twins_differ_only_by_await(function: Any, twin: Any) -> None:
     assert inspect.signature(function).parameters == inspect.signature(twin).parameters
     assert statements(function) == statements(twin)

@@ -1,0 +1,88 @@
+"""Where a request comes from, and what SESSION_IP_RESOLVER may name."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from . import conf
+from .records import USER_AGENT_MAX_LENGTH, Device
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+
+def remote_address(request: HttpRequest) -> str | None:
+    """Return the address of who is connected to this server: a proxy's, if there is one."""
+    address: str | None = request.META.get("REMOTE_ADDR")
+    return address
+
+
+class TrustedProxies:
+    """
+    Find the client's address in X-Forwarded-For, to which each proxy adds whom it got it from.
+
+    Only what one's own proxies have added can be trusted; what stands to the left of that, the
+    client may have made up. A request with fewer addresses than proxies didn't come through
+    them all, and is taken by its REMOTE_ADDR.
+
+    Source: RFC 7239, section 8.1.
+    """
+
+    def __init__(self, count: int) -> None:
+        """
+        Trust proxies.
+
+        Args:
+            count: how many there are, one behind the other, between the client and this server.
+
+        Raises:
+            ValueError: it is less than 1.
+        """
+        if count < 1:
+            raise ValueError(f"TrustedProxies({count}): count the proxies from 1.")
+        self._count = count
+
+    def __call__(self, request: HttpRequest) -> str | None:
+        """Return the address that the outermost of the proxies has seen."""
+        forwarded: list[str] = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        if len(forwarded) < self._count:
+            return remote_address(request)
+        return forwarded[-self._count].strip()
+
+
+def device_of(request: HttpRequest) -> Device:
+    """Return where a request comes from, as far as the settings let it be stored."""
+    resolver = conf.ip_resolver()
+    # PostgreSQL takes no NUL.
+    user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")
+    return Device(
+        ip_address=None if resolver is None else normal_address(resolver(request)),
+        user_agent=user_agent[:USER_AGENT_MAX_LENGTH] if conf.keeps_user_agent() else "",
+    )
+
+
+@lru_cache(maxsize=4096)
+def normal_address(text: str | None) -> str | None:
+    """
+    Return an ip address in the form that databases take; None for what is none.
+
+    Args:
+        text: an address, perhaps with a port or a scope.
+    """
+    for candidate in _without_port(text or ""):
+        try:
+            address = ipaddress.ip_address(candidate)
+        except ValueError:
+            continue
+        mapped = getattr(address, "ipv4_mapped", None)
+        return str(mapped or address)
+    return None
+
+
+def _without_port(text: str) -> tuple[str, str]:
+    bare, _, _ = text.partition("%")
+    if text.startswith("["):
+        return bare, text[1:].partition("]")[0].partition("%")[0]
+    return bare, text.rpartition(":")[0]

@@ -1,0 +1,56 @@
+"""What is told of sessions: where one begins, where one ends and why."""
+
+from __future__ import annotations
+
+import enum
+
+from django.dispatch import Signal
+
+from .records import SessionRecord
+
+# Arguments: sender, the session class; id, the session's public name; user_id, text or None. A
+# session is usually created for a visitor: who logs in is told by Django's user_logged_in.
+session_created = Signal()
+
+# Arguments: sender; reason; user_id, text or None; id, None if it isn't known or several ended;
+# count, how many ended.
+session_ended = Signal()
+
+
+class Reason(enum.StrEnum):
+    """Why a session ended."""
+
+    LOGOUT = "logout"  # Its own request ended it.
+    REVOKED = "revoked"  # It was ended from elsewhere.
+    EVICTED = "evicted"  # Its user logged in once more than SESSION_MAX_PER_USER.
+    EXPIRED = "expired"  # SESSION_ABSOLUTE_AGE was over, or its expiry was set into the past.
+    ROTATED = "rotated"  # It goes on under another session key.
+
+
+# The only place that sends them. A receiver that raises must not undo a logout: Django logs it.
+
+
+def created(sender: type, record: SessionRecord) -> None:
+    """Say that a session was stored."""
+    session_created.send_robust(sender, id=record.id, user_id=record.user_id)
+
+
+async def acreated(sender: type, record: SessionRecord) -> None:
+    """See created()."""
+    await session_created.asend_robust(sender, id=record.id, user_id=record.user_id)
+
+
+def ended(
+    sender: type, reason: Reason, *, user_id: str | None, id: int | None = None, count: int = 1
+) -> None:
+    """Say that sessions ended, if any did."""
+    if count:
+        session_ended.send_robust(sender, reason=reason, user_id=user_id, id=id, count=count)
+
+
+async def aended(
+    sender: type, reason: Reason, *, user_id: str | None, id: int | None = None, count: int = 1
+) -> None:
+    """See ended()."""
+    if count:
+        await session_ended.asend_robust(sender, reason=reason, user_id=user_id, id=id, count=count)
