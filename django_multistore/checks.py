@@ -6,25 +6,35 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
 
 from . import conf
+from .devices import configured_engine
 from .exceptions import InvalidStore
+from .middleware import SessionMiddleware
 from .stores import stores
 from .stores.base import BaseStore
 
 TAG = "sessions"
+CHOICES = {
+    "SESSION_MAX_PER_USER_POLICY": (conf.EVICT_OLDEST, conf.REFUSE),
+    "SESSION_ON_OUTAGE": (conf.UNAVAILABLE, conf.ANONYMOUS),
+}
 
 
 def register_checks() -> None:
     """Register them with Django."""
     register(check_settings, TAG)
+    register(check_ip_resolver, TAG)
+    register(check_middleware, TAG)
     register(check_stores, TAG)
     register(check_stores_for_production, TAG, deploy=True)
 
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """Check the values of the settings that hold seconds."""
+    """Check the values of the settings that hold seconds, and the count of sessions."""
     messages: list[CheckMessage] = []
     if not _is_seconds(getattr(settings, "SESSION_TOUCH_INTERVAL", 0)):
         messages.append(
@@ -43,7 +53,54 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
                 id="django_multistore.E003",
             )
         )
+    most = getattr(settings, "SESSION_MAX_PER_USER", None)
+    if most is not None and (not _is_seconds(most) or most != int(most) or most < 1):
+        messages.append(
+            Error(
+                "SESSION_MAX_PER_USER is neither None nor a whole number above 0.",
+                hint="Set it to 5, for example.",
+                id="django_multistore.E010",
+            )
+        )
+    messages.extend(_unknown_choices())
     return messages
+
+
+def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:
+    """Check that SESSION_IP_RESOLVER is, or names, something to call."""
+    try:
+        is_usable = conf.ip_resolver() is None or callable(conf.ip_resolver())
+        reason = "it can't be called"
+    except ImportError as error:
+        is_usable, reason = False, str(error)
+    if is_usable:
+        return []
+    return [
+        Error(
+            f"SESSION_IP_RESOLVER can't be used: {reason}.",
+            hint="Set it to a function that takes a request, or to the dotted path of one, for "
+            f"example {conf.DEFAULT_IP_RESOLVER!r}.",
+            id="django_multistore.E012",
+        )
+    ]
+
+
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """Check that what the engine offers through its middleware isn't missed by accident."""
+    if configured_engine() is None:
+        return []
+    classes = [_imported(path) for path in settings.MIDDLEWARE]
+    if DjangoSessionMiddleware not in classes or SessionMiddleware in classes:
+        return []
+    return [
+        Warning(
+            "MIDDLEWARE has Django's SessionMiddleware. With it a session has no device, and an "
+            "outage of the store is a 500; a response that comes late can take away the cookie "
+            "of a new login; and under ASGI each request waits for a thread twice.",
+            hint="Replace it by 'django_multistore.middleware.SessionMiddleware'.",
+            id="django_multistore.W018",
+        )
+    ]
 
 
 def check_stores(**kwargs: Any) -> list[CheckMessage]:
@@ -84,6 +141,24 @@ def _shared_places(built: list[BaseStore]) -> Iterator[CheckMessage]:
                 hint="Give one of them another place by its OPTIONS, or remove it.",
                 id="django_multistore.E004",
             )
+
+
+def _unknown_choices() -> Iterator[CheckMessage]:
+    for name, choices in CHOICES.items():
+        chosen = getattr(settings, name, choices[0])
+        if chosen not in choices:
+            yield Error(
+                f"{name} is {chosen!r}.",
+                hint=f"Set it to {' or '.join(map(repr, choices))}.",
+                id="django_multistore.E011",
+            )
+
+
+def _imported(path: str) -> object:
+    try:
+        return import_string(path)
+    except ImportError:
+        return None  # Django says it when it loads the middleware.
 
 
 def _is_seconds(value: object) -> bool:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.signals import user_logged_in
+from django.core.signals import got_request_exception
 from django.db import DatabaseError, transaction
 from django.db.models.signals import post_delete, post_save
 
-from . import devices
+from . import conf, devices
 from .engine import SessionStore
-from .exceptions import MultistoreError
+from .exceptions import MultistoreError, SessionLimitReached
+from .outages import note_outage
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -24,9 +27,10 @@ logger = logging.getLogger("django_multistore")
 
 def connect_receivers() -> None:
     """Connect them. Without django.contrib.auth there are no users to follow."""
+    got_request_exception.connect(note_outage, dispatch_uid=f"{__name__}.outage")
     if not apps.is_installed("django.contrib.auth"):
         return
-    user_logged_in.connect(restart_authentication, dispatch_uid=f"{__name__}.logged_in")
+    user_logged_in.connect(follow_login, dispatch_uid=f"{__name__}.logged_in")
     user_model = apps.get_model(settings.AUTH_USER_MODEL)
     # Proxies and children send signals of their own. A receiver for every sender would
     # keep Django from deleting any model's rows the fast way.
@@ -37,11 +41,46 @@ def connect_receivers() -> None:
             post_delete.connect(end_sessions, sender=model, dispatch_uid=uid)
 
 
-def restart_authentication(*, request: HttpRequest, **kwargs: Any) -> None:
-    """Note a login's time: login() of the same user again changes no data."""
+def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
+    """
+    Note a login's time, give the session a new key, and have SESSION_MAX_PER_USER kept.
+
+    login() of the same user again changes no data and keeps the key, which is not the way of
+    OWASP ASVS 5.0, 7.2.4.
+
+    Raises:
+        SessionLimitReached: the user has as many sessions as may be. It is a visitor's again.
+    """
     session = getattr(request, "session", None)
-    if isinstance(session, SessionStore):
-        session.restart_authentication()
+    if not isinstance(session, SessionStore):
+        return
+    session.restart_authentication()
+    try:
+        if session.session_key is not None and not session.has_new_key:
+            session.cycle_key()
+        elif conf.session_limit() is not None:
+            # Now, where a login can still fail; by the end of the request it has succeeded.
+            session.save()
+    except SessionLimitReached:
+        _undo_login(request, session)
+        raise
+
+
+def _undo_login(request: HttpRequest, session: SessionStore) -> None:
+    for name in (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY):
+        session.pop(name, None)
+    # Its module can be imported only where django.contrib.auth is installed.
+    from django.contrib.auth.models import AnonymousUser  # noqa: PLC0415
+
+    visitor = AnonymousUser()
+    if hasattr(request, "user"):
+        request.user = visitor
+
+    async def auser() -> AnonymousUser:
+        return visitor
+
+    if hasattr(request, "auser"):
+        request.auser = auser
 
 
 def end_sessions_if_inactive(

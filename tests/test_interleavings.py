@@ -205,7 +205,7 @@ def test_a_save_of_a_destroyed_session_is_refused(call: Call, end: Any, user: Us
         (save, UpdateError),
         (cycle_key, SessionInterrupted),
         (change_and_cycle_key, SessionInterrupted),
-        (log_in_again, UpdateError),
+        (log_in_again, SessionInterrupted),
         (update_the_hash, SessionInterrupted),
         (log_out_the_others, SessionInterrupted),
         (create, None),

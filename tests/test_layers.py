@@ -15,7 +15,7 @@ PACKAGE = Path(django_multistore.__path__[0])
 # From the ground up. Within a floor a module imports those that stand before it.
 FLOORS = [
     ["__init__", "exceptions"],
-    ["records", "conf", "codec", "merge", "serializers"],
+    ["records", "conf", "addresses", "signals", "codec", "merge", "serializers"],
     [
         "models",
         "stores.base",
@@ -27,6 +27,7 @@ FLOORS = [
         "stores.row_values",
         "stores.table",
         "stores.memory",
+        "stores.orm_turns",
         "stores.orm",
         "stores.moments",
         "stores.packing",
@@ -58,9 +59,16 @@ FLOORS = [
         "stores.handler",
         "stores",
     ],
-    ["tracking", "engine"],
-    ["devices", "receivers"],
-    ["forms", "views", "checks", "management.commands.clearsessions", "management.commands.gc"],
+    ["session_keys", "lifetimes", "tracking", "engine"],
+    ["devices", "outages", "cookies", "middleware", "receivers"],
+    [
+        "forms",
+        "decorators",
+        "views",
+        "checks",
+        "management.commands.clearsessions",
+        "management.commands.gc",
+    ],
     ["testing", "apps"],
 ]
 ORDER = {name: place for place, name in enumerate(name for floor in FLOORS for name in floor)}

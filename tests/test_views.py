@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from django.contrib.auth import views as auth_views
+from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
 from django.contrib.messages import get_messages
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, TestCase, override_settings
+from django.test import AsyncClient, Client, TestCase, override_settings
 from django.urls import path
+from django.utils import timezone
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.views.generic import View
 
 from django_multistore import devices
+from django_multistore.models import StoredSession
 from django_multistore.stores import stores
 from django_multistore.views import LogoutOtherDevicesMixin, LogoutOtherDevicesView
 
@@ -43,6 +48,13 @@ class WithoutPasswordView(LogoutOtherDevicesView):
         return self.request.POST.get("code") == "123456"
 
 
+class Directory(ModelBackend):
+    """It has the passwords, and Django's users have none."""
+
+    def authenticate(self, request: HttpRequest, username: str, password: str) -> User | None:
+        return User.objects.get(username=username) if password == "in the directory" else None
+
+
 urlpatterns = [
     path("change/", PasswordChangeView.as_view()),
     path("reset/<uidb64>/<token>/", PasswordResetConfirmView.as_view()),
@@ -50,6 +62,9 @@ urlpatterns = [
     path("two-factor/", TwoFactorView.as_view()),
     path("others/", LogoutOtherDevicesView.as_view()),
     path("code/", WithoutPasswordView.as_view()),
+    path("login-is-enough/", LogoutOtherDevicesView.as_view(accepts_recent_login=True)),
+    path("within-a-minute/", LogoutOtherDevicesView.as_view(recent_login_seconds=60)),
+    path("or-403/", LogoutOtherDevicesView.as_view(raise_exception=True)),
     path("page/", lambda request: HttpResponse(str(request.user))),
 ]
 
@@ -62,7 +77,7 @@ RESET = {"new_password1": "NEW-4-you!", "new_password2": "NEW-4-you!"}
 
 
 @override_settings(ROOT_URLCONF="tests.test_views", LOGIN_REDIRECT_URL="/home/")
-class ViewTests(TestCase):
+class ViewTestCase(TestCase):
     def setUp(self) -> None:
         self.user = User.objects.create_user("bob", password="old secret")
         self.stranger = User.objects.create_user("eve", password="hers")
@@ -92,6 +107,8 @@ class ViewTests(TestCase):
     def assert_nothing_ended(self) -> None:
         self.assertEqual(self.users(), ["bob", "bob", "bob", "eve"])
 
+
+class ViewTests(ViewTestCase):
     def test_a_password_change_leaves_this_device_logged_in(self) -> None:
         before = self.session_key(self.here)
         self.assertRedirects(
@@ -193,6 +210,110 @@ class ViewTests(TestCase):
             response = self.here.post("/two-factor/")
         self.assertEqual(response.status_code, 400)
         self.assertEqual(self.users()[1:3], ["bob", "bob"])
+
+
+class RecentLoginTests(ViewTestCase):
+    """The user's login is some seconds old, unless a test says otherwise."""
+
+    def without_password(self) -> None:
+        self.user.set_unusable_password()
+        self.user.save()
+        for client in self.devices:
+            client.force_login(self.user)
+
+    def logged_in_an_hour_ago(self) -> None:
+        StoredSession.objects.update(authenticated_at=timezone.now() - timedelta(hours=1))
+
+    def test_a_user_without_a_password_needs_no_more(self) -> None:
+        self.without_password()
+        before = self.session_key(self.here)
+        response = self.here.post("/others/")
+        self.assertRedirects(response, "/home/", fetch_redirect_response=False)
+        self.assertNotEqual(self.session_key(self.here), before)
+        self.assertEqual(
+            [str(message) for message in get_messages(response.wsgi_request)],
+            ["2 other devices were logged out."],
+        )
+        self.assert_only_here()
+
+    def test_nor_under_asgi(self) -> None:
+        self.without_password()
+        client = AsyncClient()
+        client.force_login(self.user)
+        self.assertEqual(async_to_sync(client.post)("/others/").url, "/home/")
+        self.assertEqual(len(devices.sessions_for_user(self.user)), 1)
+
+    def test_with_an_older_login_the_user_is_sent_to_the_login_page(self) -> None:
+        self.without_password()
+        self.logged_in_an_hour_ago()
+        for data in ({}, {"password": ""}):
+            response = self.here.post("/others/", data)
+            self.assertEqual(response.url, "/accounts/login/?next=/home/")
+        self.assert_nothing_ended()
+        with self.assertLogs("django.request", "WARNING"):
+            self.assertEqual(self.here.post("/or-403/").status_code, 403)
+        self.here.force_login(self.user)
+        self.here.post("/others/")
+        self.assert_only_here()
+
+    def test_how_recent_it_must_be_can_be_set(self) -> None:
+        self.without_password()
+        minutes_ago = timezone.now() - timedelta(minutes=2)
+        StoredSession.objects.update(authenticated_at=minutes_ago)
+        self.assertEqual(self.here.post("/within-a-minute/").url, "/accounts/login/?next=/home/")
+        self.assert_nothing_ended()
+        self.here.post("/others/")
+        self.assert_only_here()
+
+    def test_it_goes_to_next_but_not_to_another_site(self) -> None:
+        self.without_password()
+        self.assertEqual(self.here.post("/others/", {"next": "/there/"}).url, "/there/")
+        self.assertEqual(self.here.post("/others/", {"next": "//evil.example/"}).url, "/home/")
+
+    def test_a_form_from_elsewhere_is_refused(self) -> None:
+        self.without_password()
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(self.user)
+        with self.assertLogs("django.security.csrf", "WARNING"):
+            self.assertEqual(client.post("/others/").status_code, 403)
+        self.assertEqual(len(devices.sessions_for_user(self.user)), 4)
+
+    def test_a_password_of_a_directory_works_whenever_the_login_was(self) -> None:
+        self.without_password()
+        backends = ["django.contrib.auth.backends.ModelBackend", "tests.test_views.Directory"]
+        with override_settings(AUTHENTICATION_BACKENDS=backends):
+            self.logged_in_an_hour_ago()
+            response = self.here.post("/others/", {"password": "wrong"})
+            self.assertContains(response, "errorlist")
+            self.assert_nothing_ended()
+            response = self.here.post("/others/", {"password": "in the directory"})
+            self.assertEqual(response.url, "/home/")
+            self.assert_only_here()
+
+    def test_it_takes_the_place_of_no_hook(self) -> None:
+        self.without_password()
+        self.assertEqual(self.here.post("/code/").status_code, 200)
+        self.assert_nothing_ended()
+        self.logged_in_an_hour_ago()
+        self.assertEqual(self.here.post("/code/", {"code": "123456"}).url, "/home/")
+        self.assert_only_here()
+
+    def test_where_it_is_accepted_it_takes_the_place_of_the_password(self) -> None:
+        self.logged_in_an_hour_ago()
+        self.assertContains(self.here.post("/login-is-enough/"), 'type="password"')
+        self.assert_nothing_ended()
+        self.here.force_login(self.user)
+        self.assertEqual(self.here.post("/login-is-enough/").url, "/home/")
+        self.assert_only_here()
+
+    def test_where_it_is_accepted_the_password_still_does(self) -> None:
+        self.logged_in_an_hour_ago()
+        self.here.post("/login-is-enough/", {"password": "old secret"})
+        self.assert_only_here()
+
+    def test_where_it_is_accepted_visitors_still_go_to_the_login_page(self) -> None:
+        response = self.device().post("/login-is-enough/")
+        self.assertEqual(response.url, "/accounts/login/?next=/home/")
 
 
 def end_before_the_view(get_response: Any) -> Any:

@@ -14,6 +14,7 @@ from django.test import TestCase
 from sessions_tests import tests as django_tests
 
 from django_multistore.engine import SessionStore
+from django_multistore.middleware import SessionMiddleware
 from tests import servers
 
 if os.environ.get("MULTISTORE_SUITE_CACHE", "default") not in caches.settings:
@@ -48,3 +49,10 @@ class MiddlewareTests(django_tests.SessionMiddlewareTests):
         monkeypatch.setattr(
             django_tests, "Session", SimpleNamespace(objects=SimpleNamespace(get=Saved))
         )
+
+
+@pytest.mark.usefixtures("_our_middleware")
+class OurMiddlewareTests(MiddlewareTests):
+    @pytest.fixture
+    def _our_middleware(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(django_tests, "SessionMiddleware", SessionMiddleware)

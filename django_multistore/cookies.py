@@ -1,0 +1,85 @@
+"""
+What Django's middleware gets to see of a request when it comes to the session's cookie.
+
+Its process_response() asks the session what to do, and does it. These answer for the session:
+what needs the store is raised as StoreWanted, done by whoever can wait for it, and asked again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from .stores.steps import Step
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from .engine import SessionStore
+
+
+class StoreWanted(Exception):
+    """Something has to be done before process_response() can go on."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(step.name)
+        self.step = step
+
+
+class CookieSession:
+    """The session, as far as its cookie is concerned."""
+
+    def __init__(self, session: SessionStore, session_key_in_cookie: str | None) -> None:
+        self._session = session
+        self._session_key_in_cookie = session_key_in_cookie
+        self.accessed = session.accessed  # By the view, not by what is asked here.
+        self.is_out_of_reach = False
+        self.is_loaded_just_now = False
+        self.is_saved = False
+        self.failure: Exception | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to save, and no cookie to send."""
+        if self.is_out_of_reach or self._session.is_unknown:
+            return True
+        return self._has_no_news() or self._session.is_empty()
+
+    def get_expire_at_browser_close(self) -> bool:
+        if not self._session.is_loaded:
+            raise StoreWanted(Step(self._session, "open", ()))
+        return self._session.get_expire_at_browser_close()
+
+    def save(self) -> None:
+        if not self.is_saved:
+            # The visitor's session key may be known to who made the visitor use it.
+            name = "cycle_key" if self._session.needs_new_key else "save"
+            raise StoreWanted(Step(self._session, name, ()))
+        if self.failure is not None:
+            raise self.failure
+
+    def _has_no_news(self) -> bool:
+        # A request that has loaded the session a while ago doesn't know whether another one has
+        # moved it to a new key since, whose cookie this one would replace.
+        return (
+            self.is_saved
+            and self.failure is None
+            and not self._session.was_written
+            and not self.is_loaded_just_now
+            and self._session.session_key == self._session_key_in_cookie
+        )
+
+
+class CookieRequest:
+    """The request, with a cookie to delete only if the request itself has ended its session."""
+
+    def __init__(self, request: HttpRequest, session: SessionStore) -> None:
+        self._request = request
+        self.COOKIES = request.COOKIES if session.was_flushed else {}
+        self.session = CookieSession(session, request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)

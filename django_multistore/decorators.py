@@ -1,0 +1,139 @@
+"""Views that only somebody who has logged in a short time ago may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+# On Python 3.11 inspect's doesn't see what Django marks as async: as_view(), for example.
+from asgiref.sync import iscoroutinefunction
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.shortcuts import resolve_url
+from django.utils import timezone
+
+from . import devices
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponseRedirect
+    from django.utils.functional import _StrPromise
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def recent_login_required(
+    seconds: float,
+    *,
+    login_url: str | _StrPromise | None = None,
+    redirect_field_name: str | None = REDIRECT_FIELD_NAME,
+    raise_exception: bool = False,
+) -> Callable[[_View], _View]:
+    """
+    Decorate a view, sync or async, that only a user who has logged in recently may use.
+
+    Others are sent to the login page, and come back from there.
+
+    Args:
+        seconds: how long ago the login may be.
+        login_url: of the login page; None for LOGIN_URL.
+        redirect_field_name: the login page's parameter for the way back; None for no way back.
+        raise_exception: raise PermissionDenied instead, for an answer with status 403.
+
+    Raises:
+        TypeError: seconds is not a number.
+        ValueError: seconds is not positive.
+    """
+    _require_positive(seconds)
+
+    def refuse(request: HttpRequest) -> HttpResponseRedirect:
+        if raise_exception:
+            raise PermissionDenied
+        return redirect_to_login_page(request, login_url or settings.LOGIN_URL, redirect_field_name)
+
+    def decorator(view: _View) -> _View:
+        wrapper: Any
+        if iscoroutinefunction(view):
+
+            async def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                if not await ahas_recent_login(request, seconds):
+                    return refuse(request)
+                return await view(request, *args, **kwargs)
+
+        else:
+
+            def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                if not has_recent_login(request, seconds):
+                    return refuse(request)
+                return view(request, *args, **kwargs)
+
+        # LoginRequiredMiddleware reads them, and answers visitors before this view would.
+        wrapper.login_url = login_url
+        wrapper.redirect_field_name = redirect_field_name
+        return cast("_View", wraps(view)(wrapper))
+
+    return decorator
+
+
+def has_recent_login(request: HttpRequest, seconds: float) -> bool:
+    """
+    Say whether the user is logged in, and has been for this long at most.
+
+    Raises:
+        InvalidStore: SESSION_ENGINE is not one of this package.
+        StoreUnavailable: the store could not be asked.
+        TypeError: seconds is not a number.
+        ValueError: seconds is not positive.
+    """
+    _require_positive(seconds)
+    session = devices.session_of(request)
+    # The user too: whoever was deactivated still has a session, and a login time in it.
+    return _is_recent(session.authenticated_at, seconds) and request.user.is_authenticated
+
+
+async def ahas_recent_login(request: HttpRequest, seconds: float) -> bool:
+    """See has_recent_login()."""
+    _require_positive(seconds)
+    session = devices.session_of(request)
+    await session.aopen()
+    if not _is_recent(session.authenticated_at, seconds):
+        return False
+    return (await request.auser()).is_authenticated
+
+
+def redirect_to_login_page(
+    request: HttpRequest, login_url: str | _StrPromise, redirect_field_name: str | None
+) -> HttpResponseRedirect:
+    """Redirect to a login page that leads back to this request's URL, as login_required does."""
+    resolved = resolve_url(login_url)
+    here = request.build_absolute_uri()
+    scheme, host = urlsplit(resolved)[:2]
+    scheme_here, host_here = urlsplit(here)[:2]
+    if scheme in ("", scheme_here) and host in ("", host_here):
+        here = request.get_full_path()
+    return redirect_to_login(here, resolved, redirect_field_name)
+
+
+def _is_recent(login_at: datetime | None, seconds: float) -> bool:
+    if login_at is None:
+        return False
+    # A login in the future is one before the clock was put back. If that was by more than
+    # this, it must not stay recent until the clock gets there.
+    return abs((timezone.now() - login_at).total_seconds()) <= seconds
+
+
+def _require_positive(seconds: float) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(
+            "How long ago a recent login may be is a number of seconds, as in "
+            f"recent_login_required(600), and not {seconds!r}."
+        )
+    if not seconds > 0:
+        raise ValueError(
+            "How many seconds ago a recent login may be is a number above 0, as 600, and not "
+            f"{seconds!r}."
+        )

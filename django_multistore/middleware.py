@@ -1,0 +1,93 @@
+"""Django's session middleware, without a thread under ASGI, and careful with cookies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.utils.cache import add_never_cache_headers
+
+from . import conf
+from .addresses import device_of
+from .cookies import CookieRequest, StoreWanted
+from .engine import SessionStore
+from .exceptions import StoreUnavailable
+from .outages import in_place_of, unavailable
+from .stores.steps import Step, Steps, arun, run
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}  # RFC 9110, section 9.2.1
+
+
+class SessionMiddleware(DjangoSessionMiddleware):
+    """
+    Load and save sessions for each request, in place of Django's middleware of this name.
+
+    What Django's does to a response, it still does; here it does so once the store was asked,
+    under ASGI by async code. A subclass that overrides process_response() overrides its twin.
+    """
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        session = request.session
+        if isinstance(session, SessionStore):
+            session.device = device_of(request)
+            session.tolerates_outage = (
+                conf.serves_visitors_on_outage() and request.method in SAFE_METHODS
+            )
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer by 503 where a view could not have its session."""
+        return unavailable(exception) if isinstance(exception, StoreUnavailable) else None
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        session = getattr(request, "session", None)
+        if not isinstance(session, SessionStore):
+            return super().process_response(request, response)
+        return run(self._responding(request, session, response))
+
+    async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """See process_response()."""
+        session = getattr(request, "session", None)
+        if not isinstance(session, SessionStore):
+            return await sync_to_async(super().process_response)(request, response)
+        return await arun(self._responding(request, session, response))
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponse:
+        self.process_request(request)
+        response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
+        return await self.aprocess_response(request, response)
+
+    def _responding(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponse
+    ) -> Steps[HttpResponse]:
+        response = in_place_of(response, request)
+        cookie_request = CookieRequest(request, session)
+        cookie_session = cookie_request.session
+        while True:
+            try:
+                response = super().process_response(cookie_request, response)  # type: ignore[arg-type]
+                break
+            except StoreWanted as wanted:
+                step = wanted.step
+            is_loading = step.name == "open"
+            try:
+                yield step
+            except UpdateError as error:
+                cookie_session.failure = error
+            except StoreUnavailable as outage:
+                if not is_loading:
+                    return unavailable(outage)
+                # The view got by without the session, so the visitor does.
+                cookie_session.is_out_of_reach = True
+            cookie_session.is_loaded_just_now |= is_loading
+            cookie_session.is_saved = not is_loading
+        if session.is_unknown:
+            add_never_cache_headers(response)
+        elif not cookie_session.is_saved and response.status_code < 500:
+            yield Step(session, "touch", ())
+        return response
