@@ -46,7 +46,8 @@ class TrustedProxies:
 
     def __call__(self, request: HttpRequest) -> str | None:
         """Return the address that the outermost of the proxies has seen."""
-        forwarded: list[str] = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        header: str = request.META.get("HTTP_X_FORWARDED_FOR", "")
+        forwarded = header.split(",") if header else []
         if len(forwarded) < self._count:
             return remote_address(request)
         return forwarded[-self._count].strip()

@@ -27,6 +27,7 @@ CHOICES = {
 def register_checks() -> None:
     """Register them with Django."""
     register(check_settings, TAG)
+    register(check_limit, TAG)
     register(check_ip_resolver, TAG)
     register(check_middleware, TAG)
     register(check_stores, TAG)
@@ -54,7 +55,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
             )
         )
     most = getattr(settings, "SESSION_MAX_PER_USER", None)
-    if most is not None and (not _is_seconds(most) or most != int(most) or most < 1):
+    if most is not None and (type(most) is not int or most < 1):
         messages.append(
             Error(
                 "SESSION_MAX_PER_USER is neither None nor a whole number above 0.",
@@ -64,6 +65,27 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         )
     messages.extend(_unknown_choices())
     return messages
+
+
+def check_limit(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the engine's store can count what SESSION_MAX_PER_USER limits."""
+    engine = configured_engine()
+    if engine is None or conf.session_limit() is None:
+        return []
+    try:
+        store = engine.get_store()
+    except InvalidStore:
+        return []  # check_stores() says it.
+    if type(store).sessions_for_user is not BaseStore.sessions_for_user:
+        return []
+    return [
+        Error(
+            f"SESSION_MAX_PER_USER is set, and session store {store.alias!r} "
+            f"({type(store).__name__}) can't find the sessions of one user.",
+            hint="Use django_multistore.stores.orm.OrmStore, for example.",
+            id="django_multistore.E013",
+        )
+    ]
 
 
 def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:

@@ -14,7 +14,8 @@ from django.conf import settings
 from .stores.steps import Step
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.contrib.sessions.backends.base import UpdateError
+    from django.http import HttpRequest, HttpResponse
 
     from .engine import SessionStore
 
@@ -33,14 +34,17 @@ class CookieSession:
     def __init__(self, session: SessionStore, session_key_in_cookie: str | None) -> None:
         self._session = session
         self._session_key_in_cookie = session_key_in_cookie
+        self._failure: Exception | None = None
+        self._is_loaded_just_now = False
         self.accessed = session.accessed  # By the view, not by what is asked here.
-        self.is_out_of_reach = False
-        self.is_loaded_just_now = False
         self.is_saved = False
-        self.failure: Exception | None = None
+        # What could not be loaded for the view need not be asked for once more.
+        self.is_out_of_reach = session.was_out_of_reach and not session.is_loaded
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
+
+    # What process_response() asks.
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to save, and no cookie to send."""
@@ -58,17 +62,45 @@ class CookieSession:
             # The visitor's session key may be known to who made the visitor use it.
             name = "cycle_key" if self._session.needs_new_key else "save"
             raise StoreWanted(Step(self._session, name, ()))
-        if self.failure is not None:
-            raise self.failure
+        if self._failure is not None:
+            raise self._failure
+
+    # What came of it.
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the response is a visitor's because of an outage."""
+        return self._session.tolerates_outage and (self.is_out_of_reach or self._session.is_unknown)
+
+    def took(self, step: Step) -> None:
+        """Note that a step was taken, whatever came of it."""
+        if step.name == "open":
+            self._is_loaded_just_now = True
+        else:
+            self.is_saved = True
+
+    def has_lost(self, error: UpdateError, response: HttpResponse) -> None:
+        """Note that somebody else has ended the session before it could be saved."""
+        if self._session.has_new_key and response.status_code >= 400:
+            # The new key was rolled back with the view, and the session is what it was before.
+            self.is_out_of_reach = True
+        self._failure = error
+
+    def can_do_without(self, step: Step) -> bool:
+        """Say whether the response can be sent although a step met an outage."""
+        # What the view got by without, or what a visitor had no session for.
+        return step.name == "open" or (
+            self._session.tolerates_outage and self._session.session_key is None
+        )
 
     def _has_no_news(self) -> bool:
         # A request that has loaded the session a while ago doesn't know whether another one has
         # moved it to a new key since, whose cookie this one would replace.
         return (
             self.is_saved
-            and self.failure is None
+            and self._failure is None
             and not self._session.was_written
-            and not self.is_loaded_just_now
+            and not self._is_loaded_just_now
             and self._session.session_key == self._session_key_in_cookie
         )
 

@@ -57,14 +57,11 @@ class SessionStore(TrackedSession):
         key = self.key
         try:
             record = self.get_store().read(key) if key else None
+            if record is not None and is_too_old(record):
+                self._expire(record)
+                record = None
         except StoreUnavailable as outage:
             return self._not_loaded(outage)
-        if record is not None and is_too_old(record):
-            count = int(self.get_store().destroy(record.key))
-            signals.ended(
-                type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count
-            )
-            record = None
         return self._loaded(record)
 
     def open(self) -> None:
@@ -76,14 +73,11 @@ class SessionStore(TrackedSession):
         key = self.key
         try:
             record = await self.get_store().aread(key) if key else None
+            if record is not None and is_too_old(record):
+                await self._aexpire(record)
+                record = None
         except StoreUnavailable as outage:
             return self._not_loaded(outage)
-        if record is not None and is_too_old(record):
-            count = int(await self.get_store().adestroy(record.key))
-            await signals.aended(
-                type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count
-            )
-            record = None
         return self._loaded(record)
 
     async def aopen(self) -> None:
@@ -281,7 +275,9 @@ class SessionStore(TrackedSession):
 
     def _replace(self, old_key: str, draft: Draft) -> Update:
         store, limit = self.get_store(), self._limit_for(draft.record)
-        if limit is not None:
+        if limit is not None and draft.record.version is None:
+            outcome = Update.CONFLICT  # It wasn't loaded, and may have this user already.
+        elif limit is not None:
             outcome = self._admit(old_key, draft, limit)
         elif draft.secret is None:
             outcome = store.update(draft.record)
@@ -331,7 +327,9 @@ class SessionStore(TrackedSession):
 
     async def _areplace(self, old_key: str, draft: Draft) -> Update:
         store, limit = self.get_store(), self._limit_for(draft.record)
-        if limit is not None:
+        if limit is not None and draft.record.version is None:
+            outcome = Update.CONFLICT  # It wasn't loaded, and may have this user already.
+        elif limit is not None:
             outcome = await self._aadmit(old_key, draft, limit)
         elif draft.secret is None:
             outcome = await store.aupdate(draft.record)
@@ -366,3 +364,13 @@ class SessionStore(TrackedSession):
             self._touched(touched, await self.get_store().atouch(touched))
         except StoreUnavailable as outage:
             self._touch_failed(outage)
+
+    def _expire(self, record: SessionRecord) -> None:
+        count = int(self.get_store().destroy(record.key))
+        signals.ended(type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count)
+
+    async def _aexpire(self, record: SessionRecord) -> None:
+        count = int(await self.get_store().adestroy(record.key))
+        await signals.aended(
+            type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count
+        )

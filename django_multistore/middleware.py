@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
@@ -57,9 +58,23 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return await sync_to_async(super().process_response)(request, response)
         return await arun(self._responding(request, session, response))
 
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        if self.async_mode:
+            return self.__acall__(request)
+        self.process_request(request)
+        try:
+            response: HttpResponse = self.get_response(request)  # type: ignore[assignment]
+        except StoreUnavailable as outage:
+            response = unavailable(outage)
+        return self.process_response(request, response)
+
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         self.process_request(request)
-        response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
+        try:
+            response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
+        except StoreUnavailable as outage:
+            # From a handler of errors that needs the session, as with CSRF_USE_SESSIONS.
+            response = unavailable(outage)
         return await self.aprocess_response(request, response)
 
     def _responding(
@@ -74,19 +89,16 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 break
             except StoreWanted as wanted:
                 step = wanted.step
-            is_loading = step.name == "open"
             try:
                 yield step
             except UpdateError as error:
-                cookie_session.failure = error
+                cookie_session.has_lost(error, response)
             except StoreUnavailable as outage:
-                if not is_loading:
+                if not cookie_session.can_do_without(step):
                     return unavailable(outage)
-                # The view got by without the session, so the visitor does.
                 cookie_session.is_out_of_reach = True
-            cookie_session.is_loaded_just_now |= is_loading
-            cookie_session.is_saved = not is_loading
-        if session.is_unknown:
+            cookie_session.took(step)
+        if cookie_session.is_in_doubt:
             add_never_cache_headers(response)
         elif not cookie_session.is_saved and response.status_code < 500:
             yield Step(session, "touch", ())

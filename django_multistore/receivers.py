@@ -9,6 +9,8 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.signals import got_request_exception
 from django.db import DatabaseError, transaction
 from django.db.models.signals import post_delete, post_save
@@ -50,6 +52,7 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
 
     Raises:
         SessionLimitReached: the user has as many sessions as may be. It is a visitor's again.
+        SessionInterrupted: the session was ended meanwhile.
     """
     session = getattr(request, "session", None)
     if not isinstance(session, SessionStore):
@@ -64,6 +67,8 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
     except SessionLimitReached:
         _undo_login(request, session)
         raise
+    except UpdateError as error:
+        raise SessionInterrupted("The session was ended while its user logged in.") from error
 
 
 def _undo_login(request: HttpRequest, session: SessionStore) -> None:

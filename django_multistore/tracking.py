@@ -61,6 +61,7 @@ class TrackedSession(SessionBase):
     tolerates_outage: bool = False  # It may be served as a visitor's.
 
     # What the middleware wants to know.
+    was_out_of_reach: bool  # When it was to be loaded.
     has_new_key: bool  # That this instance gave it.
     was_written: bool  # By this instance, so that the cookie's expiry may have moved.
     was_flushed: bool  # And nobody else had ended it, or moved it to a newer key.
@@ -78,6 +79,7 @@ class TrackedSession(SessionBase):
         self._forget()
         self._was_stored = False
         self._outage = None
+        self.was_out_of_reach = False
         self.has_new_key = self.was_written = self.was_flushed = False
         super().__init__(session_key)
 
@@ -171,6 +173,7 @@ class TrackedSession(SessionBase):
             ) from self._outage
 
     def _not_loaded(self, outage: StoreUnavailable) -> dict[str, Any]:
+        self.was_out_of_reach = True
         if not self.tolerates_outage:
             raise outage
         self._outage = outage
@@ -413,9 +416,12 @@ class TrackedSession(SessionBase):
 
     def _stored_name(self) -> dict[str, Any]:
         """Return the id and the user id, as far as they are known, for signals."""
-        if self._record is None:
+        stored = self._record
+        if stored is None:
             return {"id": None, "user_id": None}
-        return {"id": self._record.id, "user_id": self._record.user_id}
+        # What was overwritten without a look has kept a name that isn't known here.
+        is_named = stored.version != UNKNOWN_VERSION
+        return {"id": stored.id if is_named else None, "user_id": stored.user_id}
 
 
 def _blank_record(key: str, version: int | None, now: datetime) -> SessionRecord:

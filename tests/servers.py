@@ -2,6 +2,7 @@
 Private PostgreSQL, MariaDB, Redis and memcached servers for the tests.
 
     python tests/servers.py install                   get what is missing (as root, by apt)
+    python tests/servers.py install wrk               and this program, by the package of its name
     python tests/servers.py run -- COMMAND ...        run a command with every server there is
     python tests/servers.py run --only redis -- ...   or with some of them
     python tests/servers.py driver                    compile mysqlclient into this environment
@@ -548,9 +549,15 @@ def _call_to_the_end(command: list[str], environment: dict[str, str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def install() -> int:
-    """Install what is missing by apt; where that can't be done, say what is missing."""
+def install(programs: Sequence[str] = ()) -> int:
+    """
+    Install what is missing by apt; where that can't be done, say what is missing.
+
+    Args:
+        programs: what else is wanted, each in the Debian package of its name.
+    """
     packages = _packages_to_compile_mysqlclient()
+    packages += [program for program in programs if _find(program) is None]
     for server in SERVERS.values():
         if server.missing():
             packages += server.packages
@@ -559,7 +566,7 @@ def install() -> int:
     if not packages:
         return 0
     if os.geteuid() != 0 or _find("apt-get") is None:
-        _say(f"Missing, and their tests will be skipped: {', '.join(packages)}.")
+        _say(f"Missing, and what needs them will be skipped: {', '.join(packages)}.")
         _say(f"To get them: apt-get install --no-install-recommends {' '.join(packages)}")
         return 1 if in_ci() else 0
     apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
@@ -622,7 +629,8 @@ def main(arguments: list[str]) -> int:
         keep(signal.Signals(int(number)), Path(directory), command)
     parser = argparse.ArgumentParser(description="Servers for the tests.")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("install", help="install by apt what is missing on this machine")
+    install_parser = verbs.add_parser("install", help="install by apt what this machine lacks")
+    install_parser.add_argument("programs", nargs="*", metavar="PROGRAM", help="these as well")
     verbs.add_parser("driver", help="compile mysqlclient into this Python's environment")
     run_parser = verbs.add_parser("run", help="run a command with the servers")
     run_parser.add_argument("--only", metavar="NAME,NAME", default=",".join(SERVERS))
@@ -630,7 +638,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     match options.verb:
         case "install":
-            return install()
+            return install(options.programs)
         case "driver":
             return driver()
     names = options.only.split(",")

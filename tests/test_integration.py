@@ -119,7 +119,7 @@ class IntegrationMixin:
         self.client.get("/count/")
         before = self.client.cookies["sessionid"].value
         with patch.dict(connection.settings_dict, ATOMIC_REQUESTS=True):
-            self.assertEqual(self.client.get("/refuse/").status_code, 400)
+            self.assertEqual(self.client.get("/refuse/").status_code, 403)
         self.assertEqual(self.client.cookies["sessionid"].value, before)
         self.assertEqual(self.client.get("/count/").content, b"2")
 

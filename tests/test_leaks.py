@@ -36,9 +36,9 @@ from django_multistore.engine import SessionStore, new_session_key
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import StoredSession
 from django_multistore.records import key_of
+from django_multistore.session_keys import Secret
 from django_multistore.stores import stores
 from django_multistore.testing import Calls
-from django_multistore.session_keys import Secret
 from tests.races.support import (
     alias_of,
     data_of,

@@ -15,7 +15,7 @@ from .cache_client import CacheClient
 from .cache_options import parsed
 from .cache_protocol import CacheProtocol, is_tentative
 from .pacing import batch_sizes
-from .steps import arun, run
+from .steps import Result, Steps, arun, run
 from .stepwise import StepwiseStore
 from .user_index import AT_A_TIME, UserIndex
 
@@ -73,10 +73,16 @@ class CacheStore(StepwiseStore):
         return None if entry is None else entry.record
 
     async def aread(self, key: str) -> SessionRecord | None:
+        if not self._client.is_async:
+            return await sync_to_async(self.read)(key)
         entry = self._protocol.live(key, await self._client.aget_many(self._protocol.names(key)))
         if entry is not None and is_tentative(entry):
             entry = await arun(self._protocol.confirm(entry))
         return None if entry is None else entry.record
+
+    async def _arun(self, steps: Steps[Result]) -> Result:
+        # A thread for each of an operation's commands would cost more than the commands.
+        return await (arun(steps) if self._client.is_async else sync_to_async(run)(steps))
 
     def gc(
         self,

@@ -36,6 +36,11 @@ class CacheClient:
         """Whether an item may be too large for this cache."""
         return isinstance(self._cache, BaseMemcachedCache)
 
+    @property
+    def is_async(self) -> bool:
+        """Whether the cache has a client for async code, and not the sync one in a thread."""
+        return type(self._cache).aget_many is not BaseCache.aget_many
+
     def get_many(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the values of those that are there, in one round trip."""
         try:

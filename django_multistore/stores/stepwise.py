@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..records import Admission, Limit, SessionRecord, Update, user_id_of
 from .base import BaseStore
-from .steps import Steps, arun, run
+from .steps import Result, Steps, arun, run
 
 
 class Operations(ABC):
@@ -83,49 +83,49 @@ class StepwiseStore(BaseStore):
         return run(self._protocol.create(record))
 
     async def acreate(self, record: SessionRecord) -> bool:
-        return await arun(self._protocol.create(record))
+        return await self._arun(self._protocol.create(record))
 
     def update(self, record: SessionRecord) -> Update:
         return run(self._protocol.update(record))
 
     async def aupdate(self, record: SessionRecord) -> Update:
-        return await arun(self._protocol.update(record))
+        return await self._arun(self._protocol.update(record))
 
     def write(self, record: SessionRecord) -> None:
         run(self._write(record))
 
     async def awrite(self, record: SessionRecord) -> None:
-        await arun(self._write(record))
+        await self._arun(self._write(record))
 
     def touch(self, record: SessionRecord) -> bool:
         return run(self._protocol.touch(record))
 
     async def atouch(self, record: SessionRecord) -> bool:
-        return await arun(self._protocol.touch(record))
+        return await self._arun(self._protocol.touch(record))
 
     def rotate(self, old_key: str, record: SessionRecord) -> Update:
         return run(self._protocol.rotate(old_key, record))
 
     async def arotate(self, old_key: str, record: SessionRecord) -> Update:
-        return await arun(self._protocol.rotate(old_key, record))
+        return await self._arun(self._protocol.rotate(old_key, record))
 
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
         return run(self._protocol.modify(key, change))
 
     async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
-        return await arun(self._protocol.modify(key, change))
+        return await self._arun(self._protocol.modify(key, change))
 
     def destroy(self, key: str) -> bool:
         return run(self._protocol.destroy(key))
 
     async def adestroy(self, key: str) -> bool:
-        return await arun(self._protocol.destroy(key))
+        return await self._arun(self._protocol.destroy(key))
 
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
         return run(self._protocol.sessions_for_user(user_id_of(user_id)))
 
     async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        return await arun(self._protocol.sessions_for_user(user_id_of(user_id)))
+        return await self._arun(self._protocol.sessions_for_user(user_id_of(user_id)))
 
     def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
@@ -133,19 +133,22 @@ class StepwiseStore(BaseStore):
 
     async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
-        return await arun(steps)
+        return await self._arun(steps)
 
     def destroy_session(self, user_id: object, id: int) -> bool:
         return run(self._protocol.destroy_session(user_id_of(user_id), id))
 
     async def adestroy_session(self, user_id: object, id: int) -> bool:
-        return await arun(self._protocol.destroy_session(user_id_of(user_id), id))
+        return await self._arun(self._protocol.destroy_session(user_id_of(user_id), id))
 
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
         return run(self._protocol.admit(old_key, record, limit))
 
     async def aadmit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
-        return await arun(self._protocol.admit(old_key, record, limit))
+        return await self._arun(self._protocol.admit(old_key, record, limit))
+
+    async def _arun(self, steps: Steps[Result]) -> Result:
+        return await arun(steps)
 
     def _write(self, record: SessionRecord) -> Steps[None]:
         if not (yield from self._protocol.create(record)):
