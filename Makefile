@@ -51,10 +51,11 @@ bench: .venv-bench/ready
 	.venv/bin/pip install --quiet --editable '.[progress]'
 	touch $@
 
-.venv-bench/ready: setup.cfg pyproject.toml
-	$(SERVERS) install
+.venv-bench/ready: Makefile setup.cfg pyproject.toml
+	$(SERVERS) install wrk
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/pip install --quiet --editable '.[test]' django-qsessions hiredis
+	.venv-bench/bin/pip install --quiet --editable '.[test]' django-qsessions hiredis \
+		'psycopg[pool]' 'uvicorn[standard]'
 	.venv-bench/bin/python tests/servers.py driver
 	touch $@
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from unittest import SkipTest
 
-from . import caches, databases, expiry, redis_memory, redis_rows, rows, tables, users
+from . import asgi, caches, databases, expiry, redis_memory, redis_rows, rows, tables, users
 
 DATABASES = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
 STORES = {"orm": "OrmStore", "cache": "CacheStore", "redis": "RedisStore"}
@@ -29,6 +29,7 @@ PACKAGES = (
     "django-redis",
     "redis",
     "hiredis",
+    "uvicorn",
 )
 QUICK = 10  # a part of this size
 
@@ -39,35 +40,50 @@ def main(arguments: list[str]) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=60, help="of each measurement (60)")
+    parser.add_argument(
+        "--rounds", type=int, default=60, help="of each measurement (60); ASGI has a twelfth"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument(
         "--only", choices=DATABASES, help="one of the databases; RedisStore has none"
     )
     parser.add_argument("--store", choices=STORES, help="one of the stores")
+    parser.add_argument("--asgi", action="store_true", help="async requests alone (PostgreSQL)")
     options = parser.parse_args(arguments)
+    if options.asgi and options.only == "sqlite":
+        parser.error("--asgi measures on PostgreSQL only")
     part = QUICK if options.quick else 1
     turns = max(1, options.rounds // part)
     _say(about())
-    chosen = [options.store] if options.store else STORES
-    for kind in [options.only] if options.only else DATABASES:
+    chosen = [options.store] if options.store else list(STORES)
+    kinds = [options.only] if options.only else list(DATABASES)
+    if not options.asgi:
+        _measure_calls(chosen, kinds, turns, part)
+    if "postgres" in kinds:
+        title = f"ASGI, {DATABASES['postgres']}"
+        with _section(title), databases.fresh("postgres", ["redis"]) as process:
+            _measure_asgi(process, chosen, turns, part)
+
+
+def _measure_calls(chosen: list[str], kinds: list[str], turns: int, part: int) -> None:
+    for kind in kinds:
         if "orm" in chosen:
-            with _section("orm", kind), databases.fresh(kind) as process:
+            with _section(f"{STORES['orm']}, {DATABASES[kind]}"), databases.fresh(kind) as process:
                 _measure_orm(process, kind, turns, part)
         if "cache" in chosen:
-            servers = databases.CACHE_SERVERS
-            with _section("cache", kind), databases.fresh(kind, servers) as process:
+            servers, title = databases.CACHE_SERVERS, f"{STORES['cache']}, {DATABASES[kind]}"
+            with _section(title), databases.fresh(kind, servers) as process:
                 _measure_cache(process, turns, part)
     if "redis" in chosen:
         # Django wants a database, and this one is there at once.
-        with _section("redis"), databases.fresh("sqlite", ["redis"]) as process:
+        with _section(STORES["redis"]), databases.fresh("sqlite", ["redis"]) as process:
             _measure_redis(process, turns, part)
 
 
 @contextmanager
-def _section(store: str, kind: str | None = None) -> Iterator[None]:
+def _section(title: str) -> Iterator[None]:
     """Say what is measured, and what is missing if it can't be."""
-    _say(f"\n## {STORES[store]}" + (f", {DATABASES[kind]}" if kind else ""))
+    _say(f"\n## {title}")
     try:
         yield
     except SkipTest as missing:
@@ -93,6 +109,12 @@ def _measure_redis(process: databases.Process, turns: int, part: int) -> None:
     _say("\n" + tables.of_rows(measured, redis_rows.TARGETS, redis_rows.PEER_TARGET))
     _say("\n" + tables.of_memory(process.call(redis_memory.measure)))
     _say("\n" + tables.of_users(process.call(users.measure, "redis", turns, part)))
+
+
+def _measure_asgi(process: databases.Process, chosen: list[str], turns: int, part: int) -> None:
+    measured = process.call(asgi.measure, chosen, turns, part)
+    for connections in asgi.CONNECTIONS:
+        _say("\n" + tables.of_asgi(measured, connections))
 
 
 def about() -> str:

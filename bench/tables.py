@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from . import caches, expiry, redis_memory, rows, users
+from . import asgi, asgi_sites, caches, expiry, redis_memory, rows, users
 
 
 def of_rows(measured: Sequence[rows.Row], targets: Mapping[str, float], peer_target: float) -> str:
@@ -122,6 +122,35 @@ def of_memory(measured: list[redis_memory.Row]) -> str:
             for row in measured
         ],
     )
+
+
+def of_asgi(measured: list[asgi.Row], connections: int) -> str:
+    """Return the table of async requests from so many connections."""
+    titles = [
+        f"{connections} connections" if connections > 1 else "1 connection",
+        "view", "requests/s", "x no session middleware", "x its own `none`", "target",
+        f"x its peer (target {asgi.PEER_TARGET})",
+    ]  # fmt: skip
+    of_these = (row for row in measured if row.connections == connections)
+    return _markdown(titles, [_asgi_row(row) for row in of_these])
+
+
+def _asgi_row(row: asgi.Row) -> list[str]:
+    return [
+        row.title,
+        row.view,
+        f"{row.rate:,.0f}",
+        f"{row.to_bare:.2f}",
+        "–"
+        if row.view == asgi_sites.NONE
+        else _marked(row.to_none, is_met=row.to_none >= row.target),
+        f"{row.target:.2f}" if row.target else "–",
+        ", ".join(
+            f"{_marked(ratio, is_met=ratio >= asgi.PEER_TARGET)} {peer}"
+            for peer, ratio in row.to_peers.items()
+        )
+        or "–",
+    ]
 
 
 def _marked(value: float, *, is_met: bool) -> str:
