@@ -39,7 +39,7 @@ class CookieSession:
         self.accessed = session.accessed  # By the view, not by what is asked here.
         self.is_saved = False
         # What could not be loaded for the view need not be asked for once more.
-        self.is_out_of_reach = session.was_out_of_reach and not session.is_loaded
+        self.is_left_alone = session.was_out_of_reach and not session.is_loaded
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
@@ -48,7 +48,7 @@ class CookieSession:
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to save, and no cookie to send."""
-        if self.is_out_of_reach or self._session.is_unknown:
+        if self.is_left_alone or self._session.is_unknown:
             return True
         return self._has_no_news() or self._session.is_empty()
 
@@ -70,7 +70,7 @@ class CookieSession:
     @property
     def is_in_doubt(self) -> bool:
         """Whether the response is a visitor's because of an outage."""
-        return self._session.tolerates_outage and (self.is_out_of_reach or self._session.is_unknown)
+        return self._session.tolerates_outage and (self.is_left_alone or self._session.is_unknown)
 
     def took(self, step: Step) -> None:
         """Note that a step was taken, whatever came of it."""
@@ -83,7 +83,7 @@ class CookieSession:
         """Note that somebody else has ended the session before it could be saved."""
         if self._session.has_new_key and response.status_code >= 400:
             # The new key was rolled back with the view, and the session is what it was before.
-            self.is_out_of_reach = True
+            self.is_left_alone = True
         self._failure = error
 
     def can_do_without(self, step: Step) -> bool:

@@ -96,7 +96,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             except StoreUnavailable as outage:
                 if not cookie_session.can_do_without(step):
                     return unavailable(outage)
-                cookie_session.is_out_of_reach = True
+                cookie_session.is_left_alone = True
             cookie_session.took(step)
         if cookie_session.is_in_doubt:
             add_never_cache_headers(response)

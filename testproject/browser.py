@@ -63,8 +63,9 @@ class Form:
 class Browser:
     """One device: nothing is shared with another's cookies."""
 
-    def __init__(self, site: str) -> None:
+    def __init__(self, site: str, user_agent: str = "the demo") -> None:
         self._site = site
+        self._user_agent = user_agent
         self._cookies = CookieJar()
         self.session_keys: list[str] = []  # Each that it ever had. Secrets: never to be shown.
 
@@ -75,7 +76,7 @@ class Browser:
 
     def copy(self) -> Browser:
         """Return a thief's browser, with the cookies that this one has now."""
-        thief = Browser(self._site)
+        thief = Browser(self._site, self._user_agent)
         for cookie in self._cookies:
             thief._cookies.set_cookie(copy.copy(cookie))
         return thief
@@ -92,6 +93,7 @@ class Browser:
     def _open(self, url: str, data: dict[str, str] | None = None) -> Page:
         # No proxy: the site is on this machine.
         opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(self._cookies))
+        opener.addheaders = [("User-Agent", self._user_agent)]
         body = None if data is None else urlencode(data).encode()
         try:
             with opener.open(url, body, TIMEOUT) as response:

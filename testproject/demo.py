@@ -32,6 +32,7 @@ from .table import Table
 
 USERNAME, PASSWORD = "ada", "the password of the demo's user"
 HOME, LOGIN = f"Devices of {USERNAME}", "Log in"
+DEVICES = ["a laptop", "a phone", "a tablet"]
 TO_EXPIRE = 3  # sessions, for gc
 EXPIRE_AFTER = timedelta(seconds=2.5)  # All three must be stored before they expire.
 LOG_LINES = 40
@@ -69,7 +70,7 @@ def _demonstrated(log: Path) -> Table:
     all_have_expired_at = _leave_sessions_that_expire()
     # The pool outside: a request that still waits ends with the server.
     with ThreadPoolExecutor() as pool, _running_site(log) as site:
-        devices = [Browser(site) for _ in range(3)]
+        devices = [Browser(site, name) for name in DEVICES]
         _log_in_on_each(table, devices)
         _log_out_the_others(table, devices, pool, site)
         _count_sessions(table, user, all_have_expired_at)
@@ -89,6 +90,11 @@ def _log_in_on_each(table: Table, devices: list[Browser]) -> None:
             "3, this one marked",
             partial(_listed_devices, device),
         )
+    table.check(
+        "it says where from, the one seen last first",
+        ", ".join(reversed(DEVICES)),
+        lambda: ", ".join(devices[0].get("/").texts_of("agent")),
+    )
 
 
 def _log_out_the_others(
