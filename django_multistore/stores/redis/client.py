@@ -14,7 +14,7 @@ from .base_client import Client
 from .connections import Connections, LoopConnections
 from .errors import Sending
 from .places import Place
-from .scripts import Command
+from .scripts import Command, packed
 
 Replies = list[Any]
 
@@ -78,7 +78,7 @@ class ServerClient(Client):
 
     def _exchange(self, commands: list[Command]) -> Replies:
         connection = self._connections.take()
-        connection.send_packed_command(_packed(connection, commands), check_health=False)
+        connection.send_packed_command([packed(commands)], check_health=False)
         replies, refusal = [], None
         for _ in commands:
             try:
@@ -95,8 +95,13 @@ class ServerClient(Client):
     async def _aexchange(self, connections: LoopConnections, commands: list[Command]) -> Replies:
         connection = await connections.take()
         try:
-            packed = _packed(connection, commands)
-            await connection.send_packed_command(packed, check_health=False)
+            # redis-py's way from here on, StreamWriter.writelines(), has the event loop watch the
+            # socket and stop to watch it, which takes longer than to send.
+            writer = getattr(connection, "_writer", None)
+            if writer is None:
+                await connection.send_packed_command([packed(commands)], check_health=False)
+            else:
+                writer.write(packed(commands))
             replies, refusal = [], None
             for _ in commands:
                 try:
@@ -120,9 +125,3 @@ class ServerClient(Client):
         self._loops[loop] = connections
         await connections.begin()
         return connections
-
-
-def _packed(connection: Any, commands: list[Command]) -> Any:
-    if len(commands) == 1:
-        return connection.pack_command(*commands[0])
-    return connection.pack_commands(commands)

@@ -1,4 +1,4 @@
-"""The Lua scripts, as commands."""
+"""Commands, and the Lua scripts that are some."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ Word: TypeAlias = bytes | str | int
 Command: TypeAlias = tuple[Word, ...]
 
 FOLDER = files(__package__) / "lua"
+
+
+def packed(commands: list[Command]) -> bytes:
+    """
+    Return commands as Redis reads them.
+
+    Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
+    """
+    parts = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for word in command:
+            value = word if isinstance(word, bytes) else str(word).encode()
+            parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
+    return b"".join(parts)
 
 
 class Script:
