@@ -64,6 +64,7 @@ SITES = {
     "RedisStore": _ours("redis", "redis", (CACHE,), {READ: 0.85, WRITE: 0.75}),
     CACHE: _backend("cache"),
     "CacheStore, django-redis": _ours("cache", "django_redis_exact", (CACHE, CACHED_DB), {}),
+    "CacheStore without EXACT": _ours("cache", "django_redis_inexact", (CACHE,), {}),
     CACHED_DB: _backend("cached_db"),
     "OrmStore": _ours("orm", "default", (DB,), {}),
     DB: _backend("db"),

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta
 
 from django.db import connections
+from django.utils import timezone
+
+
+class Clock:
+    """A timezone.now() that can be put forward."""
+
+    def __init__(self) -> None:
+        self._now, self._offset = timezone.now, timedelta()
+
+    def __call__(self) -> datetime:
+        return self._now() + self._offset
+
+    def advance(self, **duration: float) -> None:
+        """Put it forward by as much as timedelta() takes."""
+        self._offset += timedelta(**duration)
 
 
 def rounds() -> int:

@@ -8,7 +8,6 @@ transaction is done by threads. Races between processes are in tests/races.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
 from threading import Event
 from typing import Any
 
@@ -19,7 +18,6 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connections
-from django.utils import timezone
 
 from django_multistore import devices
 from django_multistore.engine import SessionStore
@@ -27,6 +25,7 @@ from django_multistore.models import StoredSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
 from django_multistore.testing import Calls
+from tests.helpers import Clock
 from tests.races.support import (
     MEMORY,
     actors,
@@ -73,17 +72,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
     monkeypatch.setattr("django.utils.timezone.now", clock)
     return clock
-
-
-class Clock:
-    def __init__(self) -> None:
-        self._now, self._offset = timezone.now, timedelta()
-
-    def __call__(self) -> datetime:
-        return self._now() + self._offset
-
-    def advance(self, **duration: float) -> None:
-        self._offset += timedelta(**duration)
 
 
 # What was destroyed stays dead, whatever a request that had loaded it does next.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from django_multistore.engine import SessionStore
 from django_multistore.middleware import SessionMiddleware
 from django_multistore.models import StoredSession
 from django_multistore.records import key_of
+from tests.helpers import Clock
 
 pytestmark = pytest.mark.django_db
 
@@ -63,17 +64,6 @@ def respond(request: pytest.FixtureRequest) -> Respond:
 @pytest.fixture
 def user() -> User:
     return User.objects.create_user("ada", password="secret")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self._now, self._offset = timezone.now, timedelta()
-
-    def __call__(self) -> datetime:
-        return self._now() + self._offset
-
-    def advance(self, **duration: float) -> None:
-        self._offset += timedelta(**duration)
 
 
 @pytest.fixture
