@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
+LONGEST_ADDRESS = 64  # characters: IPv6 with a zone, brackets and a port
+
+
 def remote_address(request: HttpRequest) -> str | None:
     """Return the address of who is connected to this server: a proxy's, if there is one."""
     address: str | None = request.META.get("REMOTE_ADDR")
@@ -56,23 +59,24 @@ class TrustedProxies:
 def device_of(request: HttpRequest) -> Device:
     """Return where a request comes from, as far as the settings let it be stored."""
     resolver = conf.ip_resolver()
+    address = None if resolver is None else resolver(request)
     # PostgreSQL takes no NUL.
     user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")
     return Device(
-        ip_address=None if resolver is None else normal_address(resolver(request)),
+        ip_address=normal_address(str(address)[:LONGEST_ADDRESS]) if address else None,
         user_agent=user_agent[:USER_AGENT_MAX_LENGTH] if conf.keeps_user_agent() else "",
     )
 
 
 @lru_cache(maxsize=4096)
-def normal_address(text: str | None) -> str | None:
+def normal_address(text: str) -> str | None:
     """
     Return an ip address in the form that databases take; None for what is none.
 
     Args:
         text: an address, perhaps with a port or a scope.
     """
-    for candidate in _without_port(text or ""):
+    for candidate in _without_port(text):
         try:
             address = ipaddress.ip_address(candidate)
         except ValueError:

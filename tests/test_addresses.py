@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import timedelta
 from typing import Any
 
@@ -114,7 +115,6 @@ NORMAL = {
 }
 
 NO_ADDRESSES = [
-    None,
     "",
     " ",
     ":",
@@ -152,7 +152,7 @@ class TestNormalAddress:
         assert normal_address(text) == NORMAL[text]
 
     @pytest.mark.parametrize("text", NO_ADDRESSES, ids=lambda text: repr(text)[:20])
-    def test_what_is_no_address_is_none(self, text: str | None) -> None:
+    def test_what_is_no_address_is_none(self, text: str) -> None:
         assert normal_address(text) is None
 
 
@@ -201,6 +201,14 @@ class TestDeviceOf:
             (
                 {"SESSION_IP_RESOLVER": lambda request: None},
                 Device(ip_address=None, user_agent="Firefox"),
+            ),
+            (
+                {"SESSION_IP_RESOLVER": lambda request: ipaddress.ip_address("2001:db8::7")},
+                Device(ip_address="2001:db8::7", user_agent="Firefox"),
+            ),
+            (
+                {"SESSION_IP_RESOLVER": lambda request: "2001:db8::7%" + "x" * 10_000},
+                Device(ip_address="2001:db8::7", user_agent="Firefox"),
             ),
         ):
             assert device_of(request) == usual
