@@ -31,7 +31,7 @@ from django.utils import timezone
 
 from django_multistore.engine import SessionStore, new_session_key
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.records import SessionRecord, Update, key_of
+from django_multistore.records import Limit, SessionRecord, Update, key_of
 from django_multistore.stores import stores
 from django_multistore.stores.redis import RedisStore
 from django_multistore.stores.redis.client import ServerClient
@@ -753,6 +753,13 @@ def test_a_replica_is_frozen(twins: bool, server: servers.Server, caplog: Any) -
         assert calls.rotate(new.key, moved(newer)) is Update.GONE
         assert not caplog.records
         assert calls.read(newer.key) == replace(newer, version=3)
+        admission = calls.admit(None, make_record(user_id="another"), Limit(most=1, evicts=True))
+        assert not admission.evicted
+        assert not caplog.records
+        admission = calls.admit(None, make_record(user_id="another"), Limit(most=1, evicts=True))
+        assert len(admission.evicted) == 1
+        (logged,) = [record for record in caplog.records if record.name == "django_multistore"]
+        assert "evicted" in logged.getMessage()
         with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
             calls.destroy_for_user(USER)
         for record in (first, second, third, rotated, new, newer, *others):

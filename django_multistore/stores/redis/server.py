@@ -65,17 +65,7 @@ class ServerProtocol(RedisProtocol):
 
     def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
         names, arguments = self._writing(old_key, record)
-        written, replicas = yield from self._with_replicas(WRITE(names, *arguments))
-        if replicas is not None and written == DONE:
-            # To raise would only take the new key from its visitor.
-            logger.error(
-                "Session store %r: a session has a new key, of which %d of %d replicas know. If "
-                "the master fails now, the old key may be alive again.",
-                self.alias,
-                replicas,
-                self._replicas,
-            )
-        return OUTCOMES[written]
+        return (yield from self._moved(WRITE(names, *arguments)))
 
     def touch(self, record: SessionRecord) -> Steps[bool]:
         command = TOUCH(
@@ -146,7 +136,7 @@ class ServerProtocol(RedisProtocol):
             return OUTCOMES[created] if created else Update.CONFLICT
         names, arguments = self._writing(old_key, record)
         names += (self.index_name(user_id_of(record.user_id)),)
-        return OUTCOMES[(yield self.call(*WRITE_IF_ROOM(names, *arguments, limit.most)))]
+        return (yield from self._moved(WRITE_IF_ROOM(names, *arguments, limit.most)))
 
     def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
         user_id = user_id_of(record.user_id)
@@ -157,7 +147,9 @@ class ServerProtocol(RedisProtocol):
         by_key = {bytes.fromhex(each.key): each for each in surplus}
         # Of two that come at once, neither ends more than are too many by then.
         command = EVICT((self.index_name(user_id),), self.sessions, limit.most, *by_key)
-        ended: list[bytes] = yield self.call(*command)
+        ended, replicas = yield from self._with_replicas(command)
+        if replicas is not None and ended:
+            self._log_few(replicas, "evicted sessions have ended")
         return [by_key[key] for key in ended]
 
     def _creating(self, record: SessionRecord) -> tuple[Names, Arguments]:
@@ -182,6 +174,23 @@ class ServerProtocol(RedisProtocol):
                 bytes.fromhex(old_key),
                 bytes.fromhex(record.key),
             ),
+        )
+
+    def _moved(self, command: Command) -> Steps[Update]:
+        written, replicas = yield from self._with_replicas(command)
+        if replicas is not None and written == DONE:
+            # To raise would only take the new key from its visitor.
+            self._log_few(replicas, "a session has a new key, and the old one has ended")
+        return OUTCOMES[written]
+
+    def _log_few(self, replicas: int, what: str) -> None:
+        logger.error(
+            "Session store %r: %s, of which %d of %d replicas know. If the master fails now, what "
+            "has ended may be alive again.",
+            self.alias,
+            what,
+            replicas,
+            self._replicas,
         )
 
     def _with_replicas(self, command: Command) -> Steps[tuple[Any, int | None]]:
