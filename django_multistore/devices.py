@@ -14,7 +14,7 @@ from django.conf import settings
 from . import signals
 from .engine import SessionStore
 from .exceptions import InvalidStore
-from .records import SessionRecord
+from .records import Page, SessionRecord
 from .signals import Reason
 
 if TYPE_CHECKING:
@@ -36,6 +36,45 @@ def sessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
 async def asessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
     """See sessions_for_user()."""
     return _by_last_seen(await _engine().get_store().asessions_for_user(_user_id(user)))
+
+
+def page_for_user(user: AbstractBaseUser, *, start: int, size: int) -> Page:
+    """
+    List some of the live sessions of a user, the one seen last first, without payloads.
+
+    At a cost that does not grow with their number, on the stores of this package.
+
+    Args:
+        user: whose.
+        start: how many come before the page.
+        size: the most that the page has.
+
+    Raises:
+        NotSupported: the store can't find them.
+        StoreUnavailable: the store could not be asked.
+    """
+    return _engine().get_store().page_for_user(_user_id(user), start=start, size=size)
+
+
+async def apage_for_user(user: AbstractBaseUser, *, start: int, size: int) -> Page:
+    """See page_for_user()."""
+    return await _engine().get_store().apage_for_user(_user_id(user), start=start, size=size)
+
+
+def count_for_user(user: AbstractBaseUser) -> int:
+    """
+    Count the live sessions of a user.
+
+    Raises:
+        NotSupported: the store can't find them.
+        StoreUnavailable: the store could not be asked.
+    """
+    return _engine().get_store().page_for_user(_user_id(user), start=0, size=0).total
+
+
+async def acount_for_user(user: AbstractBaseUser) -> int:
+    """See count_for_user()."""
+    return (await _engine().get_store().apage_for_user(_user_id(user), start=0, size=0)).total
 
 
 def end_session(user: AbstractBaseUser, id: int) -> bool:

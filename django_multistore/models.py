@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from .records import KEY_LENGTH, USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH
+from .records import KEY_LENGTH, USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -43,6 +43,10 @@ class SessionRowQuerySet(models.QuerySet[Any]):
         """Select the rows of a user, by the primary key as text."""
         return self.filter(user_id=user_id)
 
+    def latest_first(self) -> Self:
+        """Put the one seen last first."""
+        return self.order_by("-seen_at", "-id")
+
     def live(self, now: datetime) -> Self:
         """Select what has not expired."""
         return self.filter(expires_at__gt=now)
@@ -73,6 +77,11 @@ class SessionRow(models.Model):
 
     def __str__(self) -> str:
         return f"session {self.id}"  # type: ignore[attr-defined]
+
+    @property
+    def device(self) -> Device:
+        """Where the session was last seen from, as records have it."""
+        return Device(ip_address=self.ip_address, user_agent=self.user_agent)
 
 
 class StoredSession(SessionRow):

@@ -130,6 +130,27 @@ class Admission:
     evicted: tuple[SessionRecord, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some of a user's sessions, and how many there are."""
+
+    records: tuple[SessionRecord, ...]
+    total: int
+
+
+def page_of(records: Iterable[SessionRecord], start: int, size: int) -> Page:
+    """
+    Cut a page out of all of a user's sessions.
+
+    Args:
+        records: all, in any order.
+        start: how many come before the page.
+        size: the most that the page has.
+    """
+    latest_first = sorted(records, key=lambda record: (record.seen_at, record.id), reverse=True)
+    return Page(records=tuple(latest_first[start : start + size]), total=len(latest_first))
+
+
 def successor(stored: SessionRecord, record: SessionRecord) -> SessionRecord:
     """Return what is in the store once `record` was written over `stored`."""
     version = (stored.version or 0) + 1

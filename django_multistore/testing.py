@@ -15,7 +15,7 @@ import unittest
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from .engine import new_session_key
 from .exceptions import InvalidStore, NotSupported
-from .records import Admission, Device, Limit, SessionRecord, Update, key_of, new_id
+from .records import Admission, Device, Limit, Page, SessionRecord, Update, key_of, new_id
 from .stores.base import BaseStore
 
 if TYPE_CHECKING:
@@ -380,6 +380,31 @@ class StoreContract(_TestCase):
 
     @both_ways
     @of_users
+    def test_pages_have_each_session_once(self, store: Calls) -> None:
+        user_id, start = str(new_id()), timezone.now()
+        for ago in range(7):
+            seen_at = start - timedelta(minutes=ago)
+            store.create(make_record(user_id=user_id, seen_at=seen_at, expires_at=seen_at + HOUR))
+        for stranger in (make_record(), expired(make_record(user_id=user_id))):
+            store.create(stranger)
+        pages = [store.page_for_user(user_id, start=place, size=3) for place in (0, 3, 6, 9)]
+        self.assertEqual([len(page.records) for page in pages], [3, 3, 1, 0])
+        self.assertEqual({page.total for page in pages}, {7})
+        listed = [record for page in pages for record in page.records]
+        self.assertCountEqual(listed, store.sessions_for_user(user_id))
+        latest_first = sorted(listed, key=lambda record: record.seen_at, reverse=True)
+        self.assertEqual(listed, latest_first)
+
+    @both_ways
+    @of_users
+    def test_an_empty_page_counts(self, store: Calls) -> None:
+        user_id = str(new_id())
+        self.assertEqual(store.page_for_user(user_id, start=0, size=3), Page(records=(), total=0))
+        store.create(make_record(user_id=user_id))
+        self.assertEqual(store.page_for_user(user_id, start=0, size=0), Page(records=(), total=1))
+
+    @both_ways
+    @of_users
     def test_a_user_id_is_the_primary_key_or_its_text(self, store: Calls) -> None:
         number = new_id()
         record = make_record(user_id=str(number))
@@ -395,7 +420,8 @@ class StoreContract(_TestCase):
         class User:
             pk = 7
 
-        for operation in (store.sessions_for_user, store.destroy_for_user):
+        page = partial(store.page_for_user, start=0, size=3)
+        for operation in (store.sessions_for_user, page, store.destroy_for_user):
             with self.assertRaisesMessage(TypeError, "pass user.pk"):
                 operation(User())
 

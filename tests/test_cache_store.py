@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -156,6 +157,9 @@ class RoundTripTests(TransactionTestCase):
         for _ in range(19):
             self.store.create(of_user(user_id=user_id))
         self.assert_costs(["get_many"], ["SELECT"], lambda: self.store.sessions_for_user(user_id))
+        page = partial(self.store.page_for_user, user_id, start=5)
+        self.assert_costs(["get_many"], ["SELECT", "SELECT"], lambda: page(size=10))
+        self.assert_costs([], ["SELECT"], lambda: page(size=0))
         self.assert_costs(
             ["get_many", "set_many"],
             ["SELECT", "DELETE", "SELECT"],
@@ -257,6 +261,14 @@ class IndexTests(TransactionTestCase):
         self.assertEqual(self.store.destroy_for_user(other), 1)
 
     def test_a_session_that_rotates_meanwhile_is_listed_once(self) -> None:
+        self.assert_listed_once(self.store.sessions_for_user)
+
+    def test_a_session_that_rotates_meanwhile_is_on_the_page_once(self) -> None:
+        self.assert_listed_once(
+            lambda user_id: self.store.page_for_user(user_id, start=0, size=3).records
+        )
+
+    def assert_listed_once(self, list_sessions: Any) -> None:
         evicted = of_user(user_id=self.record.user_id)
         for record in (self.record, evicted):
             self.store.create(record)
@@ -272,7 +284,7 @@ class IndexTests(TransactionTestCase):
 
         done: list[bool] = []
         with patch.object(type(self.store._client), "get_many", rotated_before):
-            (listed,) = self.store.sessions_for_user(self.record.user_id)
+            (listed,) = list_sessions(self.record.user_id)
         self.assertEqual((listed.id, listed.key), (self.record.id, new.key))
 
     def test_many_sessions_are_listed_and_ended_in_batches(self) -> None:

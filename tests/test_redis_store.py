@@ -108,6 +108,23 @@ def of_user(**changes: Any) -> SessionRecord:
     return make_record(user_id=str(new_id()), authenticated_at=login, **changes)
 
 
+def assert_pages(store: Calls, trips: RoundTrips, counts: list[int]) -> None:
+    user_id = str(new_id())
+    long_agent = Device(user_agent="x" * 500)  # Its head is read in two parts.
+    for device in (*[Device()] * 34, long_agent):
+        store.create(make_record(user_id=user_id, device=device))
+    store.page_for_user(user_id, start=0, size=0)
+    with trips.are(*counts):
+        page = store.page_for_user(user_id, start=10, size=10)
+    assert (len(page.records), page.total) == (10, 35)
+    pages = [store.page_for_user(user_id, start=start, size=10) for start in range(0, 40, 10)]
+    listed = [record for page in pages for record in page.records]
+    assert len({record.id for record in listed}) == len(listed) == 35
+    assert [record.device for record in listed].count(long_agent) == 1
+    with trips.are(1):
+        assert store.page_for_user(user_id, start=0, size=0).total == 35
+
+
 def long_listed(record: SessionRecord) -> SessionRecord:
     return replace(record, expires_at=record.expires_at + timedelta(hours=1))
 
@@ -134,6 +151,9 @@ class TestOnAServer:
             assert server.destroy(moved.key)
         with trips.are(1):
             assert server.destroy_for_user(record.user_id) == 0
+
+    def test_a_page_is_one_round_trip(self, server: Calls, trips: RoundTrips) -> None:
+        assert_pages(server, trips, [1])
 
     def test_a_conflict_costs_a_read_and_a_write(self, server: Calls, trips: RoundTrips) -> None:
         record = of_user()
@@ -215,6 +235,9 @@ class TestOnAServer:
 
 
 class TestOnACluster:
+    def test_a_page_is_two_round_trips(self, on_cluster: Calls, trips: RoundTrips) -> None:
+        assert_pages(on_cluster, trips, [2, 10])
+
     def test_round_trips(self, on_cluster: Calls, trips: RoundTrips) -> None:
         record = of_user()
         moved = replace(record, key=new_key(), version=4)

@@ -100,6 +100,14 @@ class StatementCountTests(TransactionTestCase):
         with self.assertNumQueries(1):
             store.destroy_for_user("7", except_key="0" * 40)
 
+    def test_a_page_of_a_user_s_sessions(self) -> None:
+        store = stores["default"]
+        with self.assertNumQueries(2):
+            page = store.page_for_user("7", start=0, size=50)
+        self.assertEqual((len(page.records), page.total), (1, 1))
+        with self.assertNumQueries(1):
+            store.page_for_user("7", start=0, size=0)
+
     def test_the_twins(self) -> None:
         session = Calls(SessionStore(self.session_key), twins=True)
         with CaptureQueriesContext(connection) as captured:

@@ -7,13 +7,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
 from ..exceptions import InvalidStore, NotSupported, StoreUnavailable
-from ..records import Admission, Limit, SessionRecord, Update, successor
+from ..records import Admission, Limit, Page, SessionRecord, Update, page_of, successor
+
+if TYPE_CHECKING:
+    # models.py needs the apps to be ready; whoever writes a store may import this before.
+    from ..models import SessionRowQuerySet
 
 GC_BATCH_SIZE = 50_000
 MODIFY_ATTEMPTS = 25
@@ -231,6 +235,32 @@ class BaseStore(ABC):
             "one user. django_multistore.stores.orm.OrmStore can."
         )
 
+    def page_for_user(self, user_id: object, *, start: int, size: int) -> Page:
+        """
+        List some of the live sessions of a user, the one seen last first, without payloads.
+
+        This one reads them all. A store does it at a cost that doesn't grow with their number
+        where it can; it may put sessions by what it has in order, their expiry say, and count
+        some that have ended a moment ago.
+
+        Args:
+            user_id: the primary key, as itself or as text.
+            start: how many come before the page.
+            size: the most that the page has; 0 to count only.
+
+        Raises:
+            NotSupported: this store can't find them.
+        """
+        return page_of(self.sessions_for_user(user_id), start, size)
+
+    def database_index(self) -> SessionRowQuerySet | None:
+        """
+        Return the rows of the sessions that live, as far as the database knows.
+
+        For what looks over all users. None: this store has no index in a database.
+        """
+        return None
+
     def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         """
         End the sessions of a user.
@@ -342,6 +372,10 @@ class BaseStore(ABC):
     async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
         """See sessions_for_user()."""
         return await sync_to_async(self.sessions_for_user)(user_id)
+
+    async def apage_for_user(self, user_id: object, *, start: int, size: int) -> Page:
+        """See page_for_user()."""
+        return await sync_to_async(self.page_for_user)(user_id, start=start, size=size)
 
     async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         """See destroy_for_user()."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
+from ..models import SessionRowQuerySet
 from ..records import SessionRecord
 from .base import GC_BATCH_SIZE
 from .cache_checks import check_cache, check_cache_always
@@ -83,6 +84,9 @@ class CacheStore(StepwiseStore):
     async def _arun(self, steps: Steps[Result]) -> Result:
         # A thread for each of an operation's commands would cost more than the commands.
         return await (arun(steps) if self._client.is_async else sync_to_async(run)(steps))
+
+    def database_index(self) -> SessionRowQuerySet:
+        return self._index.live()
 
     def gc(
         self,

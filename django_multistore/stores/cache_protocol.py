@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from .. import conf
 from ..exceptions import StoreUnavailable
-from ..records import SessionRecord, Update, successor
+from ..records import Page, SessionRecord, Update, successor
 from .cache_client import CacheClient
 from .cache_options import CacheOptions
 from .packing import Entry, Listing, pack, unpack
@@ -168,6 +168,20 @@ class CacheProtocol(Operations):
             again: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
             rows = [row for row in again if lost.get(row.row_id, row.key) != row.key]
         return list(found.values())
+
+    def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
+        rows: list[Row]
+        rows, total = yield DatabaseStep(self._index.page_of_user, (user_id, start, size))
+        live = yield from self._live_entries(rows)
+        lost = {row.row_id: row.key for row in rows if row.row_id not in live}
+        if lost:
+            # As in sessions_for_user(), but once: of the cache's misses most are no rotations.
+            again: list[Row] = yield DatabaseStep(self._index.rows_again, (list(lost),))
+            moved = [row for row in again if row.key != lost[row.row_id]]
+            live |= yield from self._live_entries(moved)
+        listed = [live[row.row_id].record for row in rows if row.row_id in live]
+        mine = (replace(record, payload=b"") for record in listed if record.user_id == user_id)
+        return Page(records=tuple(mine), total=total)
 
     def destroy_session(self, user_id: str, id: int) -> Steps[bool]:
         return (yield from self.destroy_for_user(user_id, id=id)) > 0

@@ -11,11 +11,11 @@ from django.core.checks import CheckMessage
 from django.db import connections, transaction
 from django.utils import timezone
 
-from ..models import StoredSession
-from ..records import Admission, Device, Limit, SessionRecord, Update, user_id_of
+from ..models import SessionRowQuerySet, StoredSession
+from ..records import Admission, Device, Limit, Page, SessionRecord, Update, user_id_of
 from .base import GC_BATCH_SIZE, BaseStore
 from .orm_checks import check_database
-from .orm_statements import after, write_statements
+from .orm_statements import LISTED, after, write_statements
 from .orm_turns import in_turn
 from .pacing import batch_sizes
 from .row_values import row_values
@@ -86,6 +86,15 @@ class OrmStore(BaseStore):
         values = {"user_id": user_id_of(user_id), "now": timezone.now()}
         rows = self._table.fetch("sessions_for_user", values)
         return [_record(row) for row in rows]
+
+    def page_for_user(self, user_id: object, *, start: int, size: int) -> Page:
+        listed = self.database_index().of_user(user_id_of(user_id))
+        with self._table.outages_translated():
+            page = listed.latest_first().values_list(*LISTED)[start : start + size]
+            return Page(records=tuple(map(_record, page)), total=listed.count())
+
+    def database_index(self) -> SessionRowQuerySet:
+        return StoredSession.objects.using(self.database).live(timezone.now()).defer("payload")
 
     def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         # No key is empty, so an empty one excepts nothing.

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..records import Admission, Limit, SessionRecord, Update, user_id_of
+from ..records import Admission, Limit, Page, SessionRecord, Update, user_id_of
 from .base import BaseStore
 from .steps import Result, Steps, arun, run
 
@@ -36,6 +36,9 @@ class Operations(ABC):
 
     @abstractmethod
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]: ...
+
+    @abstractmethod
+    def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]: ...
 
     @abstractmethod
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]: ...
@@ -126,6 +129,14 @@ class StepwiseStore(BaseStore):
 
     async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
         return await self._arun(self._protocol.sessions_for_user(user_id_of(user_id)))
+
+    def page_for_user(self, user_id: object, *, start: int, size: int) -> Page:
+        steps = self._protocol.page_for_user(user_id_of(user_id), start=start, size=size)
+        return run(steps)
+
+    async def apage_for_user(self, user_id: object, *, start: int, size: int) -> Page:
+        steps = self._protocol.page_for_user(user_id_of(user_id), start=start, size=size)
+        return await self._arun(steps)
 
     def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
+
 from .. import conf
-from ..models import UserSession
+from ..models import SessionRowQuerySet, UserSession
 from ..records import SessionRecord
 from .base import BaseStore
 from .packing import Listing
@@ -91,6 +93,21 @@ class UserIndex:
         """Return the rows of a user."""
         rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self._alias})
         return [_row(row) for row in rows]
+
+    def live(self) -> SessionRowQuerySet:
+        """Select the rows that have not expired, which is all that the database knows."""
+        rows = UserSession.objects.using(self.database).filter(store=self._alias)
+        return rows.live(timezone.now())
+
+    def page_of_user(self, user_id: str, start: int, size: int) -> tuple[list[Row], int]:
+        """Return some of a user's rows, the one seen last first, and how many there are."""
+        rows = self.live().of_user(user_id)
+        page = self._found(rows.latest_first()[start : start + size]) if size else []
+        return page, self._table.run(lambda connection: rows.count())
+
+    def rows_again(self, row_ids: Sequence[int]) -> list[Row]:
+        """Return these rows as they are by now."""
+        return self._found(UserSession.objects.filter(row_id__in=row_ids))
 
     def rows_after(self, row_id: int, count: int) -> list[Row]:
         """Return the rows that follow one, in the order in which they were entered."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ...exceptions import StoreUnavailable
-from ...records import SessionRecord, Update
+from ...records import Page, SessionRecord, Update
 from ..steps import Steps
 from . import values
 from .base_client import Client
@@ -176,6 +177,18 @@ class ClusterProtocol(RedisProtocol):
                 if successor is not None and successor not in looked_at:
                     waiting.append(successor)
         return list(found.values())
+
+    def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
+        index = self.index_name(user_id)
+        commands: list[Command] = [("ZCOUNT", index, f"({int(time.time())}", "+inf")]
+        if size:
+            commands.append(("ZREVRANGE", index, start, start + size - 1))
+        total, *pages = yield self.call_many(commands)
+        keys = [key.hex() for page in pages for key in page]
+        heads = (yield from self._heads(keys)) if keys else []
+        found = (values.unpack(key, head) for key, head in zip(keys, heads, strict=True))
+        mine = (record for record in found if record is not None and record.user_id == user_id)
+        return Page(records=tuple(mine), total=total)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         index = self.index_name(user_id)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from ...exceptions import StoreUnavailable
-from ...records import Limit, SessionRecord, Update, user_id_of
+from ...records import Limit, Page, SessionRecord, Update, user_id_of
 from ..steps import Steps
 from . import values
 from .base_client import Client
@@ -19,6 +20,7 @@ from .scripts import (
     END_USER,
     EVICT,
     LIST_USER,
+    PAGE_OF_USER,
     TOUCH,
     WRITE,
     WRITE_IF_ROOM,
@@ -87,18 +89,20 @@ class ServerProtocol(RedisProtocol):
         return bool(was_there)
 
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
-        found: dict[bytes, SessionRecord] = {}
+        found: dict[str, SessionRecord] = {}
         index, last, score = self.index_name(user_id), b"", b""
         while True:
             # By expiry upwards, which is where a save moves a session.
             command = LIST_USER((index,), self.sessions, last, score, IN_A_SCRIPT)
             listed, last, score, *alive = yield self.call(*command)
-            for key, head in zip(alive[::2], alive[1::2], strict=True):
-                record = values.unpack(key.hex(), values.head_alone(head))
-                if record is not None:
-                    found[key] = record
+            found |= {record.key: record for record in _records(alive)}
             if listed < IN_A_SCRIPT:
                 return list(found.values())
+
+    def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
+        command = PAGE_OF_USER((self.index_name(user_id),), self.sessions, start, size)
+        total, *alive = yield self.call(*command)
+        return Page(records=tuple(_records(alive)), total=total)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         spared = b"" if except_key is None else bytes.fromhex(except_key)
@@ -211,3 +215,11 @@ class ServerProtocol(RedisProtocol):
                 f"of {self._replicas} replicas say so (option WAIT). If the master fails now, "
                 "the session may be alive again: try once more."
             )
+
+
+def _records(found: Sequence[bytes]) -> Iterator[SessionRecord]:
+    """Yield the records of keys and heads, in turns."""
+    for key, head in zip(found[::2], found[1::2], strict=True):
+        record = values.unpack(key.hex(), values.head_alone(head))
+        if record is not None:
+            yield record

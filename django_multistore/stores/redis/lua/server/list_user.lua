@@ -1,8 +1,7 @@
 -- The next of a user's sessions, by expiry: how many keys, the last of them and its score, and then
--- the key of each that is there, and its head, with which some of its payload may come.
+-- the key of each that is there, and its head.
 -- KEYS: the index. ARGV: what names of sessions begin with, the last key before and its score or
 -- nothing, how many to read.
-local MOST_OF_A_HEAD = 256
 local call = redis.call
 local prefix, last, score, count = unpack(ARGV)
 local start = 0
@@ -15,16 +14,4 @@ end
 local listed = call('ZRANGE', KEYS[1], start, start + count - 1)
 last = listed[#listed] or ''
 local found = {#listed, last, last ~= '' and call('ZSCORE', KEYS[1], last) or ''}
-local places = #found
-for i = 1, #listed do
-  local name = prefix .. listed[i]
-  local head = call('GETRANGE', name, 0, MOST_OF_A_HEAD - 1)
-  if #head == MOST_OF_A_HEAD and head_length(head) > MOST_OF_A_HEAD then
-    head = call('GETRANGE', name, 0, head_length(head) - 1)
-  end
-  if head ~= '' then
-    found[places + 1], found[places + 2] = listed[i], head
-    places = places + 2
-  end
-end
-return found
+return add_heads(found, prefix, listed)
