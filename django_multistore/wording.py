@@ -1,0 +1,38 @@
+"""How long ago something was, in words."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext_lazy
+
+# Whole sentences: Django's timesince() has words for lengths, whose case is another after "ago" in
+# many languages.
+UNITS = (
+    (timedelta(days=365), ngettext_lazy("%(count)d year ago", "%(count)d years ago", "count")),
+    (
+        timedelta(days=365) / 12,
+        ngettext_lazy("%(count)d month ago", "%(count)d months ago", "count"),
+    ),
+    (timedelta(days=1), ngettext_lazy("%(count)d day ago", "%(count)d days ago", "count")),
+    (timedelta(hours=1), ngettext_lazy("%(count)d hour ago", "%(count)d hours ago", "count")),
+    (timedelta(minutes=1), ngettext_lazy("%(count)d minute ago", "%(count)d minutes ago", "count")),
+)
+
+
+def time_ago(moment: datetime, now: datetime | None = None) -> str:
+    """
+    Say how long ago a moment was, in the current language and its largest unit.
+
+    Args:
+        moment: aware if USE_TZ is True, as records have it.
+        now: None: timezone.now().
+    """
+    elapsed = (timezone.now() if now is None else now) - moment
+    for unit, said in UNITS:
+        if elapsed >= unit:
+            return said % {"count": elapsed // unit}
+    # In the future too, by which the clocks of two machines differ.
+    return _("just now")
