@@ -14,7 +14,7 @@ from django.conf import settings
 from . import signals
 from .engine import SessionStore
 from .exceptions import InvalidStore
-from .records import Page, SessionRecord
+from .records import Page, SessionRecord, is_id
 from .signals import Reason
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def end_session(user: AbstractBaseUser, id: int) -> bool:
         StoreUnavailable: the store could not be asked.
     """
     engine, user_id = _engine(), _user_id(user)
-    had_it = engine.get_store().destroy_session(user_id, id)
+    had_it = is_id(id) and engine.get_store().destroy_session(user_id, id)
     signals.ended(engine, Reason.REVOKED, user_id=user_id, id=id, count=int(had_it))
     return had_it
 
@@ -101,7 +101,7 @@ def end_session(user: AbstractBaseUser, id: int) -> bool:
 async def aend_session(user: AbstractBaseUser, id: int) -> bool:
     """See end_session()."""
     engine, user_id = _engine(), _user_id(user)
-    had_it = await engine.get_store().adestroy_session(user_id, id)
+    had_it = is_id(id) and await engine.get_store().adestroy_session(user_id, id)
     await signals.aended(engine, Reason.REVOKED, user_id=user_id, id=id, count=int(had_it))
     return had_it
 

@@ -43,7 +43,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer by 503 where a view could not have its session."""
-        return unavailable(exception) if isinstance(exception, StoreUnavailable) else None
+        return unavailable(exception, request) if isinstance(exception, StoreUnavailable) else None
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         session = getattr(request, "session", None)
@@ -65,7 +65,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         try:
             response: HttpResponse = self.get_response(request)  # type: ignore[assignment]
         except StoreUnavailable as outage:
-            response = unavailable(outage)
+            response = unavailable(outage, request)
         return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
@@ -74,7 +74,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
         except StoreUnavailable as outage:
             # From a handler of errors that needs the session, as with CSRF_USE_SESSIONS.
-            response = unavailable(outage)
+            response = unavailable(outage, request)
         return await self.aprocess_response(request, response)
 
     def _responding(
@@ -95,7 +95,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 cookie_session.has_lost(error, response)
             except StoreUnavailable as outage:
                 if not cookie_session.can_do_without(step):
-                    return unavailable(outage)
+                    return unavailable(outage, request)
                 cookie_session.is_left_alone = True
             cookie_session.took(step)
         if cookie_session.is_in_doubt:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 KEY_LENGTH = 40
+ID_BITS = 63
 USER_ID_MAX_LENGTH = 255
 USER_AGENT_MAX_LENGTH = 512
 
@@ -51,7 +52,12 @@ def new_id() -> int:
     Returns:
         63 random bits, which fit a signed 64-bit column.
     """
-    return secrets.randbits(63)
+    return secrets.randbits(ID_BITS)
+
+
+def is_id(number: int) -> bool:
+    """Say whether a number from outside may be a session's public name, and fits a column."""
+    return number >= 0 and number.bit_length() <= ID_BITS
 
 
 class Update(enum.Enum):

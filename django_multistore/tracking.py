@@ -103,6 +103,11 @@ class TrackedSession(SessionBase):
         return key_of(self.session_key) if self.session_key else None
 
     @property
+    def record(self) -> SessionRecord | None:
+        """What is stored of it, as loaded or written last; None for a new session."""
+        return self._record
+
+    @property
     def authenticated_at(self) -> datetime | None:
         """When its user last logged in; None without a user. Async code loads it before."""
         user_id = self.get_user_id(self._get_session())
@@ -131,6 +136,7 @@ class TrackedSession(SessionBase):
     def restart_authentication(self) -> None:
         """Count SESSION_ABSOLUTE_AGE and "recent login" from now on; saved with the session."""
         self._login_at = timezone.now()
+        self.modified = True
 
     def clear(self) -> None:
         """Remove all data, and what other requests may save before this one does."""

@@ -4,38 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.contrib import messages
-from django.contrib.auth import authenticate, update_session_auth_hash
-from django.contrib.auth.mixins import AccessMixin, LoginRequiredMixin
-from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
+from django.contrib.auth.mixins import AccessMixin
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponseRedirect
-from django.shortcuts import resolve_url
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
-from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_protect
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, View
 
 from . import devices
 from .decorators import ahas_recent_login, has_recent_login, redirect_to_login_page
 from .exceptions import SessionLimitReached
-from .forms import PasswordConfirmationForm
+from .reauthentication import ReauthenticationView
 
 if TYPE_CHECKING:
     from django import forms
     from django.contrib.auth.base_user import AbstractBaseUser
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
     from django.http.response import HttpResponseBase
 
-    _AnyFormView = FormView[Any]
     _FormViewMixin = FormView[Any]
     _ViewMixin = View
 else:
-    _AnyFormView = FormView
     _FormViewMixin = object
     _ViewMixin = object
 
@@ -131,81 +119,26 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         return devices.log_out_everywhere(user)
 
 
-@method_decorator([sensitive_post_parameters(), csrf_protect, never_cache], name="dispatch")
-class LogoutOtherDevicesView(
-    LoginRequiredMixin, LogoutOtherDevicesMixin, RedirectURLMixin, _AnyFormView
-):
+class LogoutOtherDevicesView(ReauthenticationView):
     """
     End the user's other sessions, after asking for the password. POST only.
 
-    Without a password, or with a wrong one, it shows a form that asks for it. A user who has
-    no password that Django could check must have logged in recently. Then it goes to `next`,
-    to the attribute next_page or to LOGIN_REDIRECT_URL.
+    See ReauthenticationView for what it asks of whom, and for where it goes.
     """
 
-    http_method_names = ["post", "options"]
-    form_class = PasswordConfirmationForm
     template_name = "django_multistore/log_out_other_devices.html"
-    recent_login_seconds: float = 600
-    accepts_recent_login = False  # In place of the password, from all users.
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        has_password = self._has_password()
-        takes_login = self.accepts_recent_login or not has_password
-        if takes_login and has_recent_login(request, self.recent_login_seconds):
-            self.log_out_other_devices()
-            return HttpResponseRedirect(self.get_success_url())
-        # A password that was sent all the same may be one of a directory.
-        if not has_password and not request.POST.get("password"):
-            return self.handle_no_permission()
-        return super().post(request, *args, **kwargs)
+    def confirmed(self) -> HttpResponse:
+        return self.answer(self.log_out_other_devices())
 
-    def _has_password(self) -> bool:
-        # A subclass with a hook of its own has said what it asks these users for.
-        has_hook = type(self).reauthenticate is not LogoutOtherDevicesView.reauthenticate
-        user: Any = self.request.user
-        return has_hook or bool(user.has_usable_password())
+    def log_out_other_devices(self) -> int:
+        """End them, and return how many it was."""
+        return devices.log_out_other_devices(self.request)
 
-    def handle_no_permission(self) -> HttpResponseRedirect:
-        if self.raise_exception:
-            return super().handle_no_permission()
-        # Not back to here after the login: that would be a GET.
-        return redirect_to_login(self.get_default_redirect_url(), self.get_login_url())
-
-    def form_valid(self, form: forms.BaseForm) -> HttpResponse:
-        if not self.reauthenticate(form):
-            form.add_error(None, _("This did not show that it is you. Please try again."))
-            return self.form_invalid(form)
-        return super().form_valid(form)
-
-    def reauthenticate(self, form: forms.BaseForm) -> bool:
-        """
-        Say whether it is the user who asks: a hook for other means than the password.
-
-        The password goes through AUTHENTICATION_BACKENDS, so that it works for users of a
-        directory too, and lockout tools see each failure.
-        """
-        user = self.request.user
-        found = authenticate(
-            self.request,
-            username=user.get_username(),
-            password=form.cleaned_data["password"],
-        )
-        if found is None or found.pk != user.pk:
-            return False
-        # The password may have been hashed anew just now, which would log out this device.
-        update_session_auth_hash(self.request, found)
-        return True
-
-    def log_out_other_devices(self, user: AbstractBaseUser | None = None) -> int:
-        count = super().log_out_other_devices(user)
+    def message(self, ended: int) -> str:
         said = ngettext(
             "%(count)d other device was logged out.",
             "%(count)d other devices were logged out.",
-            count,
+            ended,
         )
-        messages.success(self.request, said % {"count": count}, fail_silently=True)
-        return count
-
-    def get_default_redirect_url(self) -> str:
-        return resolve_url(self.next_page or settings.LOGIN_REDIRECT_URL)
+        return said % {"count": ended}

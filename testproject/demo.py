@@ -31,7 +31,9 @@ from .browser import TIMEOUT, Browser, Page
 from .table import Table
 
 USERNAME, PASSWORD = "ada", "the password of the demo's user"
-HOME, LOGIN = f"Devices of {USERNAME}", "Log in"
+HOME, DEVICES_PAGE, LOGIN = f"Home of {USERNAME}", "Your devices", "Log in"
+DEVICES_PATH = "/devices/"
+PREFIX = "multistore"  # Of the pages' CSS classes.
 DEVICES = ["a laptop", "a phone", "a tablet"]
 TO_EXPIRE = 3  # sessions, for gc
 EXPIRE_AFTER = timedelta(seconds=2.5)  # All three must be stored before they expire.
@@ -91,9 +93,9 @@ def _log_in_on_each(table: Table, devices: list[Browser]) -> None:
             partial(_listed_devices, device),
         )
     table.check(
-        "it says where from, the one seen last first",
-        ", ".join(reversed(DEVICES)),
-        lambda: ", ".join(devices[0].get("/").texts_of("agent")),
+        "it names each, this one and the one seen last first",
+        "a laptop, a tablet, a phone",
+        lambda: ", ".join(devices[0].get(DEVICES_PATH).texts_of(f"{PREFIX}-name")),
     )
 
 
@@ -177,17 +179,18 @@ def _open(device: Browser) -> str:
 
 
 def _listed_devices(device: Browser) -> str:
-    page = device.get("/")
-    if page.summary != HOME:
+    page = device.get(DEVICES_PATH)
+    if page.summary != DEVICES_PAGE:
         return page.summary
     here = {0: "none marked", 1: "this one marked"}.get(
-        len(page.texts_of("here")), "several marked"
+        len(page.texts_of(f"{PREFIX}-here")), "several marked"
     )
-    return f"{len(page.texts_of('session'))}, {here}"
+    return f"{len(page.texts_of(f'{PREFIX}-device'))}, {here}"
 
 
 def _ask_to_log_out_others(device: Browser, password: str) -> Page:
-    return device.submit(device.get("/"), "/sessions/end-others/", password=password)
+    path = f"{DEVICES_PATH}end-others/"
+    return device.submit(device.submit(device.get(DEVICES_PATH), path), path, password=password)
 
 
 def _ask_with_wrong_password(device: Browser) -> str:

@@ -16,8 +16,6 @@ from django.core.management import call_command
 
 from .server import Server, make_site_server
 
-USERNAME = "ada"
-PASSWORD = "a demo password"
 PORT = 8000
 
 
@@ -28,25 +26,17 @@ def prepare() -> None:
     call_command("migrate", verbosity=0)
 
 
-def seed_user() -> None:
-    """Have the user there, with this password again if it was changed."""
-    from django.contrib.auth import get_user_model  # noqa: PLC0415 - once Django is set up
-
-    user, _ = get_user_model().objects.get_or_create(
-        username=USERNAME, defaults={"email": "ada@example.com"}
-    )
-    if not user.check_password(PASSWORD):
-        user.set_password(PASSWORD)
-        user.save()
-
-
 def main(arguments: list[str]) -> None:
     prepare()
-    seed_user()
+    from .seed import PASSWORD, USERNAME, seed  # noqa: PLC0415 - once Django is set up
+
+    seed()
     with _bound(int(arguments[0]) if arguments else PORT) as server:
         print(f"The demo site is at {server.address}/")
         print(f"User: {USERNAME}    Password: {PASSWORD}")
         print(f"Database: {settings.DATABASES['default']['NAME']}")
+        print(f"{USERNAME} is logged in on some devices already: see {server.address}/devices/")
+        print(f"and, as the administrator that {USERNAME} is, {server.address}/admin/")
         print("Log in with two browsers, or with a private window beside this one.")
         print("Ctrl-C ends it.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):

@@ -13,6 +13,7 @@ import threading
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.wsgi import get_wsgi_application
 
 HOST = "127.0.0.1"
@@ -44,7 +45,8 @@ def make_site_server(port: int) -> Server:
         port: 0 for any free one.
     """
     os.environ["DJANGO_SETTINGS_MODULE"] = "testproject.settings"
-    return make_server(HOST, port, get_wsgi_application(), Server, Handler)
+    application = StaticFilesHandler(get_wsgi_application())
+    return make_server(HOST, port, application, Server, Handler)
 
 
 def main() -> None:

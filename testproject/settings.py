@@ -17,10 +17,15 @@ DIRECTORY = Path(os.environ.get("TESTPROJECT_DIR", HERE.parent))
 
 SESSION_ENGINE = os.environ.get("TESTPROJECT_SESSION_ENGINE", "django_multistore.engine")
 
+# The user's page in the admin leads to the user's sessions.
+SESSION_ADMIN = True
+
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
+    "django.contrib.staticfiles",
     "django_multistore",
 ]
 if SESSION_ENGINE.startswith("django.contrib.sessions"):
@@ -42,10 +47,19 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
+STATIC_URL = "static/"
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("es", "Español"),
+    ("fa", "فارسی"),
+    ("fr", "Français"),
+]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django_multistore.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

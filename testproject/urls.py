@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
+from django.contrib import admin
 from django.contrib.auth import views as auth_views
-from django.urls import path, reverse_lazy
-
-from django_multistore.views import LogoutOtherDevicesView
+from django.urls import include, path, reverse_lazy
 
 from . import in_flight, views
 
@@ -19,14 +18,8 @@ urlpatterns = [
         name="login",
     ),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
-    path("sessions/<int:id>/end/", views.end_session, name="end_session"),
-    path(
-        "sessions/end-others/",
-        LogoutOtherDevicesView.as_view(
-            extra_context={"title": "Log out the other devices", "button": "Log them out"}
-        ),
-        name="log_out_other_devices",
-    ),
+    path("devices/", include("django_multistore.urls")),
+    path("admin/", admin.site.urls),
     path("password/change/", views.PasswordChange.as_view(), name="password_change"),
     path(
         "password/reset/",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import patch
+
 import pytest
 import redis
 from django.test import override_settings
 
+from django_multistore.stores import stores
+from django_multistore.stores.redis.client import ServerClient
+from django_multistore.testing import make_record
 from tests import (
     servers,
+    test_device_pages,
     test_devices,
     test_engine,
     test_integration,
@@ -66,6 +73,43 @@ class DevicesTests(test_devices.DevicesTests):
 @ON_REDIS
 class ViewTests(test_views.ViewTests):
     pass
+
+
+@ON_REDIS
+class DeviceListTests(test_device_pages.ListTests):
+    pass
+
+
+@ON_REDIS
+class EndManyTests(test_device_pages.EndManyTests):
+    pass
+
+
+@ON_REDIS
+class JsonTests(test_device_pages.JsonTests):
+    test_the_list = None  # It looks into the table.
+    test_a_user_without_a_password_logs_in_once_more = None  # Likewise.
+
+
+@ON_REDIS
+class PagingTests(test_device_pages.PagesTestCase):
+    def test_one_device_or_ten_thousand_cost_the_same(self) -> None:
+        exchange, trips = ServerClient._exchange, []
+
+        def counted(client: ServerClient, commands: Any) -> Any:
+            trips.append(commands)
+            return exchange(client, commands)
+
+        for more, pages in ((0, 1), (48, 1), (9950, 200)):
+            for _ in range(more):
+                stores["default"].create(make_record(user_id=str(self.user.pk)))
+            self.here.get("/devices/")  # From here on the server knows the script.
+            trips.clear()
+            with patch.object(ServerClient, "_exchange", counted), self.assertNumQueries(1):
+                page = self.here.get("/devices/", headers=test_device_pages.JSON).json()
+            self.assertEqual(len(trips), 2)  # The session and the page.
+            self.assertEqual(page["pages"], pages)
+        self.assertEqual(page["count"], 10_000)
 
 
 @ON_REDIS

@@ -160,11 +160,26 @@ class ViewTests(ViewTestCase):
         self.assert_only_here()
 
     def test_a_wrong_or_missing_password_ends_nothing_and_asks_again(self) -> None:
-        for data in ({"password": "wrong"}, {"password": "hers"}, {}):
+        for data in ({"password": "wrong"}, {"password": "hers"}, {"password": ""}):
             response = self.here.post("/others/", data)
             self.assertContains(response, 'type="password"')
             self.assertContains(response, "errorlist")
             self.assert_nothing_ended()
+
+    def test_the_first_time_it_asks_without_a_reproach(self) -> None:
+        response = self.here.post("/others/", {"next": "/there/"})
+        self.assertContains(response, 'type="password"')
+        self.assertContains(response, 'value="/there/"')
+        self.assertNotContains(response, "errorlist")
+        self.assert_nothing_ended()
+
+    def test_a_password_is_a_recent_login(self) -> None:
+        StoredSession.objects.update(authenticated_at=timezone.now() - timedelta(hours=1))
+        self.here.post("/others/", {"password": "old secret"})
+        self.device(self.user)
+        response = self.here.post("/login-is-enough/")
+        self.assertRedirects(response, "/home/", fetch_redirect_response=False)
+        self.assert_only_here()
 
     def test_only_post(self) -> None:
         self.assertEqual(self.here.get("/others/").status_code, 405)

@@ -1,0 +1,116 @@
+"""The pages where a user sees which devices are logged in, and logs them out. As JSON too."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from django.http import JsonResponse
+from django.middleware.csrf import get_token
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.generic import TemplateView
+
+from . import devices, json_answers
+from .descriptions import described
+from .json_answers import wants_json
+from .reauthentication import ReauthenticationView
+from .user_pages import UserPageMixin
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest, HttpResponse
+
+    from .records import Page
+
+
+@method_decorator(never_cache, name="dispatch")
+class DevicesView(UserPageMixin, TemplateView):
+    """List the user's devices, this one first, then the one seen last."""
+
+    http_method_names = ["get", "head", "options"]
+    template_name = "django_multistore/devices.html"
+    paginate_by = 50
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        number, found = self._page()
+        this = devices.session_of(request).record
+        here = None if this is None else this.id
+        listed = [record for record in found.records if record.id != here]
+        if this is not None and number == 1:
+            listed.insert(0, this)
+        shown = [described(record, current_id=here) for record in listed]
+        pages = self._pages(found)
+        if wants_json(request):
+            return JsonResponse(
+                {
+                    "devices": [json_answers.device(device) for device in shown],
+                    "count": found.total,
+                    "page": number,
+                    "pages": pages,
+                    "csrf_token": get_token(request),
+                }
+            )
+        context = {"devices": shown, "count": found.total, "number": number, "pages": pages}
+        return self.render_to_response(self.get_context_data(**context))
+
+    def _page(self) -> tuple[int, Page]:
+        asked = self.request.GET.get("page", "")
+        number = int(asked) if re.fullmatch("[1-9][0-9]{0,8}", asked) else 1
+        found = self._found(number)
+        if not found.records and number > 1:
+            # Devices were logged out since the link was made.
+            number = self._pages(found)
+            found = self._found(number)
+        return number, found
+
+    def _found(self, number: int) -> Page:
+        user: Any = self.request.user
+        start = (number - 1) * self.paginate_by
+        return devices.page_for_user(user, start=start, size=self.paginate_by)
+
+    def _pages(self, found: Page) -> int:
+        return max(math.ceil(found.total / self.paginate_by), 1)
+
+
+class EndDeviceView(ReauthenticationView):
+    """End one of the user's sessions, by its public name."""
+
+    template_name = "django_multistore/end_device.html"
+    # One device after the other should not ask for the password each time.
+    accepts_recent_login = True
+
+    def confirmed(self) -> HttpResponse:
+        user: Any = self.request.user
+        id, this = self.kwargs["id"], devices.session_of(self.request).record
+        if this is not None and this.id == id:
+            return self.log_out_here(1)
+        ended = int(devices.end_session(user, id))
+        if not ended and wants_json(self.request):
+            refusal = _("You have no such device, or it was logged out before.")
+            return json_answers.error("not_found", refusal, status=404)
+        return self.answer(ended)
+
+    def message(self, ended: int) -> str:
+        return _("The device was logged out.") if ended else _("The device was logged out before.")
+
+
+class LogOutEverywhereView(ReauthenticationView):
+    """End all of the user's sessions, this one too."""
+
+    template_name = "django_multistore/log_out_everywhere.html"
+
+    def confirmed(self) -> HttpResponse:
+        # This one last: if the store fails in between, the user can ask once more.
+        others = devices.log_out_other_devices(self.request)
+        return self.log_out_here(1 + others)
+
+    def message(self, ended: int) -> str:
+        said = ngettext(
+            "You were logged out on %(count)d device.",
+            "You were logged out on %(count)d devices.",
+            ended,
+        )
+        return said % {"count": ended}

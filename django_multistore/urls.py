@@ -1,0 +1,23 @@
+"""The pages of a user's devices: path("devices/", include("django_multistore.urls"))."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from .device_views import DevicesView, EndDeviceView, LogOutEverywhereView
+from .views import LogoutOtherDevicesView
+
+app_name = "django_multistore"
+
+DEVICES = f"{app_name}:devices"
+
+urlpatterns = [
+    path("", DevicesView.as_view(), name="devices"),
+    path("<int:id>/end/", EndDeviceView.as_view(next_page=DEVICES), name="end_device"),
+    path(
+        "end-others/",
+        LogoutOtherDevicesView.as_view(next_page=DEVICES),
+        name="log_out_other_devices",
+    ),
+    path("end-all/", LogOutEverywhereView.as_view(next_page=DEVICES), name="log_out_everywhere"),
+]

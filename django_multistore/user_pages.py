@@ -1,0 +1,72 @@
+"""What the pages have in common that show or end a user's sessions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.mixins import AccessMixin
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpResponse, HttpResponseRedirect
+from django.template import Engine
+from django.utils.cache import patch_vary_headers
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.generic import View
+from django.views.generic.base import ContextMixin
+
+from . import json_answers
+from .json_answers import wants_json
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    class _PageView(ContextMixin, View): ...
+else:
+    _PageView = object
+
+# The first that the site's templates have. A site whose base.html has other blocks than `title` and
+# `content` has a django_multistore/base.html of its own.
+BASE_TEMPLATES = ["base.html", "django_multistore/standalone.html"]
+
+
+# Visitors are answered here, where a program gets JSON, and not by LoginRequiredMiddleware.
+@method_decorator(login_not_required, name="dispatch")
+class UserPageMixin(AccessMixin, _PageView):
+    """Let only users see a page, in the site's own frame, and answer programs in JSON."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            response = super().dispatch(request, *args, **kwargs)
+        else:
+            response = self.handle_no_permission()
+        patch_vary_headers(response, ["Accept"])
+        return response
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        frame = Engine.get_default().select_template(BASE_TEMPLATES)
+        return super().get_context_data(**kwargs, base_template=frame)
+
+    def handle_no_permission(self) -> HttpResponse:  # type: ignore[override]
+        """Answer a visitor, or a user whose login is too long ago."""
+        if wants_json(self.request):
+            return _refusal(is_user=self.request.user.is_authenticated)
+        if self.raise_exception:
+            raise PermissionDenied(self.get_permission_denied_message())
+        return self.redirect_to_login()
+
+    def redirect_to_login(self) -> HttpResponseRedirect:
+        """Send the user to the login page, and from there to here."""
+        return redirect_to_login(self.request.get_full_path(), self.get_login_url())
+
+
+def _refusal(*, is_user: bool) -> HttpResponse:
+    if is_user:
+        refusal = _("Log in once more: this login is too long ago.")
+        return json_answers.error("recent_login_required", refusal, status=403)
+    response = json_answers.error("login_required", _("Log in first."), status=401)
+    # RFC 9110, 15.5.2, wants one. Browsers pass over a scheme that they don't know.
+    response["WWW-Authenticate"] = "Session"
+    return response
