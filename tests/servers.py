@@ -1,5 +1,5 @@
 """
-Private PostgreSQL, MariaDB, Redis and memcached servers for the tests.
+Private PostgreSQL, MariaDB, Redis and memcached servers for the tests, and programs they need.
 
     python tests/servers.py install                   get what is missing (as root, by apt)
     python tests/servers.py install wrk               and this program, by the package of its name
@@ -11,8 +11,9 @@ Standard library only: this file also runs before there is any virtual environme
 
 `run` tells its command where the servers are by MULTISTORE_POSTGRES, MULTISTORE_MARIADB,
 MULTISTORE_REDIS and MULTISTORE_MEMCACHED, each "127.0.0.1:port". A test gets a shared server's
-address by `require()`, and a server of its own, to kill and to freeze, by `private()`. Where the
-server is missing such a test is skipped; with CI=true it fails.
+address by `require()`, and a server of its own, to kill and to freeze, by `private()`; a browser
+or gettext by `require_browser()` and `require_gettext()`. Where what a test needs is missing the
+test is skipped; with CI=true it fails.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ PORTS = range(20000, 32000)
 START_TIMEOUT = 60
 STOP_TIMEOUT = 15
 COMMAND_TIMEOUT = 3
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+GETTEXT = ("xgettext", "msgfmt")
 
 
 class ServerError(Exception):
@@ -413,6 +417,25 @@ def private(name: str, *, durable: bool = False, arguments: Sequence[str] = ()) 
     return server(durable=durable, arguments=arguments)
 
 
+def browser() -> str | None:
+    """Return the path of Chromium or Chrome, or None where this machine has neither."""
+    return next(filter(None, map(_find, BROWSERS)), None)
+
+
+def require_browser() -> str:
+    """Return a browser's path; without one skip the test, or fail it with CI=true."""
+    path = browser()
+    if path is None:
+        _give_up(f"a browser is missing: no {', no '.join(BROWSERS)}")
+    return path
+
+
+def require_gettext() -> None:
+    """Without GNU gettext skip the test, or fail it with CI=true."""
+    if lacks := [program for program in GETTEXT if _find(program) is None]:
+        _give_up(f"gettext is missing: no {', no '.join(lacks)}")
+
+
 def _give_up(reason: str) -> NoReturn:
     raise (AssertionError if in_ci() else unittest.SkipTest)(reason)
 
@@ -561,22 +584,35 @@ def install(programs: Sequence[str] = ()) -> int:
     for server in SERVERS.values():
         if server.missing():
             packages += server.packages
+    if any(_find(program) is None for program in GETTEXT):
+        packages.append("gettext")
     if importlib.util.find_spec("ensurepip") is None:  # Debian's venv fails without it
         packages.append("python3-venv")
-    if not packages:
+    # Apart: apt installs all or nothing, and not every distribution has this package.
+    # The font has Latin and Persian letters.
+    for_browser = ["chromium", "fonts-dejavu-core"] if browser() is None else []
+    missing = [*packages, *for_browser]
+    if not missing:
         return 0
     if os.geteuid() != 0 or _find("apt-get") is None:
-        _say(f"Missing, and what needs them will be skipped: {', '.join(packages)}.")
-        _say(f"To get them: apt-get install --no-install-recommends {' '.join(packages)}")
+        _say(f"Missing, and what needs them will be skipped: {', '.join(missing)}.")
+        _say(f"To get them: apt-get install --no-install-recommends {' '.join(missing)}")
         return 1 if in_ci() else 0
+    with _no_services_started():
+        if failed := _apt_get("update"):
+            _say(f"apt-get update failed; missing: {', '.join(missing)}.")
+            return failed if in_ci() else 0
+        for group in filter(None, (packages, for_browser)):
+            if code := _apt_get("install", "--yes", "--no-install-recommends", *group):
+                _say(f"apt-get install failed; missing: {', '.join(group)}.")
+                failed = code
+    return failed if in_ci() else 0
+
+
+def _apt_get(*arguments: str) -> int:
     apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    with _no_services_started():
-        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-            if code := subprocess.run([*apt, *arguments], env=environment, check=False).returncode:
-                _say(f"apt-get {arguments[0]} failed; missing: {', '.join(packages)}.")
-                return code if in_ci() else 0
-    return 0
+    return subprocess.run([*apt, *arguments], env=environment, check=False).returncode
 
 
 def _packages_to_compile_mysqlclient() -> list[str]:

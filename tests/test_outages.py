@@ -387,12 +387,12 @@ CLIENT_CLASSES = pytest.mark.parametrize("client_class", [Client, AsyncClient])
 VIEW_PREFIXES = pytest.mark.parametrize("prefix", ["", "a"], ids=["sync view", "async view"])
 
 
-def asked(client_class: type[Any], view: str, session_key: str) -> Any:
+def asked(client_class: type[Any], view: str, session_key: str, **headers: str) -> Any:
     """Ask with a cookie; the client must have just that cookie afterwards."""
     client = client_class(raise_request_exception=False)
     client.cookies[COOKIE] = session_key
     get = async_to_sync(client.get) if client_class is AsyncClient else client.get
-    response = get(f"/{view}")
+    response = get(f"/{view}", headers=headers)
     assert client.cookies[COOKIE].value == session_key
     return response
 
@@ -430,6 +430,18 @@ def test_another_middleware_is_the_first_to_ask(
     settings.DEBUG = debug
     settings.MIDDLEWARE += ["django.contrib.auth.middleware.LoginRequiredMiddleware"]
     is_503(asked(client_class, f"{prefix}leave_alone", SOMEBODY))
+
+
+@CLIENT_CLASSES
+@VIEW_PREFIXES
+@pytest.mark.usefixtures("nobody_listens")
+def test_a_program_gets_json(prefix: str, client_class: type[Any], settings: Any) -> None:
+    for more in ([], ["django.contrib.auth.middleware.LoginRequiredMiddleware"]):
+        settings.MIDDLEWARE += more
+        response = asked(client_class, f"{prefix}load", SOMEBODY, Accept="application/json")
+        is_503(response)
+        assert json.loads(response.content)["error"]["code"] == "unavailable"
+        assert "Accept" in response["Vary"]
 
 
 @CLIENT_CLASSES

@@ -127,3 +127,41 @@ def test_what_needs_a_missing_server_is_skipped_or_fails_in_ci(
     monkeypatch.setenv("CI", "true")
     with pytest.raises(AssertionError, match="redis is missing"):
         servers.require("redis")
+
+
+@pytest.mark.parametrize(("ci", "code"), [("", 0), ("true", 1)])
+def test_install_says_what_it_can_not_get(tmp_path: Path, ci: str, code: int) -> None:
+    environment = os.environ | {"PATH": str(tmp_path), "CI": ci}  # without apt-get
+    command = [sys.executable, servers.__file__, "install"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    missing = ended.stderr.partition("will be skipped: ")[2].partition(".\n")[0].split(", ")
+    wanted = {"mariadb-server", "redis-server", "memcached", "gettext", "chromium"}
+    assert wanted <= set(missing)
+    assert f"--no-install-recommends {' '.join(missing)}" in ended.stderr
+
+
+@pytest.mark.parametrize("name", servers.BROWSERS)
+def test_browser_goes_by_any_of_its_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert servers.browser() is None
+    program = tmp_path / name
+    program.touch(0o755)
+    assert servers.browser() == str(program)
+    assert servers.require_browser() == str(program)
+
+
+@pytest.mark.parametrize("name", ["browser", "gettext"])
+def test_what_needs_a_missing_program_is_skipped_or_fails_in_ci(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    require = getattr(servers, f"require_{name}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "")
+    with pytest.raises(unittest.SkipTest, match=f"{name} is missing"):
+        require()
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match=f"{name} is missing"):
+        require()

@@ -1,0 +1,70 @@
+"""
+The demo site for the tests in a browser, in a process of its own.
+
+    python -m tests.browser.site
+
+It says on its first line of output at which address it serves. Then each line of its input, JSON,
+calls one of CALLS, and is answered by a line of JSON. It ends with its input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from django.conf import settings
+from django.core.management import call_command
+
+from testproject.serve import prepare
+from testproject.server import make_site_server
+
+
+def empty() -> None:
+    """Remove all that the database holds."""
+    call_command("flush", interactive=False, verbosity=0)
+
+
+def create_user(**fields: Any) -> int:
+    """Create a user, and return its primary key."""
+    from django.contrib.auth.models import User  # noqa: PLC0415 - once Django is set up
+
+    return User.objects.create_user(**fields).pk
+
+
+def count_sessions(username: str) -> int:
+    """Return how many live sessions a user has."""
+    from django.contrib.auth.models import User  # noqa: PLC0415
+
+    from django_multistore import devices  # noqa: PLC0415
+
+    return len(devices.sessions_for_user(User.objects.get_by_natural_key(username)))
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    call.__name__: call for call in (empty, create_user, count_sessions)
+}
+
+
+def main() -> None:
+    answers, sys.stdout = sys.stdout, sys.stderr  # the site prints its mails
+    prepare()
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a quick one
+    with make_site_server(0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        _write_line(answers, server.address)
+        for line in sys.stdin:
+            name, arguments = json.loads(line)
+            _write_line(answers, json.dumps(CALLS[name](**arguments)))
+        server.shutdown()
+
+
+def _write_line(answers: TextIO, line: str) -> None:
+    answers.write(f"{line}\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()
