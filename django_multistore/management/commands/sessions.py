@@ -1,0 +1,243 @@
+"""List sessions, count them, look at one, and end them: `manage.py sessions`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
+
+from ...devices import configured_engine
+from ...engine import SessionStore
+from ...exceptions import MultistoreError
+from ...session_filters import ago, network
+from ...session_listing import details, listed, table
+from ...session_search import SessionSearch, Tally, session_id
+from ...stores import stores
+from ...usernames import user_id_from
+from .gc import INTERRUPTED
+
+DEFAULT_LIMIT = 100
+
+Parsed = TypeVar("Parsed")
+
+
+class Command(BaseCommand):
+    """Look over all users' sessions. call_command() gets the number of what was found or ended."""
+
+    help = "Lists, counts, shows and ends sessions, by user, address and age."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        listing = actions.add_parser("list", help="List sessions, the one seen last first.")
+        counting = actions.add_parser("count", help="Count sessions.")
+        showing = actions.add_parser("show", help="Show one session.")
+        ending = actions.add_parser("end", help="End sessions, once you have confirmed it.")
+        for action in (listing, counting, showing, ending):
+            _add_common(action)
+        for action in (listing, counting, ending):
+            _add_filters(action)
+        listing.add_argument(
+            "--limit",
+            default=DEFAULT_LIMIT,
+            metavar="N",
+            help="The most that are listed. Default: %(default)s.",
+        )
+        showing.add_argument("session_id", metavar="ID", help="The id, as `list` shows it.")
+        ending.add_argument(
+            "--id",
+            action="append",
+            metavar="ID",
+            help="Only the session with this id, as `list` shows it. Can be given several times.",
+        )
+        ending.add_argument(
+            "--all", action="store_true", help="Every session that the store can find."
+        )
+        ending.add_argument(
+            "--yes", action="store_true", help="Don't ask before more than one session ends."
+        )
+        ending.add_argument("--dry-run", action="store_true", help="Only say what would end.")
+
+    def execute(self, *args: Any, **options: Any) -> int:  # type: ignore[override]
+        """Run the command; call_command() gets the number of sessions."""
+        self._count = 0
+        super().execute(*args, **options)
+        return self._count
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        acts = {"list": self._list, "count": self._tell_count, "show": self._show, "end": self._end}
+        self._so_far = ""
+        try:
+            acts[options["action"]](_search(options), options)
+        except MultistoreError as error:
+            raise CommandError(f"{error}{self._so_far}") from error
+        except Error as error:
+            reason = f"{type(error).__name__}: {error}".strip()
+            message = f"A database could not be asked ({reason}).{self._so_far}"
+            raise CommandError(message) from error
+        except KeyboardInterrupt:
+            message = f"Interrupted.{self._so_far}"
+            raise CommandError(message, returncode=INTERRUPTED) from None
+
+    def _list(self, search: SessionSearch, options: dict[str, Any]) -> None:
+        limit = _parsed(options, "limit", _positive) or DEFAULT_LIMIT
+        page = search.page(limit)
+        self._count = page.total
+        shown = listed(page.records)
+        if options["json"]:
+            self.stdout.write(json.dumps(shown))
+        else:
+            self.stdout.write("\n".join(table(shown)) if shown else "No sessions.")
+        if page.total > limit:
+            self.stderr.write(f"{page.total - limit} more: see --limit.", style_func=str)
+
+    def _tell_count(self, search: SessionSearch, options: dict[str, Any]) -> None:
+        self._count = search.total()
+        self._write(options, {"count": self._count}, str(self._count))
+
+    def _show(self, search: SessionSearch, options: dict[str, Any]) -> None:
+        session = search.one()
+        if session is None:
+            raise CommandError(
+                f"Session store {search.store.alias!r} has no session {options['session_id']}."
+            )
+        self._count = 1
+        (shown,) = listed([session])
+        shown["version"] = session.version
+        self._write(options, shown, "\n".join(details(shown)))
+
+    def _end(self, search: SessionSearch, options: dict[str, Any]) -> None:
+        is_chosen = not search.is_unfiltered or search.user_id is not None
+        if is_chosen == options["all"]:
+            raise CommandError(
+                "Say which sessions to end by one of --user, --user-id, --id, --ip, "
+                "--signed-in-before and --idle-for, or --all without any of them."
+            )
+        self._so_far = " Nothing was ended."
+        if options["dry_run"]:
+            tally = search.tally()
+            self._count = tally.sessions
+            self._write(options, {"would_end": tally.sessions}, f"Would end {_in_words(tally)}.")
+            return
+        if options["yes"] or self._is_confirmed(search.tally()):
+            self._end_all(search)
+        self._write(options, {"ended": self._count}, f"Ended {_plural(self._count, 'session')}.")
+
+    def _end_all(self, search: SessionSearch) -> None:
+        steps = search.end(configured_engine() or SessionStore)
+        self._note(0)
+        for step in steps:
+            self._note(step)
+
+    def _note(self, step: int) -> None:
+        self._count += step
+        self._so_far = (
+            f" Ended until then: {self._count}, and perhaps some of the step that was under way. "
+            "Run it again for the rest."
+        )
+
+    def _is_confirmed(self, tally: Tally) -> bool:
+        if tally.sessions <= 1:
+            return True
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise CommandError(
+                f"This would end {_in_words(tally)}, and there is no terminal to ask at. "
+                "Give --yes to end them all the same. Nothing was ended."
+            )
+        self.stderr.write(f"End {_in_words(tally)}? [y/N] ", style_func=str, ending="")
+        self.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def _write(self, options: dict[str, Any], data: dict[str, Any], text: str) -> None:
+        self.stdout.write(json.dumps(data) if options["json"] else text)
+
+
+def _add_common(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        metavar="ALIAS",
+        help="The store, as SESSION_STORES names it. Default: that of SESSION_ENGINE.",
+    )
+    parser.add_argument(
+        "--user",
+        metavar="NAME",
+        help="Only sessions of the user with this username, or else with this primary key.",
+    )
+    parser.add_argument(
+        "--user-id",
+        metavar="ID",
+        help="Only sessions of the user with exactly this primary key, which may have been "
+        "deleted.",
+    )
+    parser.add_argument("--json", action="store_true", help="Write JSON, for programs.")
+
+
+def _add_filters(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--ip",
+        metavar="ADDRESS",
+        help="Only sessions last seen from this address, or from this network: 192.0.2.0/24, "
+        "2001:db8::/32.",
+    )
+    parser.add_argument(
+        "--signed-in-before",
+        metavar="AGE",
+        help="Only sessions whose last login is at least so long ago: 90s, 30m, 12h, 7d, 4w.",
+    )
+    parser.add_argument(
+        "--idle-for",
+        metavar="AGE",
+        help="Only sessions that were last seen at least so long ago.",
+    )
+
+
+def _search(options: dict[str, Any]) -> SessionSearch:
+    if options["user"] is not None and options["user_id"] is not None:
+        raise CommandError("Give --user or --user-id, not both.")
+    user_id = _parsed(options, "user", user_id_from)
+    engine = configured_engine() or SessionStore
+    alias = engine.store_alias if options["store"] is None else options["store"]
+    return SessionSearch(
+        store=stores[alias],
+        user_id=options["user_id"] if user_id is None else user_id,
+        ids=_parsed(options, "session_id" if options["action"] == "show" else "id", _ids),
+        network=_parsed(options, "ip", network),
+        signed_in_until=_parsed(options, "signed_in_before", ago),
+        seen_until=_parsed(options, "idle_for", ago),
+    )
+
+
+def _parsed(options: dict[str, Any], name: str, parse: Callable[[Any], Parsed]) -> Parsed | None:
+    """Parse here what call_command() may have handed on as it is."""
+    value = options.get(name)
+    if value is None:
+        return None
+    try:
+        return parse(value)
+    except ValueError as error:
+        option = "ID" if name == "session_id" else f"--{name.replace('_', '-')}"
+        raise CommandError(f"{option}: {error}") from error
+
+
+def _ids(texts: str | int | list[str]) -> frozenset[int]:
+    return frozenset(map(session_id, texts if isinstance(texts, list) else [texts]))
+
+
+def _positive(text: str | int) -> int:
+    if not re.fullmatch("[0-9]{1,9}", str(text)) or not int(text):
+        raise ValueError(f"{text!r} is no number above 0.")
+    return int(text)
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _in_words(tally: Tally) -> str:
+    words = f"{_plural(tally.sessions, 'session')} of {_plural(tally.users, 'user')}"
+    return f"{words}, {tally.of_visitors} of them visitors'" if tally.of_visitors else words

@@ -1,0 +1,96 @@
+"""Sessions as an operator sees them: in a table, or as data for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+
+from .descriptions import described
+from .records import SessionRecord
+from .usernames import usernames
+
+HEADINGS = ("id", "user", "ip address", "device", "signed in", "last seen", "expires")
+NOTHING = "-"
+WIDEST_CELL = 40
+
+
+def listed(sessions: Iterable[SessionRecord]) -> list[dict[str, Any]]:
+    """
+    Return what may be shown of sessions, without keys and payloads.
+
+    By the names that the views of devices have. Ids are text, for 63 bits don't fit a number of
+    JavaScript's. Times are in UTC.
+    """
+    sessions = list(sessions)
+    names = usernames(session.user_id for session in sessions)
+    return [_shown(session, names.get(session.user_id or "")) for session in sessions]
+
+
+def table(shown: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """
+    Lay sessions out in lines.
+
+    Args:
+        shown: as listed() returns them.
+    """
+    rows = [HEADINGS, *map(_cells, shown)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def details(shown: dict[str, Any]) -> Iterator[str]:
+    """
+    Lay one session out, a line for each of its fields.
+
+    Args:
+        shown: one of those that listed() returns.
+    """
+    width = max(map(len, shown))
+    for name, value in shown.items():
+        yield f"{name:{width}}  {_printable(value)}"
+
+
+def _printable(value: object) -> str:
+    """Return text that can't move a terminal's cursor: browsers send what they like."""
+    text = NOTHING if value in (None, "") else str(value)
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _shown(session: SessionRecord, username: str | None) -> dict[str, Any]:
+    description = described(session)
+    return {
+        "id": str(session.id),
+        "user_id": session.user_id,
+        "username": username,
+        "name": str(description.name),
+        "user_agent": session.device.user_agent,
+        "ip_address": session.device.ip_address,
+        "place": description.place,
+        "created_at": _utc(session.created_at),
+        "signed_in_at": _utc(session.authenticated_at),
+        "last_seen_at": _utc(session.seen_at),
+        "expires_at": _utc(session.expires_at),
+    }
+
+
+def _cells(shown: dict[str, Any]) -> Sequence[str]:
+    user = shown["user_id"] if shown["username"] is None else shown["username"]
+    times = (shown["signed_in_at"], shown["last_seen_at"], shown["expires_at"])
+    texts = map(_printable, (user, shown["ip_address"], shown["name"]))
+    return (shown["id"], *map(_shortened, texts), *map(_printable, times))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 1]}…"
+
+
+def _utc(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,244 @@
+"""Find sessions over all users, and end what was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from heapq import nlargest
+from ipaddress import ip_address
+from itertools import chain
+from typing import Any
+
+from django.db.models import Count, Q
+
+from . import signals
+from .exceptions import NotSupported
+from .models import SessionRowQuerySet
+from .records import Device, Page, SessionRecord
+from .session_filters import Network, is_exact, narrowed
+from .signals import Reason
+from .stores.base import BaseStore
+
+AT_A_TIME = 1000  # rows in memory
+LAST_ID = 2**63 - 1
+COLUMNS = (
+    *("id", "key", "user_id", "created_at", "authenticated_at", "seen_at", "expires_at"),
+    *("ip_address", "user_agent"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What a search comes to."""
+
+    sessions: int
+    users: int
+    of_visitors: int  # How many of the sessions have no user.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSearch:
+    """
+    Live sessions of one store, to which all applies that is not None.
+
+    Without a user it goes by the store's index in the database, which may know of some that
+    have ended. Where that can't tell whether a session fits, all of its rows are read, a few
+    at a time.
+
+    Raises:
+        NotSupported: from each method, if the store can't search so.
+        StoreUnavailable: likewise, if it could not be asked.
+        django.db.Error: likewise, if it is the database that could not.
+    """
+
+    store: BaseStore
+    user_id: str | None = None
+    ids: frozenset[int] | None = None
+    network: Network | None = None
+    signed_in_until: datetime | None = None
+    seen_until: datetime | None = None
+
+    @property
+    def is_unfiltered(self) -> bool:
+        """Whether it finds all sessions: those of a user, or simply all there are."""
+        others = (self.ids, self.network, self.signed_in_until, self.seen_until)
+        return all(condition is None for condition in others)
+
+    def total(self) -> int:
+        """Count the sessions."""
+        if self._is_sql:
+            return self._rows().count()
+        return sum(1 for _ in self._sessions())
+
+    def tally(self) -> Tally:
+        """Count the sessions and their users."""
+        if self._is_sql:
+            counts = self._rows().aggregate(
+                sessions=Count("pk"),
+                users=Count("user_id", distinct=True),
+                of_visitors=Count("pk", filter=Q(user_id=None)),
+            )
+            return Tally(**counts)
+        sessions = of_visitors = 0
+        users: set[str] = set()
+        for session in self._sessions():
+            sessions += 1
+            if session.user_id is None:
+                of_visitors += 1
+            else:
+                users.add(session.user_id)
+        return Tally(sessions=sessions, users=len(users), of_visitors=of_visitors)
+
+    def page(self, size: int) -> Page:
+        """
+        Return the sessions that were seen last, the last one first, without payloads.
+
+        Args:
+            size: the most that the page has.
+        """
+        if self._is_sql:
+            rows = self._rows()
+            latest = rows.latest_first().values_list(*COLUMNS)[:size]
+            return Page(records=tuple(map(_record, latest)), total=rows.count())
+        total = 0
+
+        def counted() -> Iterator[SessionRecord]:
+            nonlocal total
+            for session in self._sessions():
+                total += 1
+                yield session
+
+        records = nlargest(size, counted(), key=lambda each: (each.seen_at, each.id))
+        return Page(records=tuple(records), total=total)
+
+    def one(self) -> SessionRecord | None:
+        """Return the first session as the store itself has it, if it has it."""
+        for found in self._sessions():
+            if found.user_id is None:
+                session = self.store.read(found.key)
+            else:
+                listed = self.store.sessions_for_user(found.user_id)
+                session = next((each for each in listed if each.id == found.id), None)
+            if session is not None:
+                return session
+        return None
+
+    def end(self, sender: type) -> Iterator[int]:
+        """
+        End the sessions, and send session_ended for each or for each user.
+
+        Args:
+            sender: the session class.
+
+        Yields:
+            How many ended in each step.
+        """
+        if self.is_unfiltered and self.user_id is not None:
+            yield self._end_user(sender, self.user_id)
+            return
+        for batch in self._batches():
+            one_by_one = batch
+            if self.is_unfiltered:
+                # By user, so that a login or a rotation under way ends too.
+                users = {each.user_id for each in batch if each.user_id is not None}
+                for user_id in users:
+                    yield self._end_user(sender, user_id)
+                one_by_one = [each for each in batch if each.user_id is None]
+            for session in one_by_one:
+                yield self._end_one(sender, session)
+
+    @property
+    def _is_sql(self) -> bool:
+        """Whether the database can tell which sessions fit."""
+        return self.user_id is None and (self.network is None or is_exact(self.network))
+
+    def _sessions(self) -> Iterator[SessionRecord]:
+        return chain.from_iterable(self._batches())
+
+    def _batches(self) -> Iterator[list[SessionRecord]]:
+        if self.user_id is not None:
+            listed = self.store.sessions_for_user(self.user_id)
+            yield [session for session in listed if self._fits(session)]
+            return
+        # Not by iterator(), whose cursor would be open while the rows go.
+        last = -1
+        while batch := list(self._rows_after(last).values_list(*COLUMNS, "pk")[:AT_A_TIME]):
+            sessions = (_record(row[:-1]) for row in batch)
+            yield [session for session in sessions if self._fits(session)]
+            last = batch[-1][-1]
+
+    def _rows(self) -> SessionRowQuerySet:
+        """Select the rows that fit, and perhaps others of the network's neighbourhood."""
+        rows = self.store.database_index()
+        if rows is None:
+            raise NotSupported(
+                f"Session store {self.store.alias!r} ({type(self.store).__name__}) finds sessions "
+                "by their user only. Give --user or --user-id."
+            )
+        if self.ids is not None:
+            rows = rows.filter(id__in=self.ids)
+        if self.network is not None:
+            rows = rows.filter(**narrowed(self.network))
+        if self.signed_in_until is not None:
+            rows = rows.filter(authenticated_at__lte=self.signed_in_until)
+        if self.seen_until is not None:
+            rows = rows.filter(seen_at__lte=self.seen_until)
+        return rows
+
+    def _rows_after(self, primary_key: int) -> SessionRowQuerySet:
+        return self._rows().filter(pk__gt=primary_key).order_by("pk")
+
+    def _fits(self, session: SessionRecord) -> bool:
+        signed_in_at, address = session.authenticated_at, session.device.ip_address
+        return (
+            (self.ids is None or session.id in self.ids)
+            and (self.seen_until is None or session.seen_at <= self.seen_until)
+            and (
+                self.signed_in_until is None
+                or (signed_in_at is not None and signed_in_at <= self.signed_in_until)
+            )
+            and (
+                self.network is None
+                or (address is not None and ip_address(address) in self.network)
+            )
+        )
+
+    def _end_user(self, sender: type, user_id: str) -> int:
+        count = self.store.destroy_for_user(user_id)
+        signals.ended(sender, Reason.REVOKED, user_id=user_id, count=count)
+        return count
+
+    def _end_one(self, sender: type, session: SessionRecord) -> int:
+        user_id, id = session.user_id, session.id
+        if user_id is None:
+            had_it = self.store.destroy(session.key)
+        else:
+            had_it = self.store.destroy_session(user_id, id)
+        signals.ended(sender, Reason.REVOKED, user_id=user_id, id=id, count=int(had_it))
+        if had_it or user_id is not None:
+            return int(had_it)
+        # A visitor's session that isn't under its key has ended, or its visitor has logged in.
+        search = replace(self, ids=frozenset([id]))
+        moved = next((each for each in search._sessions() if each.key != session.key), None)
+        return 0 if moved is None else self._end_one(sender, moved)
+
+
+def session_id(text: str | int) -> int:
+    """
+    Parse a session's public name.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch("[0-9]{1,19}", str(text)) and int(text) <= LAST_ID:
+        return int(text)
+    raise ValueError(f"{text!r} is no session's id, which is a number.")
+
+
+def _record(row: Sequence[Any]) -> SessionRecord:
+    *values, ip_address, user_agent = row
+    known = dict(zip(COLUMNS, values, strict=False))
+    device = Device(ip_address=ip_address, user_agent=user_agent)
+    return SessionRecord(payload=b"", version=None, device=device, **known)

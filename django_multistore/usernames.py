@@ -1,0 +1,106 @@
+"""Users by the names that operators know them by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+
+def user_id_from(text: str) -> str:
+    """
+    Return the id of the user who has this username, or else this primary key.
+
+    Returns:
+        The primary key as text, as sessions have it.
+
+    Raises:
+        ValueError: nobody has it, or more than one.
+    """
+    model = _user_model()
+    if model is None:
+        raise ValueError("this site has no user model. Give --user-id.")
+    named, numbered = _with_username(model, text), _with_primary_key(model, text)
+    found = {_id_of(user): user for user in (named, numbered) if user is not None}
+    if not found:
+        raise ValueError(
+            f"no user has the username or the primary key {text!r}. For the sessions of a user "
+            "who was deleted give --user-id."
+        )
+    if len(found) > 1:
+        name, number = found
+        raise ValueError(
+            f"{text!r} is the username of the user {name} and the primary key of another. "
+            f"Give --user-id {name} or --user-id {number}."
+        )
+    return next(iter(found))
+
+
+def usernames(user_ids: Iterable[str | None]) -> dict[str, str]:
+    """
+    Return the usernames of users by their ids, as far as there are such users.
+
+    Args:
+        user_ids: primary keys as text; None is nobody.
+    """
+    model = _user_model()
+    if model is None:
+        return {}
+    primary_keys = [_primary_key(model, text) for text in {*user_ids} - {None}]
+    users = model._base_manager.only(model.USERNAME_FIELD).in_bulk(
+        [primary_key for primary_key in primary_keys if primary_key is not None]
+    )
+    return {_id_of(user): str(user.get_username()) for user in users.values()}
+
+
+def _user_model() -> Any:
+    try:
+        return get_user_model()
+    except ImproperlyConfigured:
+        return None  # django.contrib.auth isn't installed, nor another model.
+
+
+def _with_username(model: Any, text: str) -> AbstractBaseUser | None:
+    manager = model._default_manager
+    try:
+        if hasattr(manager, "get_by_natural_key"):  # As logins look for it.
+            user: AbstractBaseUser = manager.get_by_natural_key(text)
+            return user
+        user = manager.get(**{model.USERNAME_FIELD: text})
+    except (model.DoesNotExist, ValueError, ValidationError):
+        return None
+    except model.MultipleObjectsReturned as error:
+        raise ValueError(
+            f"more than one user has the username {text!r}. Give --user-id."
+        ) from error
+    return user
+
+
+def _with_primary_key(model: Any, text: str) -> AbstractBaseUser | None:
+    primary_key = _primary_key(model, text)
+    user: AbstractBaseUser | None = None
+    if primary_key is not None:
+        user = model._base_manager.filter(pk=primary_key).first()
+    return user
+
+
+def _primary_key(model: Any, text: str | None) -> Any:
+    field = model._meta.pk
+    while field.is_relation:  # A child's is a link to its parent.
+        field = field.target_field
+    with suppress(ValueError, ValidationError):
+        primary_key = field.to_python(text)
+        # SQLite's driver raises OverflowError for a number that no column holds.
+        field.run_validators(primary_key)
+        return primary_key
+
+
+def _id_of(user: AbstractBaseUser) -> str:
+    # As login() writes it into the session.
+    return user._meta.pk.value_to_string(user)
