@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -30,6 +31,7 @@ def register_checks() -> None:
     register(check_limit, TAG)
     register(check_ip_resolver, TAG)
     register(check_middleware, TAG)
+    register(check_session_admin, TAG)
     register(check_stores, TAG)
     register(check_stores_for_production, TAG, deploy=True)
 
@@ -125,6 +127,21 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+def check_session_admin(**kwargs: Any) -> list[CheckMessage]:
+    """Check that SESSION_ADMIN has had its effect."""
+    if not conf.session_admin() or _users_have_session_admin():
+        return []
+    return [
+        Warning(
+            "SESSION_ADMIN is True, and the user model's admin lacks the mixin, so that the admin "
+            "shows no sessions.",
+            hint="Give the mixin to it: class MyUserAdmin(UserSessionsAdminMixin, UserAdmin), from "
+            "django_multistore.session_admin.",
+            id="django_multistore.W019",
+        )
+    ]
+
+
 def check_stores(**kwargs: Any) -> list[CheckMessage]:
     """Check that each store of SESSION_STORES can be built and is content."""
     built: list[BaseStore] = []
@@ -149,6 +166,21 @@ def check_stores_for_production(**kwargs: Any) -> list[CheckMessage]:
         except InvalidStore:
             continue  # check_stores() says it.
     return messages
+
+
+def _users_have_session_admin() -> bool:
+    if not apps.is_installed("django.contrib.admin"):
+        return False
+    # It needs django.contrib.auth, which a site need not have.
+    from django.contrib.admin import site  # noqa: PLC0415
+    from django.contrib.auth import get_user_model  # noqa: PLC0415
+
+    from .session_admin import UserSessionsAdminMixin  # noqa: PLC0415
+
+    users = get_user_model()
+    return site.is_registered(users) and isinstance(
+        site.get_model_admin(users), UserSessionsAdminMixin
+    )
 
 
 def _shared_places(built: list[BaseStore]) -> Iterator[CheckMessage]:

@@ -81,6 +81,11 @@ def keeps_user_agent() -> bool:
     return bool(getattr(settings, "SESSION_DEVICE_USER_AGENT", True))
 
 
+def session_admin() -> bool:
+    """Return SESSION_ADMIN: whether the admin of users shows their sessions."""
+    return bool(getattr(settings, "SESSION_ADMIN", False))
+
+
 # Looking for a setting that isn't there takes 3 us, and each request looks.
 @receiver(setting_changed, dispatch_uid="django_multistore.conf")
 def _read_again(**kwargs: object) -> None:
