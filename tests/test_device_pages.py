@@ -116,6 +116,12 @@ class ListTests(PagesTestCase):
         self.assertContains(page, "127.0.0.1")
         self.assertContains(page, "This device", count=1)
 
+    def test_there_is_nothing_to_log_out_where_there_is_one_device(self) -> None:
+        self.phone.logout()
+        page = self.here.get("/devices/")
+        self.assertContains(page, "You are logged in on this device only.")
+        self.assertNotContains(page, "<form")
+
     def test_it_has_no_key(self) -> None:
         for headers in ({}, JSON):
             page = self.here.get("/devices/", headers=headers).content.decode()

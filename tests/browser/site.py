@@ -13,13 +13,17 @@ import json
 import sys
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management import call_command
+from django.template.loader import render_to_string
 
 from testproject.serve import prepare
 from testproject.server import make_site_server
+
+STANDALONE = "django_multistore/standalone.html"
 
 
 def empty() -> None:
@@ -43,8 +47,47 @@ def count_sessions(username: str) -> int:
     return len(devices.sessions_for_user(User.objects.get_by_natural_key(username)))
 
 
+def put_logins_back(seconds: int) -> None:
+    """Have everybody logged in so much longer ago."""
+    from django.db.models import F  # noqa: PLC0415
+
+    from django_multistore.models import StoredSession  # noqa: PLC0415
+
+    then = F("authenticated_at") - timedelta(seconds=seconds)
+    StoredSession.objects.update(authenticated_at=then)
+
+
+def seed() -> tuple[str, str]:
+    """Have the demo's user there, logged in elsewhere; return the username and the password."""
+    from testproject import seed  # noqa: PLC0415
+
+    seed.seed()
+    return seed.USERNAME, seed.PASSWORD
+
+
+def have_base_template(there: bool) -> None:
+    """Have the pages of devices find the site's frame, or stand alone."""
+    from django_multistore import user_pages  # noqa: PLC0415
+
+    user_pages.BASE_TEMPLATES = [STANDALONE] if not there else ["base.html", STANDALONE]
+
+
+def page_of_an_outage() -> str:
+    """Return what users see while the store can't be asked."""
+    return render_to_string("django_multistore/503.html")
+
+
 CALLS: dict[str, Callable[..., Any]] = {
-    call.__name__: call for call in (empty, create_user, count_sessions)
+    call.__name__: call
+    for call in (
+        empty,
+        create_user,
+        count_sessions,
+        put_logins_back,
+        seed,
+        have_base_template,
+        page_of_an_outage,
+    )
 }
 
 

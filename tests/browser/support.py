@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 CHECKOUT = Path(__file__).parents[2]
 SERIOUS = {"serious", "critical"}
+MOST_TABS = 40
 
 # new_device() opens the site on one more device. It takes what Browser.new_context() does.
 NewDevice = Callable[..., Page]
@@ -114,3 +115,22 @@ def screenshot(page: Page, name: str) -> Path:
     path = Path(directory, f"{name}.png")
     page.screenshot(path=path, full_page=True)
     return path
+
+
+def tab_to(device: Page, wanted: Locator) -> None:
+    """Go to an element with the keyboard alone."""
+    for _ in range(MOST_TABS):
+        device.keyboard.press("Tab")
+        if wanted.evaluate("each => each === document.activeElement"):
+            return
+    raise AssertionError(f"{wanted} is not reached by {MOST_TABS} tabs")
+
+
+def has_visible_focus(device: Page) -> bool:
+    """Say whether the element that has the focus is outlined."""
+    return bool(
+        device.evaluate(
+            "() => { const style = getComputedStyle(document.activeElement);"
+            " return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2; }"
+        )
+    )
