@@ -2,6 +2,7 @@
 # make demo     the demonstration in a terminal          make serve   the demo site
 # make stress   the races with their full rounds         make bench   measurements against others
 # make lint     ruff and mypy alone                      make clean   remove what these made
+# make messages the strings to translate, and the translations compiled (docs/translations.md)
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -18,7 +19,7 @@ INTERPRETERS := $(sort $(wildcard $(BESIDE)/3.1[1-9]*/bin $(PYENV_ROOT)/versions
 export PATH := $(PATH)$(subst $(SPACE),,$(addprefix :,$(INTERPRETERS)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: test demo serve stress bench lint clean
+.PHONY: test demo serve stress bench lint messages clean
 
 test: .venv/tox
 	$(SERVERS) run -- $(TOX)
@@ -37,6 +38,15 @@ serve: .venv/demo
 
 bench: .venv-bench/ready
 	$(SERVERS) run -- .venv-bench/bin/python -m bench
+
+# makemessages puts the time of each run into the header.
+messages: CATALOGUES := django_multistore/locale/*/LC_MESSAGES/django.po
+messages: .venv/demo
+	cd django_multistore && ../.venv/bin/django-admin makemessages --all --no-obsolete --no-wrap \
+		--add-location file
+	sed -i.old '/^"POT-Creation-Date:/d; /^"Report-Msgid-Bugs-To:/d' $(CATALOGUES)
+	rm $(addsuffix .old,$(CATALOGUES))
+	cd django_multistore && ../.venv/bin/django-admin compilemessages
 
 # What was installed, as files: a second run is quick, and a change of setup.cfg installs again.
 

@@ -76,7 +76,7 @@ class LiveSessionsFilter(SimpleListFilter):
             ("day", _("Seen within the last 24 hours")),
             ("week", _("Seen within the last 7 days")),
             ("several", _("Two or more")),
-            ("none", _("None")),
+            ("none", _("Without live sessions")),
         ]
 
     def queryset(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     _AnyFormView = FormView
 
-NOT_YOU = _("This did not show that it is you. Please try again.")
+NOT_YOU = _("Your identity could not be confirmed. Please try again.")
 
 
 @method_decorator([sensitive_post_parameters(), csrf_protect, never_cache], name="dispatch")
@@ -107,7 +107,7 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
             return super().form_invalid(form)
         return json_answers.error(
             "reauthentication_required",
-            _("Send what shows that it is you."),
+            _("Please confirm your identity."),
             status=403,
             fields=[form.add_prefix(name) for name in form.fields],
         )

@@ -59,20 +59,12 @@ class Ended:
     ids: tuple[int, ...]  # Of no more than MOST_IDS_LOGGED.
 
     def __str__(self) -> str:
-        ids = ", ".join(map(str, self.ids))
-        if self.number > len(self.ids):
-            said = ngettext(
-                "Ended %(number)d session. Among them: %(ids)s.",
-                "Ended %(number)d sessions. Among them: %(ids)s.",
-                self.number,
-            )
-        else:
-            said = ngettext(
-                "Ended %(number)d session: %(ids)s.",
-                "Ended %(number)d sessions: %(ids)s.",
-                self.number,
-            )
-        return said % {"number": self.number, "ids": ids}
+        # In English: the admin's log is read in other languages than it was written in.
+        said = f"Ended {self.number} {'session' if self.number == 1 else 'sessions'}"
+        if not self.ids:
+            return f"{said}."
+        link = ":" if len(self.ids) == self.number else ". Among them:"
+        return f"{said}{link} {', '.join(map(str, self.ids))}."
 
 
 class UserSessionsAdminMixin(_ModelAdmin):

@@ -15,6 +15,8 @@ from .usernames import usernames
 HEADINGS = ("id", "user", "ip address", "device", "signed in", "last seen", "expires")
 NOTHING = "-"
 WIDEST_CELL = 40
+# They shape the letters of Persian and others, and move nothing.
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 
 def listed(sessions: Iterable[SessionRecord]) -> list[dict[str, Any]]:
@@ -58,7 +60,10 @@ def details(shown: dict[str, Any]) -> Iterator[str]:
 def _printable(value: object) -> str:
     """Return text that can't move a terminal's cursor: browsers send what they like."""
     text = NOTHING if value in (None, "") else str(value)
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return "".join(
+        each if each.isprintable() or each in JOINERS else "\N{REPLACEMENT CHARACTER}"
+        for each in text
+    )
 
 
 def _shown(session: SessionRecord, username: str | None) -> dict[str, Any]:
