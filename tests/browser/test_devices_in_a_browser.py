@@ -99,6 +99,7 @@ def test_a_keyboard_is_enough(new_device: NewDevice, user: User) -> None:
     laptop.keyboard.press("Enter")
     expect(laptop.get_by_role("status")).to_have_text("The device was logged out.")
     log_in(phone, user)
+    open_devices(laptop)
     tab_to(laptop, laptop.get_by_role("button", name="Log out everywhere"))
     assert has_visible_focus(laptop)
     laptop.keyboard.press("Space")
