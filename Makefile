@@ -58,7 +58,7 @@ messages: .venv/demo
 
 .venv/demo: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --editable '.[progress]'
+	.venv/bin/pip install --quiet --editable '.[progress,devices]'
 	touch $@
 
 .venv-bench/ready: Makefile setup.cfg pyproject.toml

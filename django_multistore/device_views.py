@@ -97,7 +97,7 @@ class EndDeviceView(ReauthenticationView):
         return _("The device was logged out.") if ended else _("The device was logged out before.")
 
 
-class LogOutEverywhereView(ReauthenticationView):
+class LogoutEverywhereView(ReauthenticationView):
     """End all of the user's sessions, this one too."""
 
     template_name = "django_multistore/log_out_everywhere.html"

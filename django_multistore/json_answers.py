@@ -30,7 +30,10 @@ def posted_by(request: HttpRequest) -> Mapping[str, Any]:
     """
     if request.content_type != JSON or not request.body:
         return request.POST
-    posted = json.loads(request.body)
+    try:
+        posted = json.loads(request.body)
+    except RecursionError as error:
+        raise ValueError("Expected an object, without so many levels.") from error
     if not isinstance(posted, dict):
         raise ValueError("Expected an object.")
     return posted

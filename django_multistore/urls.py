@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .device_views import DevicesView, EndDeviceView, LogOutEverywhereView
+from .device_views import DevicesView, EndDeviceView, LogoutEverywhereView
 from .views import LogoutOtherDevicesView
 
 app_name = "django_multistore"
@@ -19,5 +19,5 @@ urlpatterns = [
         LogoutOtherDevicesView.as_view(next_page=DEVICES),
         name="log_out_other_devices",
     ),
-    path("end-all/", LogOutEverywhereView.as_view(next_page=DEVICES), name="log_out_everywhere"),
+    path("end-all/", LogoutEverywhereView.as_view(next_page=DEVICES), name="log_out_everywhere"),
 ]

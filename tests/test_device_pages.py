@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from django_multistore.models import StoredSession
 from django_multistore.records import Device, key_of, new_id
 from django_multistore.stores import stores
 from django_multistore.testing import make_record
+from tests.test_places import GRAZ, write_database
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 JSON = {"Accept": "application/json"}
@@ -145,6 +148,15 @@ class ListTests(PagesTestCase):
         page = self.here.get("/devices/")
         self.assertContains(page, "&lt;script&gt;")
         self.assertNotContains(page, "<script>")
+
+    def test_it_says_where_about_an_address_is(self) -> None:
+        with tempfile.TemporaryDirectory() as directory, override_settings(GEOIP_PATH=directory):
+            write_database(Path(directory, "GeoLite2-City.mmdb"), "GeoLite2-City")
+            StoredSession.objects.filter(id=self.id_of(self.phone)).update(ip_address=GRAZ)
+            page = self.here.get("/devices/")
+            this, phone = self.here.get("/devices/", headers=JSON).json()["devices"]
+        self.assertContains(page, "<dt>Approximate place</dt><dd>Graz, Austria</dd>", count=1)
+        self.assertEqual((this["place"], phone["place"]), (None, "Graz, Austria"))
 
     def test_it_stands_alone_or_in_the_site_s_frame(self) -> None:
         self.assertContains(self.here.get("/devices/"), "<title>Your devices</title>")
@@ -457,6 +469,7 @@ class JsonTests(PagesTestCase):
         for body in (
             "{",
             "[]",
+            "[" * 100_000,
             "7",
             '"x"',
             "\ud800".encode("utf-8", "surrogatepass").decode("latin1"),

@@ -77,7 +77,7 @@ class ViewTests(test_views.ViewTests):
 
 @ON_REDIS
 class DeviceListTests(test_device_pages.ListTests):
-    pass
+    test_it_says_where_about_an_address_is = None  # It puts the address into the table.
 
 
 @ON_REDIS
