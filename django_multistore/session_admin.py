@@ -28,7 +28,7 @@ from .descriptions import described
 from .exceptions import NotSupported
 from .live_sessions import LiveSessions, LiveSessionsFilter
 from .models import StoredSession
-from .session_search import session_id
+from .search import session_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

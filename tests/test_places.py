@@ -16,8 +16,8 @@ from django.test import override_settings
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from django_multistore import places
-from django_multistore.places import place_of
+from django_multistore.descriptions import places
+from django_multistore.descriptions.places import place_of
 from tests.helpers import environment
 
 GRAZ, GRAZ_IPV6 = "5.1.0.7", "2a00:1450::7"

@@ -22,11 +22,11 @@ from django.db import OperationalError
 from django.test import TestCase, TransactionTestCase, override_settings
 from django.utils import timezone
 
-from django_multistore import engine, session_search
+from django_multistore import engine, search
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import SessionRowQuerySet, StoredSession, UserSession
 from django_multistore.records import Device, SessionRecord, new_id
-from django_multistore.session_filters import is_exact, narrowed, network
+from django_multistore.search.filters import is_exact, narrowed, network
 from django_multistore.signals import Reason, session_ended
 from django_multistore.stores import stores
 from django_multistore.stores.base import BaseStore
@@ -608,13 +608,13 @@ class EndTests(TestCase):
                 sessions("end", f"--id={text}")
 
     def test_more_than_fit_into_memory_at_once(self) -> None:
-        with patch.object(session_search, "AT_A_TIME", 2):
+        with patch.object(search, "AT_A_TIME", 2):
             assert sessions("count", "--ip=192.0.2.0/25")[0] == 5
             assert sessions("end", "--ip=192.0.2.0/25", "--yes")[0] == 5
         assert live_ids() == set()
 
     def test_all_a_few_at_a_time(self) -> None:
-        with patch.object(session_search, "AT_A_TIME", 2):
+        with patch.object(search, "AT_A_TIME", 2):
             assert sessions("end", "--all", "--yes")[0] == 5
         assert live_ids() == set()
 

@@ -18,8 +18,8 @@ from django.test import modify_settings
 from django.utils import timezone, translation
 
 import django_multistore
+from django_multistore.descriptions.wording import time_ago
 from django_multistore.models import StoredSession
-from django_multistore.wording import time_ago
 from tests import servers
 from tests.test_device_pages import PagesTestCase
 

@@ -14,9 +14,14 @@ import pytest
 import ua_parser
 from ua_parser.lazy import OSMatcher, UserAgentMatcher
 
-from django_multistore import user_agents
+from django_multistore.descriptions import user_agents
+from django_multistore.descriptions.user_agents import (
+    MAX_LENGTH,
+    UserAgent,
+    device_name,
+    recognised,
+)
 from django_multistore.records import USER_AGENT_MAX_LENGTH
-from django_multistore.user_agents import MAX_LENGTH, UserAgent, device_name, recognised
 from tests.helpers import environment
 
 ON_WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"

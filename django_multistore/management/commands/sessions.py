@@ -15,11 +15,11 @@ from django.db import Error
 from ...devices import configured_engine
 from ...engine import SessionStore
 from ...exceptions import MultistoreError
-from ...session_filters import ago, network
-from ...session_listing import details, listed, table
-from ...session_search import SessionSearch, Tally, session_id
+from ...search import SessionSearch, Tally, session_id
+from ...search.filters import ago, network
+from ...search.listing import details, listed, table
+from ...search.usernames import user_id_from
 from ...stores import stores
-from ...usernames import user_id_from
 from .gc import INTERRUPTED
 
 DEFAULT_LIMIT = 100

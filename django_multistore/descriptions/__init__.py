@@ -11,8 +11,8 @@ from .user_agents import device_name, recognised
 from .wording import time_ago
 
 if TYPE_CHECKING:
-    from .models import SessionRow
-    from .records import SessionRecord
+    from ..models import SessionRow
+    from ..records import SessionRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

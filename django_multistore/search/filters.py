@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from django.utils import timezone
 
-from .addresses import normal_address
+from ..addresses import normal_address
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

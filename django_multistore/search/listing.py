@@ -8,8 +8,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from .descriptions import described
-from .records import SessionRecord
+from ..descriptions import described
+from ..records import SessionRecord
 from .usernames import usernames
 
 HEADINGS = ("id", "user", "ip address", "device", "signed in", "last seen", "expires")

@@ -67,7 +67,7 @@ def _database() -> GeoIP2 | None:
     return None
 
 
-@receiver(setting_changed, dispatch_uid="django_multistore.places")
+@receiver(setting_changed, dispatch_uid="django_multistore.descriptions.places")
 def _open_again(*, setting: str, **kwargs: object) -> None:
     if setting.startswith("GEOIP_"):
         _database.cache_clear()

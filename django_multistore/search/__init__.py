@@ -13,13 +13,13 @@ from typing import Any
 
 from django.db.models import Count, Q
 
-from . import signals
-from .exceptions import NotSupported
-from .models import SessionRowQuerySet
-from .records import Device, Page, SessionRecord
-from .session_filters import Network, is_exact, narrowed
-from .signals import Reason
-from .stores.base import BaseStore
+from .. import signals
+from ..exceptions import NotSupported
+from ..models import SessionRowQuerySet
+from ..records import Device, Page, SessionRecord
+from ..signals import Reason
+from ..stores.base import BaseStore
+from .filters import Network, is_exact, narrowed
 
 AT_A_TIME = 1000  # rows in memory
 LAST_ID = 2**63 - 1
