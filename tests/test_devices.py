@@ -56,6 +56,24 @@ class DevicesTests(TestCase):
             assert {record.payload for record in listed} == {b""}
             stores["default"].destroy_for_user(self.user.pk)
 
+    def test_some_of_them_and_how_many_there_are(self) -> None:
+        for _ in range(3):
+            logged_in(self.user)
+        logged_in(self.stranger)
+        every = [record.id for record in devices.sessions_for_user(self.user)]
+        for page_for_user in self.functions("page_for_user"):
+            page = page_for_user(self.user, start=1, size=2)
+            assert ([record.id for record in page.records], page.total) == (every[1:], 3)
+        for count_for_user in self.functions("count_for_user"):
+            assert count_for_user(self.user) == 3
+
+    def test_a_number_that_is_no_id_ends_nothing(self) -> None:
+        logged_in(self.user)
+        for end_session in self.functions("end_session"):
+            for id in (-1, 2**63, 10**30):
+                assert end_session(self.user, id) is False
+        assert devices.count_for_user(self.user) == 1
+
     def test_one_session_of_the_user_is_ended(self) -> None:
         for end_session in self.functions("end_session"):
             session, other = logged_in(self.user), logged_in(self.user)
