@@ -14,7 +14,7 @@ from django.conf import settings
 from . import signals
 from .engine import SessionStore
 from .exceptions import InvalidStore
-from .records import Page, SessionRecord, is_id
+from .records import Page, SessionRecord, is_id, latest_first
 from .signals import Reason
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ def sessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
         NotSupported: the store can't find them.
         StoreUnavailable: the store could not be asked.
     """
-    return _by_last_seen(_engine().get_store().sessions_for_user(_user_id(user)))
+    return latest_first(_engine().get_store().sessions_for_user(_user_id(user)))
 
 
 async def asessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
     """See sessions_for_user()."""
-    return _by_last_seen(await _engine().get_store().asessions_for_user(_user_id(user)))
+    return latest_first(await _engine().get_store().asessions_for_user(_user_id(user)))
 
 
 def page_for_user(user: AbstractBaseUser, *, start: int, size: int) -> Page:
@@ -203,7 +203,3 @@ def _not_ours() -> InvalidStore:
 def _user_id(user: AbstractBaseUser) -> str:
     # As login() writes it into the session.
     return user._meta.pk.value_to_string(user)
-
-
-def _by_last_seen(records: list[SessionRecord]) -> list[SessionRecord]:
-    return sorted(records, key=lambda record: record.seen_at, reverse=True)

@@ -144,6 +144,11 @@ class Page:
     total: int
 
 
+def latest_first(records: Iterable[SessionRecord]) -> list[SessionRecord]:
+    """Put the session that was seen last first."""
+    return sorted(records, key=lambda record: (record.seen_at, record.id), reverse=True)
+
+
 def page_of(records: Iterable[SessionRecord], start: int, size: int) -> Page:
     """
     Cut a page out of all of a user's sessions.
@@ -153,8 +158,8 @@ def page_of(records: Iterable[SessionRecord], start: int, size: int) -> Page:
         start: how many come before the page.
         size: the most that the page has.
     """
-    latest_first = sorted(records, key=lambda record: (record.seen_at, record.id), reverse=True)
-    return Page(records=tuple(latest_first[start : start + size]), total=len(latest_first))
+    ordered = latest_first(records)
+    return Page(records=tuple(ordered[start : start + size]), total=len(ordered))
 
 
 def successor(stored: SessionRecord, record: SessionRecord) -> SessionRecord:

@@ -62,8 +62,10 @@ class DevicesTests(TestCase):
         logged_in(self.stranger)
         every = [record.id for record in devices.sessions_for_user(self.user)]
         for page_for_user in self.functions("page_for_user"):
-            page = page_for_user(self.user, start=1, size=2)
-            assert ([record.id for record in page.records], page.total) == (every[1:], 3)
+            page = page_for_user(self.user, start=0, size=3)
+            assert ([record.id for record in page.records], page.total) == (every, 3)
+            page = page_for_user(self.user, start=2, size=3)
+            assert (len(page.records), page.total) == (1, 3)
         for count_for_user in self.functions("count_for_user"):
             assert count_for_user(self.user) == 3
 

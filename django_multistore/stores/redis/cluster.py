@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ...exceptions import StoreUnavailable
-from ...records import Page, SessionRecord, Update
+from ...records import Page, SessionRecord, Update, latest_first
 from ..steps import Steps
 from . import values
 from .base_client import Client
@@ -188,7 +188,7 @@ class ClusterProtocol(RedisProtocol):
         heads = (yield from self._heads(keys)) if keys else []
         found = (values.unpack(key, head) for key, head in zip(keys, heads, strict=True))
         mine = (record for record in found if record is not None and record.user_id == user_id)
-        return Page(records=tuple(mine), total=total)
+        return Page(records=tuple(latest_first(mine)), total=total)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         index = self.index_name(user_id)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from ...exceptions import StoreUnavailable
-from ...records import Limit, Page, SessionRecord, Update, user_id_of
+from ...records import Limit, Page, SessionRecord, Update, latest_first, user_id_of
 from ..steps import Steps
 from . import values
 from .base_client import Client
@@ -102,7 +102,7 @@ class ServerProtocol(RedisProtocol):
     def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
         command = PAGE_OF_USER((self.index_name(user_id),), self.sessions, start, size)
         total, *alive = yield self.call(*command)
-        return Page(records=tuple(_records(alive)), total=total)
+        return Page(records=tuple(latest_first(_records(alive))), total=total)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         spared = b"" if except_key is None else bytes.fromhex(except_key)
