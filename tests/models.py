@@ -13,6 +13,9 @@ class UUIDUser(AbstractBaseUser):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     USERNAME_FIELD = "id"
 
+    def __str__(self) -> str:  # AbstractBaseUser's is no text, where the username is none.
+        return str(self.pk)
+
 
 class NamedUser(AbstractBaseUser):
     name = models.CharField(max_length=50, primary_key=True)
