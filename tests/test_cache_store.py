@@ -287,6 +287,13 @@ class IndexTests(TransactionTestCase):
             (listed,) = list_sessions(self.record.user_id)
         self.assertEqual((listed.id, listed.key), (self.record.id, new.key))
 
+    def test_a_session_that_is_another_user_s_by_now_is_on_neither_list(self) -> None:
+        self.store.create(self.record)
+        former = str(new_id())
+        self.store._index.insert(replace(self.record, user_id=former))
+        self.assertEqual(self.store.sessions_for_user(former), [])
+        self.assertEqual(self.store.page_for_user(former, start=0, size=3).records, ())
+
     def test_many_sessions_are_listed_and_ended_in_batches(self) -> None:
         user_id = self.record.user_id
         with patch.object(cache_protocol, "AT_A_TIME", 7):

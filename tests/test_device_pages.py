@@ -378,6 +378,10 @@ class JsonTests(PagesTestCase):
         self.assertEqual({key: error[key] for key in error.keys() - {"code", "message"}}, more)
 
     def test_the_list(self) -> None:
+        logged_in_at = timezone.now() - timedelta(hours=5)
+        StoredSession.objects.filter(id=self.id_of(self.phone)).update(
+            authenticated_at=logged_in_at
+        )
         response = self.here.get("/devices/", headers=JSON)
         self.assertEqual(response["Content-Type"], "application/json")
         found = response.json()

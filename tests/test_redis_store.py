@@ -111,8 +111,9 @@ def of_user(**changes: Any) -> SessionRecord:
 def assert_pages(store: Calls, trips: RoundTrips, counts: list[int]) -> None:
     user_id = str(new_id())
     long_agent = Device(user_agent="x" * 500)  # Its head is read in two parts.
-    for device in (*[Device()] * 34, long_agent):
-        store.create(make_record(user_id=user_id, device=device))
+    for _ in range(34):
+        store.create(make_record(user_id=user_id))
+    store.create(long_listed(make_record(user_id=user_id, device=long_agent)))
     store.page_for_user(user_id, start=0, size=0)
     with trips.are(*counts):
         page = store.page_for_user(user_id, start=10, size=10)
@@ -121,6 +122,9 @@ def assert_pages(store: Calls, trips: RoundTrips, counts: list[int]) -> None:
     listed = [record for page in pages for record in page.records]
     assert len({record.id for record in listed}) == len(listed) == 35
     assert [record.device for record in listed].count(long_agent) == 1
+    # What has expired stays in the index until the next save.
+    plain = server_store()
+    plain._client.call("ZADD", plain._protocol.index_name(user_id), 1, bytes(20))
     with trips.are(1):
         assert store.page_for_user(user_id, start=0, size=0).total == 35
 
@@ -237,6 +241,17 @@ class TestOnAServer:
 class TestOnACluster:
     def test_a_page_is_two_round_trips(self, on_cluster: Calls, trips: RoundTrips) -> None:
         assert_pages(on_cluster, trips, [2, 10])
+
+    def test_a_session_that_is_another_user_s_by_now_is_on_no_page(self, on_cluster: Calls) -> None:
+        # Whose it was keeps it in the index, for a save may be about to make it that user's again.
+        record, former = of_user(), str(new_id())
+        on_cluster.create(record)
+        plain = cluster_store()
+        until = int(record.expires_at.timestamp())
+        index = plain._protocol.index_name(former)
+        plain._client.call("ZADD", index, until, bytes.fromhex(record.key))
+        assert on_cluster.page_for_user(former, start=0, size=3).records == ()
+        assert len(on_cluster.page_for_user(record.user_id, start=0, size=3).records) == 1
 
     def test_round_trips(self, on_cluster: Calls, trips: RoundTrips) -> None:
         record = of_user()

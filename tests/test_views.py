@@ -55,6 +55,13 @@ class Directory(ModelBackend):
         return User.objects.get(username=username) if password == "in the directory" else None
 
 
+class Confused(ModelBackend):
+    """It goes by the password alone."""
+
+    def authenticate(self, request: HttpRequest, username: str, password: str) -> User | None:
+        return next((user for user in User.objects.all() if user.check_password(password)), None)
+
+
 urlpatterns = [
     path("change/", PasswordChangeView.as_view()),
     path("reset/<uidb64>/<token>/", PasswordResetConfirmView.as_view()),
@@ -212,6 +219,17 @@ class ViewTests(ViewTestCase):
         response = client.post("/others/", {"password": "old secret"})
         self.assertEqual(response.status_code, 403)
         self.assertEqual(len(devices.sessions_for_user(self.user)), 4)
+
+    def test_also_on_a_site_without_the_middleware_for_it(self) -> None:
+        middleware = "django.middleware.csrf.CsrfViewMiddleware"
+        with self.modify_settings(MIDDLEWARE={"remove": middleware}):
+            self.test_a_form_from_elsewhere_is_refused()
+
+    @override_settings(AUTHENTICATION_BACKENDS=["tests.test_views.Confused"])
+    def test_another_user_s_password_is_none_of_the_user_s(self) -> None:
+        self.here.force_login(self.user)
+        self.assertContains(self.here.post("/others/", {"password": "hers"}), "errorlist")
+        self.assertEqual(len(devices.sessions_for_user(self.user)), 3)
 
     def test_the_hook_takes_the_place_of_the_password(self) -> None:
         self.assertEqual(self.here.post("/code/", {"code": "1"}).status_code, 200)
