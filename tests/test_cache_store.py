@@ -294,6 +294,13 @@ class IndexTests(TransactionTestCase):
         self.assertEqual(self.store.sessions_for_user(former), [])
         self.assertEqual(self.store.page_for_user(former, start=0, size=3).records, ())
 
+    def test_rows_that_gc_has_not_removed_yet_do_not_count(self) -> None:
+        self.store.create(self.record)
+        UserSession.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+        page = self.store.page_for_user(self.record.user_id, start=0, size=3)
+        self.assertEqual((page.records, page.total), ((), 0))
+        self.assertFalse(self.store.database_index().exists())
+
     def test_many_sessions_are_listed_and_ended_in_batches(self) -> None:
         user_id = self.record.user_id
         with patch.object(cache_protocol, "AT_A_TIME", 7):
