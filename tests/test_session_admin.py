@@ -34,10 +34,10 @@ from django.utils.translation import override
 
 from django_multistore import devices
 from django_multistore.engine import SessionStore
-from django_multistore.live_sessions import LiveSessions
 from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import Device, key_of
 from django_multistore.session_admin import UserSessionsAdminMixin, add_sessions
+from django_multistore.session_admin.live_sessions import LiveSessions
 from django_multistore.stores import stores
 from tests import servers
 from tests.models import Customer, NamedUser, UUIDUser

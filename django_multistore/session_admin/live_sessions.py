@@ -17,8 +17,8 @@ from django.db.models.functions import Cast, Coalesce, Concat, Substr
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .devices import configured_engine
-from .models import SessionRowQuerySet
+from ..devices import configured_engine
+from ..models import SessionRowQuerySet
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
 from types import new_class
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,7 @@ import django
 from django.contrib import messages
 from django.contrib.admin import display
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.auth import get_permission_codename, logout
+from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
@@ -22,16 +20,16 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from . import devices
-from .addresses import normal_address
-from .descriptions import described
-from .exceptions import NotSupported
+from .. import devices
+from ..addresses import normal_address
+from ..descriptions import described
+from ..exceptions import NotSupported
+from ..models import StoredSession
+from .ending import Ended, Own, end_all, end_some
 from .live_sessions import LiveSessions, LiveSessionsFilter
-from .models import StoredSession
-from .search import session_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from django.contrib.admin import AdminSite, ModelAdmin
     from django.contrib.admin.views.main import ChangeList
@@ -47,24 +45,7 @@ else:
 PAGE_SIZE = 50
 PAGE_VAR = "p"  # As in the admin's own lists.
 LONGEST_PAGE_NUMBER = 9
-MOST_IDS_LOGGED = 50
 NUMBER = "multistore_live_sessions"
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What was ended at once."""
-
-    number: int
-    ids: tuple[int, ...]  # Of no more than MOST_IDS_LOGGED.
-
-    def __str__(self) -> str:
-        # In English: the admin's log is read in other languages than it was written in.
-        said = f"Ended {self.number} {'session' if self.number == 1 else 'sessions'}"
-        if not self.ids:
-            return f"{said}."
-        link = ":" if len(self.ids) == self.number else ". Among them:"
-        return f"{said}{link} {', '.join(map(str, self.ids))}."
 
 
 class UserSessionsAdminMixin(_ModelAdmin):
@@ -150,7 +131,7 @@ class UserSessionsAdminMixin(_ModelAdmin):
         context = {
             "title": _("Are you sure?"),
             "number": devices.count_for_user(user),
-            "is_own": _Own(request).is_of(user),
+            "is_own": Own(request).is_of(user),
         }
         return self._response(request, user, "end_all_sessions", context)
 
@@ -177,12 +158,12 @@ class UserSessionsAdminMixin(_ModelAdmin):
 
     def _end_sessions(self, request: HttpRequest, user: AbstractBaseUser) -> None:
         if "end_all" in request.POST:
-            return self._tell(request, user, _end_all(request, user))
+            return self._tell(request, user, end_all(request, user))
         names = request.POST.getlist("end") or request.POST.getlist("session")
         if not names:
             said = _("No session was selected, and none was ended.")
             return self.message_user(request, said, messages.WARNING)
-        self._tell(request, user, _end_some(request, user, names))
+        self._tell(request, user, end_some(request, user, names))
         return None
 
     def _tell(self, request: HttpRequest, user: AbstractBaseUser, ended: Ended) -> None:
@@ -256,29 +237,6 @@ def add_sessions(site: AdminSite, model: type[Model]) -> None:
     site.register(model, mixed)
 
 
-class _Own:
-    """The session of the request itself."""
-
-    def __init__(self, request: HttpRequest) -> None:
-        self._request = request
-        self._session = devices.session_of(request)
-        self._record = self._session.record
-
-    def is_of(self, user: AbstractBaseUser) -> bool:
-        user_id = user._meta.pk.value_to_string(user)
-        return self._record is not None and self._record.user_id == user_id
-
-    def has_id(self, id: int) -> bool:
-        return self._record is not None and self._record.id == id
-
-    def end(self) -> bool:
-        # By a logout: ended under the request, it would make the response a 400.
-        actor = self._request.user
-        logout(self._request)
-        self._request.user = actor  # Whom the log is to name.
-        return self._session.was_flushed
-
-
 def _may(request: HttpRequest, action: str) -> bool:
     codename = get_permission_codename(action, StoredSession._meta)
     return request.user.has_perm(f"{StoredSession._meta.app_label}.{codename}")
@@ -303,27 +261,3 @@ def _listed(request: HttpRequest, user: AbstractBaseUser) -> dict[str, Any]:
         "page_range": there.paginator.get_elided_page_range(there.number),
         "page_var": PAGE_VAR,
     }
-
-
-def _end_all(request: HttpRequest, user: AbstractBaseUser) -> Ended:
-    listed = devices.page_for_user(user, start=0, size=MOST_IDS_LOGGED)
-    own = _Own(request)
-    number = int(own.is_of(user) and own.end()) + devices.log_out_everywhere(user)
-    return Ended(number, tuple(record.id for record in listed.records))
-
-
-def _end_some(request: HttpRequest, user: AbstractBaseUser, names: Iterable[str]) -> Ended:
-    own = _Own(request)
-    ended = []
-    for id in _ids(names):
-        is_own = own.has_id(id) and own.is_of(user)
-        # A request beside this one may have moved it to a new key, which the logout misses.
-        if (is_own and own.end()) or devices.end_session(user, id):
-            ended.append(id)
-    return Ended(len(ended), tuple(ended[:MOST_IDS_LOGGED]))
-
-
-def _ids(names: Iterable[str]) -> Iterator[int]:
-    for name in dict.fromkeys(names):
-        with suppress(ValueError):
-            yield session_id(name)
