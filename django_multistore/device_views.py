@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from typing import TYPE_CHECKING, Any
 
 from django.http import JsonResponse
@@ -17,13 +15,12 @@ from django.views.generic import TemplateView
 from . import devices, json_answers
 from .descriptions import described
 from .json_answers import wants_json
+from .paging import asked_page
 from .reauthentication import ReauthenticationView
 from .user_pages import UserPageMixin
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
-
-    from .records import Page
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -35,14 +32,15 @@ class DevicesView(UserPageMixin, TemplateView):
     paginate_by = 50
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        number, found = self._page()
+        user: Any = request.user
+        found, there = asked_page(user, request.GET.get("page", ""), self.paginate_by)
+        number, pages = there.number, there.paginator.num_pages
         this = devices.session_of(request).record
         here = None if this is None else this.id
         listed = [record for record in found.records if record.id != here]
         if this is not None and number == 1:
             listed.insert(0, this)
         shown = [described(record, current_id=here) for record in listed]
-        pages = self._pages(found)
         if wants_json(request):
             return JsonResponse(
                 {
@@ -55,24 +53,6 @@ class DevicesView(UserPageMixin, TemplateView):
             )
         context = {"devices": shown, "count": found.total, "number": number, "pages": pages}
         return self.render_to_response(self.get_context_data(**context))
-
-    def _page(self) -> tuple[int, Page]:
-        asked = self.request.GET.get("page", "")
-        number = int(asked) if re.fullmatch("[1-9][0-9]{0,8}", asked) else 1
-        found = self._found(number)
-        if not found.records and number > 1:
-            # Devices were logged out since the link was made.
-            number = self._pages(found)
-            found = self._found(number)
-        return number, found
-
-    def _found(self, number: int) -> Page:
-        user: Any = self.request.user
-        start = (number - 1) * self.paginate_by
-        return devices.page_for_user(user, start=start, size=self.paginate_by)
-
-    def _pages(self, found: Page) -> int:
-        return max(math.ceil(found.total / self.paginate_by), 1)
 
 
 class EndDeviceView(ReauthenticationView):

@@ -87,6 +87,7 @@ FLOORS = [
     [
         "forms",
         "decorators",
+        "paging",
         "user_pages",
         "reauthentication",
         "views",

@@ -11,7 +11,6 @@ from django.contrib.admin import display
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -25,6 +24,7 @@ from ..addresses import normal_address
 from ..descriptions import described
 from ..exceptions import NotSupported
 from ..models import StoredSession
+from ..paging import asked_page
 from .ending import Ended, Own, end_all, end_some
 from .live_sessions import LiveSessions, LiveSessionsFilter
 
@@ -44,7 +44,6 @@ else:
 
 PAGE_SIZE = 50
 PAGE_VAR = "p"  # As in the admin's own lists.
-LONGEST_PAGE_NUMBER = 9
 NUMBER = "multistore_live_sessions"
 
 
@@ -243,14 +242,7 @@ def _may(request: HttpRequest, action: str) -> bool:
 
 
 def _listed(request: HttpRequest, user: AbstractBaseUser) -> dict[str, Any]:
-    asked = request.GET.get(PAGE_VAR, "")
-    is_number = asked.isascii() and asked.isdigit() and len(asked) <= LONGEST_PAGE_NUMBER
-    number = max(int(asked), 1) if is_number else 1
-    page = devices.page_for_user(user, start=(number - 1) * PAGE_SIZE, size=PAGE_SIZE)
-    there = Paginator(range(page.total), PAGE_SIZE).get_page(number)
-    if there.number != number:
-        start = (there.number - 1) * PAGE_SIZE
-        page = devices.page_for_user(user, start=start, size=PAGE_SIZE)
+    page, there = asked_page(user, request.GET.get(PAGE_VAR, ""), PAGE_SIZE)
     own = devices.session_of(request).record
     own_id = None if own is None else own.id
     return {
