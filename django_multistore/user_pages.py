@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.mixins import AccessMixin
-from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template import Engine
@@ -17,6 +16,7 @@ from django.views.generic import View
 from django.views.generic.base import ContextMixin
 
 from . import json_answers
+from .decorators import redirect_to_login_page
 from .json_answers import wants_json
 
 if TYPE_CHECKING:
@@ -34,14 +34,11 @@ BASE_TEMPLATES = ["base.html", "django_multistore/standalone.html"]
 
 # Visitors are answered here, where a program gets JSON, and not by LoginRequiredMiddleware.
 @method_decorator(login_not_required, name="dispatch")
-class UserPageMixin(AccessMixin, _PageView):
+class UserPageMixin(LoginRequiredMixin, _PageView):
     """Let only users see a page, in the site's own frame, and answer programs in JSON."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.user.is_authenticated:
-            response = super().dispatch(request, *args, **kwargs)
-        else:
-            response = self.handle_no_permission()
+        response = super().dispatch(request, *args, **kwargs)
         patch_vary_headers(response, ["Accept"])
         return response
 
@@ -59,7 +56,9 @@ class UserPageMixin(AccessMixin, _PageView):
 
     def redirect_to_login(self) -> HttpResponseRedirect:
         """Send the user to the login page, and from there to here."""
-        return redirect_to_login(self.request.get_full_path(), self.get_login_url())
+        return redirect_to_login_page(
+            self.request, self.get_login_url(), self.get_redirect_field_name()
+        )
 
 
 def _refusal(*, is_user: bool) -> HttpResponse:

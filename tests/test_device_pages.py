@@ -27,8 +27,8 @@ from django_multistore.records import Device, key_of, new_id
 from django_multistore.stores import stores
 from django_multistore.testing import make_record
 from tests.test_places import GRAZ, write_database
+from tests.test_user_agents import FIREFOX
 
-FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 JSON = {"Accept": "application/json"}
 PASSWORD = "old secret"
 
@@ -137,6 +137,12 @@ class ListTests(PagesTestCase):
         self.assertRedirects(
             page, "/login/?next=/devices/%3Fpage%3D2", fetch_redirect_response=False
         )
+
+    @override_settings(LOGIN_URL="https://accounts.example/login/")
+    def test_the_login_page_of_another_host_leads_back_too(self) -> None:
+        page = Client().get("/devices/")
+        back = "http%3A//testserver/devices/"
+        self.assertEqual(page.url, f"https://accounts.example/login/?next={back}")
 
     def test_nobody_keeps_it(self) -> None:
         page = self.here.get("/devices/")

@@ -42,8 +42,8 @@ from django_multistore.stores import stores
 from tests import servers
 from tests.models import Customer, NamedUser, UUIDUser
 from tests.settings import OWN_PREFIX
+from tests.test_user_agents import FIREFOX
 
-FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ADDRESS = "192.0.2.7"
 SMALLEST = {"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}}
 MEMORY = {"default": {"BACKEND": "django_multistore.stores.memory.MemoryStore"}}
