@@ -30,12 +30,12 @@ def sessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
         NotSupported: the store can't find them.
         StoreUnavailable: the store could not be asked.
     """
-    return latest_first(_engine().get_store().sessions_for_user(_user_id(user)))
+    return latest_first(_engine().get_store().sessions_for_user(id_of_user(user)))
 
 
 async def asessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
     """See sessions_for_user()."""
-    return latest_first(await _engine().get_store().asessions_for_user(_user_id(user)))
+    return latest_first(await _engine().get_store().asessions_for_user(id_of_user(user)))
 
 
 def page_for_user(user: AbstractBaseUser, *, start: int, size: int) -> Page:
@@ -53,12 +53,12 @@ def page_for_user(user: AbstractBaseUser, *, start: int, size: int) -> Page:
         NotSupported: the store can't find them.
         StoreUnavailable: the store could not be asked.
     """
-    return _engine().get_store().page_for_user(_user_id(user), start=start, size=size)
+    return _engine().get_store().page_for_user(id_of_user(user), start=start, size=size)
 
 
 async def apage_for_user(user: AbstractBaseUser, *, start: int, size: int) -> Page:
     """See page_for_user()."""
-    return await _engine().get_store().apage_for_user(_user_id(user), start=start, size=size)
+    return await _engine().get_store().apage_for_user(id_of_user(user), start=start, size=size)
 
 
 def count_for_user(user: AbstractBaseUser) -> int:
@@ -69,12 +69,12 @@ def count_for_user(user: AbstractBaseUser) -> int:
         NotSupported: the store can't find them.
         StoreUnavailable: the store could not be asked.
     """
-    return _engine().get_store().page_for_user(_user_id(user), start=0, size=0).total
+    return _engine().get_store().page_for_user(id_of_user(user), start=0, size=0).total
 
 
 async def acount_for_user(user: AbstractBaseUser) -> int:
     """See count_for_user()."""
-    return (await _engine().get_store().apage_for_user(_user_id(user), start=0, size=0)).total
+    return (await _engine().get_store().apage_for_user(id_of_user(user), start=0, size=0)).total
 
 
 def end_session(user: AbstractBaseUser, id: int) -> bool:
@@ -92,7 +92,7 @@ def end_session(user: AbstractBaseUser, id: int) -> bool:
         NotSupported: the store can't find a user's sessions.
         StoreUnavailable: the store could not be asked.
     """
-    engine, user_id = _engine(), _user_id(user)
+    engine, user_id = _engine(), id_of_user(user)
     had_it = is_id(id) and engine.get_store().destroy_session(user_id, id)
     signals.ended(engine, Reason.REVOKED, user_id=user_id, id=id, count=int(had_it))
     return had_it
@@ -100,7 +100,7 @@ def end_session(user: AbstractBaseUser, id: int) -> bool:
 
 async def aend_session(user: AbstractBaseUser, id: int) -> bool:
     """See end_session()."""
-    engine, user_id = _engine(), _user_id(user)
+    engine, user_id = _engine(), id_of_user(user)
     had_it = is_id(id) and await engine.get_store().adestroy_session(user_id, id)
     await signals.aended(engine, Reason.REVOKED, user_id=user_id, id=id, count=int(had_it))
     return had_it
@@ -154,7 +154,7 @@ def log_out_everywhere(user: AbstractBaseUser) -> int:
         NotSupported: the store can't find them.
         StoreUnavailable: the store could not be asked.
     """
-    engine, user_id = _engine(), _user_id(user)
+    engine, user_id = _engine(), id_of_user(user)
     count = engine.get_store().destroy_for_user(user_id)
     signals.ended(engine, Reason.REVOKED, user_id=user_id, count=count)
     return count
@@ -162,7 +162,7 @@ def log_out_everywhere(user: AbstractBaseUser) -> int:
 
 async def alog_out_everywhere(user: AbstractBaseUser) -> int:
     """See log_out_everywhere()."""
-    engine, user_id = _engine(), _user_id(user)
+    engine, user_id = _engine(), id_of_user(user)
     count = await engine.get_store().adestroy_for_user(user_id)
     await signals.aended(engine, Reason.REVOKED, user_id=user_id, count=count)
     return count
@@ -186,6 +186,11 @@ def session_of(request: HttpRequest) -> SessionStore:
     return request.session
 
 
+def id_of_user(user: AbstractBaseUser) -> str:
+    """Return a user's primary key as login() writes it into the session."""
+    return user._meta.pk.value_to_string(user)
+
+
 def _engine() -> type[SessionStore]:
     session_class = configured_engine()
     if session_class is None:
@@ -198,8 +203,3 @@ def _not_ours() -> InvalidStore:
         f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, whose sessions lack what is asked for "
         "here. Set it to 'django_multistore.engine'."
     )
-
-
-def _user_id(user: AbstractBaseUser) -> str:
-    # As login() writes it into the session.
-    return user._meta.pk.value_to_string(user)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from .records import KEY_LENGTH, USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device
+from .records import (
+    KEY_LENGTH,
+    USER_AGENT_MAX_LENGTH,
+    USER_ID_MAX_LENGTH,
+    Device,
+    SessionRecord,
+)
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -78,10 +84,20 @@ class SessionRow(models.Model):
     def __str__(self) -> str:
         return f"session {self.id}"  # type: ignore[attr-defined]
 
-    @property
-    def device(self) -> Device:
-        """Where the session was last seen from, as records have it."""
-        return Device(ip_address=self.ip_address, user_agent=self.user_agent)
+    def record(self) -> SessionRecord:
+        """Return the session as a record, without its payload."""
+        return SessionRecord(
+            id=self.id,  # type: ignore[attr-defined]
+            key=self.key or "",
+            payload=b"",
+            version=getattr(self, "version", None),
+            user_id=self.user_id,
+            created_at=self.created_at,
+            authenticated_at=self.authenticated_at,
+            seen_at=self.seen_at,
+            expires_at=self.expires_at,
+            device=Device(ip_address=self.ip_address, user_agent=self.user_agent),
+        )
 
 
 class StoredSession(SessionRow):

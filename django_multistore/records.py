@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -58,6 +59,18 @@ def new_id() -> int:
 def is_id(number: int) -> bool:
     """Say whether a number from outside may be a session's public name, and fits a column."""
     return number >= 0 and number.bit_length() <= ID_BITS
+
+
+def parse_id(text: str | int) -> int:
+    """
+    Parse a session's public name.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch("[0-9]{1,19}", str(text)) and is_id(int(text)):
+        return int(text)
+    raise ValueError(f"{text!r} is no session's id, which is a number.")
 
 
 class Update(enum.Enum):
@@ -144,9 +157,14 @@ class Page:
     total: int
 
 
+def last_use(record: SessionRecord) -> tuple[datetime, int]:
+    """Return what sessions are put in order by; the id parts those of the same moment."""
+    return record.seen_at, record.id
+
+
 def latest_first(records: Iterable[SessionRecord]) -> list[SessionRecord]:
     """Put the session that was seen last first."""
-    return sorted(records, key=lambda record: (record.seen_at, record.id), reverse=True)
+    return sorted(records, key=last_use, reverse=True)
 
 
 def page_of(records: Iterable[SessionRecord], start: int, size: int) -> Page:

@@ -29,7 +29,9 @@ def logged_in_record() -> SessionRecord:
     )
 
 
-def row_of(record: SessionRecord, table: type[StoredSession] | type[UserSession]) -> object:
+def row_of(
+    record: SessionRecord, table: type[StoredSession] | type[UserSession]
+) -> StoredSession | UserSession:
     return table(
         id=record.id,
         key=record.key,
@@ -64,7 +66,7 @@ class DescribedTests(SimpleTestCase):
     def test_rows_of_either_table_are_described_as_records(self) -> None:
         record = logged_in_record()
         for table in (StoredSession, UserSession):
-            assert described(row_of(record, table)) == described(record)
+            assert described(row_of(record, table).record()) == described(record)
 
     def test_a_session_that_began_without_a_login(self) -> None:
         record = replace(logged_in_record(), authenticated_at=None)
@@ -105,4 +107,4 @@ class StoredTests(TestCase):
         assert stores["default"].create(record)
         (listed,) = stores["default"].sessions_for_user("7")
         assert described(listed) == described(record)
-        assert described(StoredSession.objects.get(id=record.id)) == described(record)
+        assert described(StoredSession.objects.get(id=record.id).record()) == described(record)

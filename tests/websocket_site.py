@@ -64,7 +64,7 @@ def log_out_others_in_sync(request: HttpRequest) -> HttpResponse:
 def deactivate(request: HttpRequest) -> HttpResponse:
     request.user.is_active = False
     request.user.save()
-    time.sleep(0.1)  # What else a request does before the commit.
+    time.sleep(0.1)  # So long a socket that was told before the commit would have for its look.
     return HttpResponse()
 
 

@@ -11,7 +11,6 @@ from .user_agents import device_name, recognised
 from .wording import time_ago
 
 if TYPE_CHECKING:
-    from ..models import SessionRow
     from ..records import SessionRecord
 
 
@@ -37,21 +36,18 @@ class DeviceDescription:
         return time_ago(self.seen_at)
 
 
-def described(
-    session: SessionRecord | SessionRow, *, current_id: int | None = None
-) -> DeviceDescription:
+def described(session: SessionRecord, *, current_id: int | None = None) -> DeviceDescription:
     """
     Describe a session, without anything that opens it.
 
     Args:
-        session: a record, or a row of either table.
+        session: which; its payload isn't needed.
         current_id: the id of the session of who asks.
     """
-    id: int = session.id  # type: ignore[union-attr]
     user_agent, ip_address = session.device.user_agent, session.device.ip_address
     known = recognised(user_agent)
     return DeviceDescription(
-        id=id,
+        id=session.id,
         name=device_name(user_agent),
         browser=known.browser,
         system=known.system,
@@ -61,5 +57,5 @@ def described(
         signed_in_at=session.authenticated_at or session.created_at,
         seen_at=session.seen_at,
         expires_at=session.expires_at,
-        is_current=id == current_id,
+        is_current=session.id == current_id,
     )

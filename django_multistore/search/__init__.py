@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from heapq import nlargest
 from ipaddress import ip_address
 from itertools import chain
-from typing import Any
 
 from django.db.models import Count, Q
 
 from .. import signals
 from ..exceptions import NotSupported
 from ..models import SessionRowQuerySet
-from ..records import Device, Page, SessionRecord
+from ..records import Page, SessionRecord, last_use
 from ..signals import Reason
 from ..stores.base import BaseStore
 from .filters import Network, is_exact, narrowed
 
 AT_A_TIME = 1000  # rows in memory
-LAST_ID = 2**63 - 1
-COLUMNS = (
-    *("id", "key", "user_id", "created_at", "authenticated_at", "seen_at", "expires_at"),
-    *("ip_address", "user_agent"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +93,8 @@ class SessionSearch:
         """
         if self._is_sql:
             rows = self._rows()
-            latest = rows.latest_first().values_list(*COLUMNS)[:size]
-            return Page(records=tuple(map(_record, latest)), total=rows.count())
+            latest = rows.latest_first()[:size]
+            return Page(records=tuple(row.record() for row in latest), total=rows.count())
         total = 0
 
         def counted() -> Iterator[SessionRecord]:
@@ -110,7 +103,7 @@ class SessionSearch:
                 total += 1
                 yield session
 
-        records = nlargest(size, counted(), key=lambda each: (each.seen_at, each.id))
+        records = nlargest(size, counted(), key=last_use)
         return Page(records=tuple(records), total=total)
 
     def one(self) -> SessionRecord | None:
@@ -164,10 +157,10 @@ class SessionSearch:
             return
         # Not by iterator(), whose cursor would be open while the rows go.
         last = -1
-        while batch := list(self._rows_after(last).values_list(*COLUMNS, "pk")[:AT_A_TIME]):
-            sessions = (_record(row[:-1]) for row in batch)
+        while batch := list(self._rows_after(last)[:AT_A_TIME]):
+            sessions = (row.record() for row in batch)
             yield [session for session in sessions if self._fits(session)]
-            last = batch[-1][-1]
+            last = batch[-1].pk
 
     def _rows(self) -> SessionRowQuerySet:
         """Select the rows that fit, and perhaps others of the network's neighbourhood."""
@@ -223,22 +216,3 @@ class SessionSearch:
         search = replace(self, ids=frozenset([id]))
         moved = next((each for each in search._sessions() if each.key != session.key), None)
         return 0 if moved is None else self._end_one(sender, moved)
-
-
-def session_id(text: str | int) -> int:
-    """
-    Parse a session's public name.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if re.fullmatch("[0-9]{1,19}", str(text)) and int(text) <= LAST_ID:
-        return int(text)
-    raise ValueError(f"{text!r} is no session's id, which is a number.")
-
-
-def _record(row: Sequence[Any]) -> SessionRecord:
-    *values, ip_address, user_agent = row
-    known = dict(zip(COLUMNS, values, strict=False))
-    device = Device(ip_address=ip_address, user_agent=user_agent)
-    return SessionRecord(payload=b"", version=None, device=device, **known)

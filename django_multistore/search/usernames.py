@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 
+from ..devices import id_of_user
+
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
@@ -27,7 +29,7 @@ def user_id_from(text: str) -> str:
     if model is None:
         raise ValueError("this site has no user model. Give --user-id.")
     named, numbered = _with_username(model, text), _with_primary_key(model, text)
-    found = {_id_of(user): user for user in (named, numbered) if user is not None}
+    found = {id_of_user(user): user for user in (named, numbered) if user is not None}
     if not found:
         raise ValueError(
             f"no user has the username or the primary key {text!r}. For the sessions of a user "
@@ -56,7 +58,7 @@ def usernames(user_ids: Iterable[str | None]) -> dict[str, str]:
     users = model._base_manager.only(model.USERNAME_FIELD).in_bulk(
         [primary_key for primary_key in primary_keys if primary_key is not None]
     )
-    return {_id_of(user): str(user.get_username()) for user in users.values()}
+    return {id_of_user(user): str(user.get_username()) for user in users.values()}
 
 
 def _user_model() -> Any:
@@ -99,8 +101,3 @@ def _primary_key(model: Any, text: str | None) -> Any:
         # SQLite's driver raises OverflowError for a number that no column holds.
         field.run_validators(primary_key)
         return primary_key
-
-
-def _id_of(user: AbstractBaseUser) -> str:
-    # As login() writes it into the session.
-    return user._meta.pk.value_to_string(user)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth import logout
 
 from .. import devices
-from ..search import session_id
+from ..records import parse_id
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -44,8 +44,7 @@ class Own:
         self._record = self._session.record
 
     def is_of(self, user: AbstractBaseUser) -> bool:
-        user_id = user._meta.pk.value_to_string(user)
-        return self._record is not None and self._record.user_id == user_id
+        return self._record is not None and self._record.user_id == devices.id_of_user(user)
 
     def has_id(self, id: int) -> bool:
         return self._record is not None and self._record.id == id
@@ -79,4 +78,4 @@ def end_some(request: HttpRequest, user: AbstractBaseUser, names: Iterable[str])
 def _ids(names: Iterable[str]) -> Iterator[int]:
     for name in dict.fromkeys(names):
         with suppress(ValueError):
-            yield session_id(name)
+            yield parse_id(name)

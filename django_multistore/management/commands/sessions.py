@@ -15,7 +15,8 @@ from django.db import Error
 from ...devices import configured_engine
 from ...engine import SessionStore
 from ...exceptions import MultistoreError
-from ...search import SessionSearch, Tally, session_id
+from ...records import parse_id
+from ...search import SessionSearch, Tally
 from ...search.filters import ago, network
 from ...search.listing import details, listed, table
 from ...search.usernames import user_id_from
@@ -225,7 +226,7 @@ def _parsed(options: dict[str, Any], name: str, parse: Callable[[Any], Parsed]) 
 
 
 def _ids(texts: str | int | list[str]) -> frozenset[int]:
-    return frozenset(map(session_id, texts if isinstance(texts, list) else [texts]))
+    return frozenset(map(parse_id, texts if isinstance(texts, list) else [texts]))
 
 
 def _positive(text: str | int) -> int:
