@@ -12,9 +12,12 @@ from .records import Limit, SessionRecord, Update
 from .session_keys import Secret, key_if_valid
 from .signals import Reason
 from .stores import stores
-from .stores.base import BaseStore
+from .stores.base import BaseStore, backoff
+from .stores.steps import Pause
 from .tracking import Draft, TrackedSession
 
+# How many session keys of 160 random bits may be taken before the store isn't believed.
+FRESH_KEYS = 5
 SESSION_KEY_LENGTH = 32
 # From a random byte to one of base32's 32 letters and digits, each as likely as any other.
 SESSION_KEY_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
@@ -108,6 +111,7 @@ class SessionStore(TrackedSession):
             UpdateError: the session was destroyed or has expired since it was loaded.
             StoreUnavailable: the store could not be asked.
         """
+        self._unlearn_undone()
         if self.session_key is None:
             return self.create()
         if must_create:
@@ -123,6 +127,7 @@ class SessionStore(TrackedSession):
 
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
+        self._unlearn_undone()
         if self.session_key is None:
             return await self.acreate()
         if must_create:
@@ -147,18 +152,22 @@ class SessionStore(TrackedSession):
             StoreUnavailable: the store could not be asked.
         """
         self._start_anew()
-        while True:
+        for delay in backoff(FRESH_KEYS):
+            Pause(delay).take()
             draft = self._first_draft(Secret(new_session_key()))
             if self._insert(draft):
                 return self._created(draft)
+        raise self._all_taken()
 
     async def acreate(self) -> None:
         """See create()."""
         self._start_anew()
-        while True:
+        for delay in backoff(FRESH_KEYS):
+            await Pause(delay).atake()
             draft = self._first_draft(Secret(new_session_key()))
             if await self._ainsert(draft):
                 return self._created(draft)
+        raise self._all_taken()
 
     def cycle_key(self) -> None:
         """
@@ -172,6 +181,7 @@ class SessionStore(TrackedSession):
             StoreUnavailable: the store could not be asked.
         """
         self.open()
+        self._unlearn_undone()
         if self.key is None:
             return self.create()
         old_key, secret = self.key, Secret(new_session_key())
@@ -185,6 +195,7 @@ class SessionStore(TrackedSession):
     async def acycle_key(self) -> None:
         """See cycle_key()."""
         await self.aopen()
+        self._unlearn_undone()
         if self.key is None:
             return await self.acreate()
         old_key, secret = self.key, Secret(new_session_key())
@@ -274,24 +285,36 @@ class SessionStore(TrackedSession):
         return is_free
 
     def _replace(self, old_key: str, draft: Draft) -> Update:
-        store, limit = self.get_store(), self._limit_for(draft.record)
-        if limit is not None and draft.record.version is None:
-            outcome = Update.CONFLICT  # It wasn't loaded, and may have this user already.
-        elif limit is not None:
-            outcome = self._admit(old_key, draft, limit)
-        elif draft.secret is None:
+        store = self.get_store()
+        for delay in backoff():
+            Pause(delay).take()
+            limit = self._limit_for(draft.record)
+            if limit is None:
+                return self._write_over(old_key, draft)
+            # A session that wasn't loaded may have this user already.
+            if draft.record.version is not None:
+                outcome = self._admit(old_key, draft, limit)
+                if outcome is not Update.CONFLICT:
+                    return outcome
+            stored = store.reread(old_key)
+            if stored is None:
+                return Update.GONE
+            self._redrafting(draft)(stored)
+        raise store.gave_up("other requests saved the session while its user logged in")
+
+    def _write_over(self, old_key: str, draft: Draft) -> Update:
+        store = self.get_store()
+        if draft.secret is None:
             outcome = store.update(draft.record)
         else:
             outcome = store.rotate(old_key, draft.record)
         if outcome is not Update.CONFLICT:
             return outcome
-        if limit is None:
-            return store.modify(old_key, self._redrafting(draft))
-        stored = store.read(old_key)
-        if stored is None:
-            return Update.GONE
-        self._redrafting(draft)(stored)
-        return self._replace(old_key, draft)
+        return store.modify(old_key, self._redrafting(draft))
+
+    def _all_taken(self) -> StoreUnavailable:
+        why = "each fresh session key was taken, which can't be: it stores nothing"
+        return self.get_store().gave_up(why, FRESH_KEYS)
 
     def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
         admission = self.get_store().admit(old_key, draft.record, limit)
@@ -326,24 +349,32 @@ class SessionStore(TrackedSession):
         return is_free
 
     async def _areplace(self, old_key: str, draft: Draft) -> Update:
-        store, limit = self.get_store(), self._limit_for(draft.record)
-        if limit is not None and draft.record.version is None:
-            outcome = Update.CONFLICT  # It wasn't loaded, and may have this user already.
-        elif limit is not None:
-            outcome = await self._aadmit(old_key, draft, limit)
-        elif draft.secret is None:
+        store = self.get_store()
+        for delay in backoff():
+            await Pause(delay).atake()
+            limit = self._limit_for(draft.record)
+            if limit is None:
+                return await self._awrite_over(old_key, draft)
+            # A session that wasn't loaded may have this user already.
+            if draft.record.version is not None:
+                outcome = await self._aadmit(old_key, draft, limit)
+                if outcome is not Update.CONFLICT:
+                    return outcome
+            stored = await store.areread(old_key)
+            if stored is None:
+                return Update.GONE
+            self._redrafting(draft)(stored)
+        raise store.gave_up("other requests saved the session while its user logged in")
+
+    async def _awrite_over(self, old_key: str, draft: Draft) -> Update:
+        store = self.get_store()
+        if draft.secret is None:
             outcome = await store.aupdate(draft.record)
         else:
             outcome = await store.arotate(old_key, draft.record)
         if outcome is not Update.CONFLICT:
             return outcome
-        if limit is None:
-            return await store.amodify(old_key, self._redrafting(draft))
-        stored = await store.aread(old_key)
-        if stored is None:
-            return Update.GONE
-        self._redrafting(draft)(stored)
-        return await self._areplace(old_key, draft)
+        return await store.amodify(old_key, self._redrafting(draft))
 
     async def _aadmit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
         admission = await self.get_store().aadmit(old_key, draft.record, limit)

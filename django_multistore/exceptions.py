@@ -18,7 +18,15 @@ class NotSupported(MultistoreError):
 
 
 class StoreUnavailable(MultistoreError):
-    """The backend could not be asked, so nothing is known about the session."""
+    """
+    The backend could not be asked, so nothing is known about the session.
+
+    Attributes:
+        loses_transaction: whether the transaction that was open is lost with it. Who can go on
+            without the answer must raise it then: nothing of that transaction will be there.
+    """
+
+    loses_transaction = False
 
 
 class SessionLimitReached(MultistoreError, PermissionDenied):

@@ -12,13 +12,14 @@ from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.signals import got_request_exception
-from django.db import DatabaseError, transaction
+from django.db import Error
 from django.db.models.signals import post_delete, post_save
 
 from . import conf, devices
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
 from .outages import note_outage
+from .stores.transactions import loss_by, savepoints
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -89,23 +90,29 @@ def _undo_login(request: HttpRequest, session: SessionStore) -> None:
 
 
 def end_sessions_if_inactive(
-    *, instance: AbstractBaseUser, using: str, raw: bool = False, **kwargs: Any
+    *, instance: AbstractBaseUser, raw: bool = False, **kwargs: Any
 ) -> None:
     """End the sessions of a user who was saved with is_active False."""
     if not getattr(instance, "is_active", True) and not raw:
-        end_sessions(instance=instance, using=using)
+        end_sessions(instance=instance)
 
 
-def end_sessions(*, instance: AbstractBaseUser, using: str, **kwargs: Any) -> None:
-    """End the sessions of a user; an outage is logged and stops nothing."""
+def end_sessions(*, instance: AbstractBaseUser, **kwargs: Any) -> None:
+    """
+    End the sessions of a user; an outage is logged and stops nothing.
+
+    Raises:
+        MultistoreError, Error: an outage has lost a transaction that is open, and what was done to
+            the user with it.
+    """
     if devices.configured_engine() is None:
         return
     try:
-        # The savepoint keeps the caller's transaction usable if the store is in the same
-        # database and its statement fails.
-        with transaction.atomic(using=using):
+        with savepoints():
             devices.log_out_everywhere(instance)
-    except (MultistoreError, DatabaseError):
+    except (MultistoreError, Error) as error:
+        if loss_by([error]):
+            raise
         logger.exception(
             "The sessions of user %s could not be ended now. Until they expire, what keeps "
             "them out is that the authentication backend finds no active user.",

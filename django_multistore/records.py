@@ -6,7 +6,7 @@ import enum
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -82,6 +82,38 @@ class Update(enum.Enum):
     FULL = "full"  # The user has as many sessions as may be. Nothing was written.
 
 
+class Fate:
+    """
+    What becomes of a write: who wrote it may look whether a rollback has undone it.
+
+    A store that takes part in transactions tells it. Of others each write is for good.
+    """
+
+    __slots__ = ("_is_pending", "is_unknown")
+
+    def __init__(self) -> None:
+        self.is_unknown = False  # Done in a transaction of whose end nobody is told.
+        self._is_pending: Callable[[], bool] | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing can undo the write any more."""
+        return self._is_pending is None and not self.is_unknown
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether it was rolled back, with its transaction or to a savepoint."""
+        return self._is_pending is not None and not self._is_pending()
+
+    def depends_on(self, is_pending: Callable[[], bool]) -> None:
+        """Take a function that says whether the write may still be committed."""
+        self._is_pending = is_pending
+
+    def settle(self) -> None:
+        """Note that it was committed."""
+        self._is_pending = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
     """Where a session was last seen from."""
@@ -104,6 +136,8 @@ class SessionRecord:
     seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
     expires_at: datetime  # Dead from this moment on.
     device: Device = Device()
+    # Told by the store of what is written, if the writer wants to know. No part of the session.
+    fate: Fate | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

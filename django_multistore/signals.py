@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+from typing import Any, TypeAlias
 
 from django.dispatch import Signal
 
 from .records import SessionRecord
+from .stores import transactions
 
 # Arguments: sender, the session class; id, the session's public name; user_id, text or None. A
 # session is usually created for a visitor: who logs in is told by Django's user_logged_in.
@@ -15,6 +17,9 @@ session_created = Signal()
 # Arguments: sender; reason; user_id, text or None; id, None if it isn't known or several ended;
 # count, how many ended.
 session_ended = Signal()
+
+
+Responses: TypeAlias = list[tuple[Any, Any]]
 
 
 class Reason(enum.StrEnum):
@@ -27,17 +32,20 @@ class Reason(enum.StrEnum):
     ROTATED = "rotated"  # It goes on under another session key.
 
 
-# The only place that sends them. A receiver that raises must not undo a logout: Django logs it.
+# The only place that sends them. A receiver that raises must not undo a logout: Django logs it. An
+# error that has lost an open transaction has undone the logout already, so that it is raised.
 
 
 def created(sender: type, record: SessionRecord) -> None:
     """Say that a session was stored."""
-    session_created.send_robust(sender, id=record.id, user_id=record.user_id)
+    _raise_loss(session_created.send_robust(sender, id=record.id, user_id=record.user_id))
 
 
 async def acreated(sender: type, record: SessionRecord) -> None:
     """See created()."""
-    await session_created.asend_robust(sender, id=record.id, user_id=record.user_id)
+    await _araise_loss(
+        await session_created.asend_robust(sender, id=record.id, user_id=record.user_id)
+    )
 
 
 def ended(
@@ -45,7 +53,9 @@ def ended(
 ) -> None:
     """Say that sessions ended, if any did."""
     if count:
-        session_ended.send_robust(sender, reason=reason, user_id=user_id, id=id, count=count)
+        _raise_loss(
+            session_ended.send_robust(sender, reason=reason, user_id=user_id, id=id, count=count)
+        )
 
 
 async def aended(
@@ -53,4 +63,22 @@ async def aended(
 ) -> None:
     """See ended()."""
     if count:
-        await session_ended.asend_robust(sender, reason=reason, user_id=user_id, id=id, count=count)
+        await _araise_loss(
+            await session_ended.asend_robust(
+                sender, reason=reason, user_id=user_id, id=id, count=count
+            )
+        )
+
+
+def _raise_loss(responses: Responses) -> None:
+    if (errors := _errors(responses)) and (loss := transactions.loss_by(errors)):
+        raise loss
+
+
+async def _araise_loss(responses: Responses) -> None:
+    if (errors := _errors(responses)) and (loss := await transactions.aloss_by(errors)):
+        raise loss
+
+
+def _errors(responses: Responses) -> list[Exception]:
+    return [response for _, response in responses if isinstance(response, Exception)]

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
@@ -22,7 +22,7 @@ from . import codec, conf
 from .exceptions import SessionLimitReached, StoreUnavailable
 from .lifetimes import absolute_limit, in_current_timezone, is_too_old
 from .merge import merge_theirs
-from .records import Admission, Device, Limit, SessionRecord, Update, key_of, new_id
+from .records import Admission, Device, Fate, Limit, SessionRecord, Update, key_of, new_id
 from .session_keys import Secret, is_session_key, key_if_valid
 from .signals import Reason
 
@@ -31,6 +31,22 @@ UNKNOWN_VERSION = 0  # No stored version is: the next save meets a CONFLICT, and
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 outages = logging.getLogger("django_multistore")
+
+
+# What an instance believes of what is stored, which a rollback may belie.
+BELIEFS = (
+    "_session_key",
+    "_record",
+    "_base",
+    "_is_cleared",
+    "_login_at",
+    "_was_stored",
+    "_is_key_certain",
+    "has_new_key",
+    "was_written",
+)
+
+Beliefs: TypeAlias = dict[str, Any]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,12 +89,15 @@ class TrackedSession(SessionBase):
     _was_stored: bool  # Under the session key that this instance has.
     _is_key_certain: bool  # Not so for a key from a transaction that may be rolled back.
     _outage: StoreUnavailable | None  # That was tolerated: nothing is known of the session.
+    # What was believed before each write that a rollback may still undo, the last one at the end.
+    _unsettled: list[tuple[Beliefs, Fate]]
     _session_cache: dict[str, Any]  # Django's: the data, once they were asked for.
 
     def __init__(self, session_key: str | None = None) -> None:
         self._forget()
         self._was_stored = False
         self._outage = None
+        self._unsettled = []
         self.was_out_of_reach = False
         self.has_new_key = self.was_written = self.was_flushed = False
         super().__init__(session_key)
@@ -129,6 +148,7 @@ class TrackedSession(SessionBase):
     @property
     def needs_new_key(self) -> bool:
         """Whether it has another user than was stored, under the key that was the visitor's."""
+        self._unlearn_undone()
         if self._record is None or self.has_new_key:
             return False
         return self.get_user_id(self._session_cache) not in (None, self._record.user_id)
@@ -164,8 +184,32 @@ class TrackedSession(SessionBase):
         self._login_at = None
         self._is_key_certain = True
 
+    def _beliefs(self) -> Beliefs:
+        return {name: getattr(self, name) for name in BELIEFS}
+
+    def _wrote(self, fate: Fate | None, before: Beliefs) -> None:
+        if fate is None or fate.is_settled:
+            return
+        if fate.is_unknown and before["_session_key"] != self.session_key:
+            return  # Under which of the two keys it is can't be known. The new one is not certain.
+        self._unsettled.append((before, fate))
+
+    def _unlearn_undone(self) -> None:
+        """Believe again what was so before a write that was rolled back."""
+        while self._unsettled:
+            before, fate = self._unsettled[-1]
+            if fate.is_settled:
+                return self._unsettled.clear()
+            if not (fate.is_undone or fate.is_unknown):
+                return None
+            # If a write of unknown fate is there after all, the next save meets it and merges.
+            self._unsettled.pop()
+            for name, belief in before.items():
+                setattr(self, name, belief)
+
     def _start_anew(self) -> None:
         self._require_known()
+        self._unsettled.clear()
         if self.session_key is not None:
             self._session_key = None
             self._forget()
@@ -180,7 +224,7 @@ class TrackedSession(SessionBase):
 
     def _not_loaded(self, outage: StoreUnavailable) -> dict[str, Any]:
         self.was_out_of_reach = True
-        if not self.tolerates_outage:
+        if not self.tolerates_outage or outage.loses_transaction:
             raise outage
         self._outage = outage
         return {}
@@ -250,6 +294,7 @@ class TrackedSession(SessionBase):
             seen_at=now,
             expires_at=expires_at,
             device=self.device or stored.device,
+            fate=Fate(),
         )
         ends_session = expires_at <= now and not had_expired
         return Draft(record=record, body=body, secret=secret, ends_session=ends_session)
@@ -307,6 +352,7 @@ class TrackedSession(SessionBase):
         return replace(moved, expires_at=stored.expires_at)
 
     def _seen_now(self) -> SessionRecord | None:
+        self._unlearn_undone()
         stored = self._record
         if stored is None:
             return None
@@ -316,6 +362,7 @@ class TrackedSession(SessionBase):
             seen_at=now,
             expires_at=self._expiry(stored.authenticated_at or stored.created_at, now),
             device=self.device or stored.device,
+            fate=Fate(),
         )
 
     def _expiry(self, start: datetime, now: datetime) -> datetime:
@@ -325,10 +372,14 @@ class TrackedSession(SessionBase):
 
     def _touched(self, touched: SessionRecord, is_done: bool) -> None:
         if is_done:
+            before = self._beliefs()
             self._record = touched
             self.was_written = True
+            self._wrote(touched.fate, before)
 
     def _touch_failed(self, outage: StoreUnavailable) -> None:
+        if outage.loses_transaction:
+            raise outage
         # Nothing is lost but last-seen: no reason to fail a request.
         outages.warning("Last-seen of a session did not move: %s", outage)
 
@@ -352,12 +403,18 @@ class TrackedSession(SessionBase):
         written = draft.record
         # What was overwritten whichever version it had, has one that isn't known now.
         version = UNKNOWN_VERSION if written.version is None else written.version + 1
-        self._adopt(replace(written, version=version), draft.body)
+        self._adopt(replace(written, version=version), draft)
 
-    def _adopt(self, record: SessionRecord, body: bytes) -> None:
+    def _adopt(self, record: SessionRecord, draft: Draft) -> None:
+        before = self._beliefs()
         self._forget()
-        self._record, self._base = record, body
+        self._record, self._base = record, draft.body
         self._was_stored = self.was_written = True
+        if draft.session_key is not None:
+            self._session_key = draft.session_key
+            self._is_key_certain = False
+            self.has_new_key = self.modified = True
+        self._wrote(record.fate, before)
 
     def _inserted(self, draft: Draft, is_free: bool) -> None:
         if not is_free:
@@ -365,20 +422,16 @@ class TrackedSession(SessionBase):
         self._created(draft)
 
     def _created(self, draft: Draft) -> None:
-        self._session_key = draft.session_key
         if draft.ends_session:
             self._forget()
+            self._session_key = draft.session_key
+            self.has_new_key = self.modified = True
         else:
-            self._adopt(draft.record, draft.body)
-            self._is_key_certain = False
-        self.has_new_key = self.modified = True
+            self._adopt(draft.record, draft)
 
     def _is_rotated(self, draft: Draft, outcome: Update) -> bool:
         if outcome is Update.DONE:
             self._updated(draft, outcome)
-            self._session_key = draft.session_key
-            self._is_key_certain = False
-            self.has_new_key = self.modified = True
             return True
         if self.get_user_id(self._session_cache) is not None:
             raise SessionInterrupted(
@@ -399,12 +452,14 @@ class TrackedSession(SessionBase):
         # whose cookie the browser may have by now.
         self.was_flushed = was_there or self._record is None
         self._forget()
+        self._unsettled.clear()
         self._was_stored = False
         self._session_key = None
         return int(was_there)
 
     def _key_to_delete(self, session_key: str | None) -> str | None:
         self._require_known()
+        self._unlearn_undone()
         if session_key is None:
             return self.key
         return key_if_valid(session_key)

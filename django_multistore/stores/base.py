@@ -130,6 +130,14 @@ class BaseStore(ABC):
         if not self.create(record):
             self.update(replace(record, version=None))
 
+    def reread(self, key: str) -> SessionRecord | None:
+        """
+        Read a record that another request has written meanwhile, to write over that.
+
+        Other than by read(), a store whose reads may be older than its writes finds the newest.
+        """
+        return self.read(key)
+
     def touch(self, record: SessionRecord) -> bool:
         """
         Move seen_at, expires_at and device if the version is still record.version.
@@ -184,16 +192,13 @@ class BaseStore(ABC):
         """
         for delay in backoff():
             time.sleep(delay)
-            stored = self.read(key)
+            stored = self.reread(key)
             if stored is None:
                 return Update.GONE
             outcome = self._write_over(key, change(stored))
             if outcome is not Update.CONFLICT:
                 return outcome
-        raise StoreUnavailable(
-            f"Session store {self.alias!r}: {MODIFY_ATTEMPTS} attempts to save one session met "
-            "another request's save each time. Nothing was written."
-        )
+        raise self.gave_up("one session was saved by another request each time")
 
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
         """
@@ -215,7 +220,7 @@ class BaseStore(ABC):
         outcome = self._admitted(old_key, record, limit)
         if outcome is not Update.DONE or not limit.evicts:
             return Admission(outcome=outcome)
-        listed = self.sessions_for_user(record.user_id)
+        listed = self._counted(record)
         surplus = limit.surplus(record, listed, in_turn=self.logins_take_turns)
         evicted = (each for each in surplus if self.destroy_session(record.user_id, each.id))
         return Admission(outcome=outcome, evicted=tuple(evicted))
@@ -282,11 +287,14 @@ class BaseStore(ABC):
         listed = self._untried(user_id, tried)
         targets = {record.id for record in listed}
         ended = 0
-        while listed:
+        for delay in backoff():
+            if not listed:
+                return ended
+            time.sleep(delay)
             tried |= {record.key for record in listed}
             ended += sum(self.destroy(record.key) for record in listed)
             listed = [record for record in self._untried(user_id, tried) if record.id in targets]
-        return ended
+        raise self.gave_up("a session of the user moved to another key each time")
 
     def destroy_session(self, user_id: object, id: int) -> bool:
         """
@@ -303,11 +311,15 @@ class BaseStore(ABC):
             NotSupported: this store can't find a user's sessions.
         """
         tried: set[str | None] = set()
-        while named := [record for record in self._untried(user_id, tried) if record.id == id]:
+        for delay in backoff():
+            time.sleep(delay)
+            named = [record for record in self._untried(user_id, tried) if record.id == id]
+            if not named:
+                return False
             tried |= {record.key for record in named}
             if any(self.destroy(record.key) for record in named):
                 return True
-        return False
+        raise self.gave_up("the session moved to another key each time")
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """
@@ -353,6 +365,10 @@ class BaseStore(ABC):
         """See write()."""
         await sync_to_async(self.write)(record)
 
+    async def areread(self, key: str) -> SessionRecord | None:
+        """See reread()."""
+        return await sync_to_async(self.reread)(key)
+
     async def atouch(self, record: SessionRecord) -> bool:
         """See touch()."""
         return await sync_to_async(self.touch)(record)
@@ -394,15 +410,32 @@ class BaseStore(ABC):
             f"nothing is known about the session ({type(error).__name__}: {error})."
         )
 
+    def gave_up(self, why: str, attempts: int = MODIFY_ATTEMPTS) -> StoreUnavailable:
+        """
+        Say that an operation was in vain each time, for the caller to raise.
+
+        Args:
+            why: what came between.
+            attempts: how often it was tried.
+        """
+        return StoreUnavailable(
+            f"Session store {self.alias!r} ({type(self).__name__}) gave up after {attempts} "
+            f"attempts: {why}."
+        )
+
     def _untried(self, user_id: object, tried: Container[str | None]) -> list[SessionRecord]:
         return [record for record in self.sessions_for_user(user_id) if record.key not in tried]
 
     def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Update:
-        if not limit.evicts and limit.refuses(record, self.sessions_for_user(record.user_id)):
+        if not limit.evicts and limit.refuses(record, self._counted(record)):
             return Update.FULL
         if old_key is None:
             return Update.DONE if self.create(record) else Update.CONFLICT
         return self._write_over(old_key, record)
+
+    def _counted(self, record: SessionRecord) -> list[SessionRecord]:
+        """Return the sessions of a record's user that count against the limit."""
+        return self.sessions_for_user(record.user_id)
 
     def _write_over(self, key: str, record: SessionRecord) -> Update:
         return self.update(record) if record.key == key else self.rotate(key, record)

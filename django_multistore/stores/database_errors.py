@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db import InterfaceError, InternalError, OperationalError
+from collections.abc import Iterator
+
+from django.db import Error, InterfaceError, InternalError, OperationalError
 
 # InternalError: the server has become a read-only replica, or the transaction is already
 # broken. Neither says anything about the session.
@@ -10,24 +12,73 @@ OUTAGES = (OperationalError, InterfaceError, InternalError)
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 POSTGRES_UNDEFINED_TABLE = "42P01"
+POSTGRES_SERIALIZATION_FAILURE = "40001"
 POSTGRES_DEADLOCK = "40P01"
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
+MARIADB_RECORD_HAS_CHANGED = 1020  # Since the snapshot was taken, from MariaDB 11.6 on.
 MYSQL_NO_SUCH_TABLE = 1146
+MYSQL_LOCK_WAIT_TIMEOUT = 1205
+MYSQL_LOCK_TABLE_FULL = 1206
 MYSQL_DEADLOCK = 1213
+MYSQL_CLIENT_ERRORS = range(2000, 3000)  # The connection is gone, or out of step.
+# https://www.sqlite.org/rescode.html
+SQLITE_CORRUPT = 11
+SQLITE_NOT_A_DATABASE = 26
+
+MISSING_TABLE = {POSTGRES_UNDEFINED_TABLE, MYSQL_NO_SUCH_TABLE}
+CONFLICTS = {
+    POSTGRES_SERIALIZATION_FAILURE,
+    POSTGRES_DEADLOCK,
+    MARIADB_RECORD_HAS_CHANGED,
+    MYSQL_DEADLOCK,
+}
+UNDOING = {MARIADB_RECORD_HAS_CHANGED, MYSQL_LOCK_TABLE_FULL, MYSQL_DEADLOCK}
+DAMAGED_FILE = {SQLITE_CORRUPT, SQLITE_NOT_A_DATABASE}
 
 
-def is_table_missing(error: BaseException) -> bool:
+def is_outage(error: Error) -> bool:
+    """Say whether the database could not be asked, so that nothing is known."""
+    return isinstance(error, OUTAGES) or not DAMAGED_FILE.isdisjoint(codes_of(error))
+
+
+def is_table_missing(error: Error) -> bool:
     """Say whether the statement named a table that isn't there."""
-    return _code(error) in (POSTGRES_UNDEFINED_TABLE, MYSQL_NO_SUCH_TABLE) or str(error).startswith(
-        "no such table"
+    return not MISSING_TABLE.isdisjoint(codes_of(error)) or str(error).startswith("no such table")
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Say whether the server undid a transaction only because another crossed it."""
+    return error is not None and not CONFLICTS.isdisjoint(codes_of(error))
+
+
+def undoes_transaction(error: BaseException) -> bool:
+    """Say whether MariaDB or MySQL has surely undone a whole transaction by this error."""
+    return any(
+        code in UNDOING or (isinstance(code, int) and code in MYSQL_CLIENT_ERRORS)
+        for code in codes_of(error)
     )
 
 
-def is_deadlock(error: BaseException | None) -> bool:
-    """Say whether the server undid the statement because two waited for each other."""
-    return error is not None and _code(error) in (POSTGRES_DEADLOCK, MYSQL_DEADLOCK)
+def codes_of(error: BaseException) -> set[object]:
+    """
+    Return the codes that an error carries, wherever its driver puts them.
+
+    Args:
+        error: the driver's, or one that it is the cause of, as Django's.
+    """
+    codes: set[object] = set()
+    each: BaseException | None = error
+    while each is not None:
+        codes.update(code for code in _codes(each) if code is not None)
+        each = each.__cause__
+    return codes
 
 
-def _code(error: BaseException) -> object:
-    sqlstate = getattr(error.__cause__, "sqlstate", None)
-    return sqlstate or (error.args[0] if error.args else None)
+def _codes(error: BaseException) -> Iterator[object]:
+    # psycopg has sqlstate, psycopg2 pgcode; sqlite3 sqlite_errorcode. The drivers of MySQL have
+    # the number first, and some beside it a sqlstate that is the same for many numbers.
+    for name in ("sqlstate", "pgcode", "errno", "sqlite_errorcode"):
+        yield getattr(error, name, None)
+    first = error.args[0] if error.args else None
+    # What else comes first is text, or an object that need not have a hash.
+    yield first if isinstance(first, int) else None

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 from django.core.checks import CheckMessage
-from django.db import connections, transaction
+from django.db import connections
 from django.utils import timezone
 
+from ..exceptions import NotSupported
 from ..models import SessionRowQuerySet, StoredSession
 from ..records import Admission, Device, Limit, Page, SessionRecord, Update, user_id_of
 from .base import GC_BATCH_SIZE, BaseStore
@@ -54,8 +55,17 @@ class OrmStore(BaseStore):
     def read(self, key: str) -> SessionRecord | None:
         return self._read("read", key)
 
+    def reread(self, key: str) -> SessionRecord | None:
+        # In the caller's transaction on MariaDB and MySQL, which may have an old snapshot, only a
+        # read that locks sees what there is.
+        is_older = self._table.is_in_transaction() and self._locks_rows
+        return self._read("read_for_update" if is_older else "read", key)
+
     def create(self, record: SessionRecord) -> bool:
-        return self._table.execute("create", self._values(record, old_key=record.key)) == 1
+        is_free = self._table.execute("create", self._values(record, old_key=record.key)) == 1
+        if is_free:
+            self._table.follow(record.fate)
+        return is_free
 
     def update(self, record: SessionRecord) -> Update:
         return self._compare_and_set("update", record.key, record)
@@ -65,33 +75,49 @@ class OrmStore(BaseStore):
 
     def touch(self, record: SessionRecord) -> bool:
         values = self._values(record, old_key=record.key) | {"now": timezone.now()}
-        return self._table.execute("touch", values) == 1
+        is_done = self._table.execute("touch", values) == 1
+        if is_done:
+            self._table.follow(record.fate)
+        return is_done
 
     def destroy(self, key: str) -> bool:
         return self._table.execute("destroy", {"key": key}) == 1
 
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
-        using = self.database
-        if not connections[using].features.has_select_for_update:
+        if not self._locks_rows:
             return super().modify(key, change)
-        with self._table.outages_translated(), transaction.atomic(using=using, savepoint=False):
+
+        def modify() -> Update:
             stored = self._read("read_for_update", key)
             return Update.GONE if stored is None else self._write_over(key, change(stored))
 
+        return self._table.transact(modify)
+
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
+        is_blind = self._is_blind()
+        if is_blind and not limit.evicts:
+            raise NotSupported(
+                f"Session store {self.alias!r}: SESSION_MAX_PER_USER can't refuse a login in a "
+                f"transaction of the database {self.database!r} that doesn't see logins which were "
+                "committed since it began. Log in outside of it (ATOMIC_REQUESTS, for one), or set "
+                "its isolation level to 'read committed', or SESSION_MAX_PER_USER_POLICY to "
+                "'evict-oldest'."
+            )
         admit = partial(super().admit, old_key, record, limit)
-        return in_turn(self._table, user_id_of(record.user_id), admit)
+        admission = in_turn(self._table, user_id_of(record.user_id), admit)
+        if is_blind and admission.outcome is Update.DONE:
+            self._table.once_more_after_commit(partial(self._evict, record, limit))
+        return admission
 
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        values = {"user_id": user_id_of(user_id), "now": timezone.now()}
-        rows = self._table.fetch("sessions_for_user", values)
-        return [_record(row) for row in rows]
+        return self._listed("sessions_for_user", user_id)
 
     def page_for_user(self, user_id: object, *, start: int, size: int) -> Page:
         listed = self.database_index().of_user(user_id_of(user_id))
-        with self._table.outages_translated():
-            page = listed.latest_first().values_list(*LISTED)[start : start + size]
-            return Page(records=tuple(map(_record, page)), total=listed.count())
+        rows = listed.latest_first().values_list(*LISTED)[start : start + size]
+        page = self._table.rows(rows) if size else []
+        total = self._table.run(lambda connection: listed.count())
+        return Page(records=tuple(map(_record, page)), total=total)
 
     def database_index(self) -> SessionRowQuerySet:
         return StoredSession.objects.using(self.database).live(timezone.now()).defer("payload")
@@ -99,12 +125,10 @@ class OrmStore(BaseStore):
     def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         # No key is empty, so an empty one excepts nothing.
         values = {"user_id": user_id_of(user_id), "except_key": except_key or ""}
-        return self._table.execute("destroy_for_user", values)
+        return self._end("destroy_for_user", values)
 
     def destroy_session(self, user_id: object, id: int) -> bool:
-        return (
-            self._table.execute("destroy_session", {"user_id": user_id_of(user_id), "id": id}) == 1
-        )
+        return self._end("destroy_session", {"user_id": user_id_of(user_id), "id": id}) == 1
 
     def gc(
         self,
@@ -117,14 +141,13 @@ class OrmStore(BaseStore):
         now = timezone.now()
         expired = StoredSession.objects.using(self.database).expired(now)
         if dry_run:
-            with self._table.outages_translated():
-                return expired.count()
+            return self._table.run(lambda connection: expired.count())
         removed = 0
         here, end = (now - BEFORE_ALL, LAST_ID), (now, LAST_ID)
         for size in batch_sizes(batch_size, max_seconds):
-            with self._table.outages_translated():
-                rest = expired.filter(after(*here)).order_by("expires_at", "id")
-                last = next(iter(rest.values_list("expires_at", "id")[size - 1 : size]), end)
+            rest = expired.filter(after(*here)).order_by("expires_at", "id")
+            last_of_step = rest.values_list("expires_at", "id")[size - 1 : size]
+            last = next(iter(self._table.rows(last_of_step)), end)
             # A session that was renewed since the SELECT is no longer in this range.
             values = {"after_expiry": here[0], "after_id": here[1]}
             step = self._table.execute("gc", values | {"last_expiry": last[0], "last_id": last[1]})
@@ -144,8 +167,41 @@ class OrmStore(BaseStore):
             statement = "overwrite"
         values = self._values(record, old_key=old_key) | {"now": timezone.now()}
         if self._table.execute(statement, values):
+            self._table.follow(record.fate)
             return Update.DONE
-        return Update.GONE if self.read(old_key) is None else Update.CONFLICT
+        return Update.GONE if self.reread(old_key) is None else Update.CONFLICT
+
+    def _end(self, statement: str, values: dict[str, Any]) -> int:
+        end = partial(self._table.execute, statement, values)
+        if self._is_blind():
+            self._table.once_more_after_commit(end)
+        return end()
+
+    def _counted(self, record: SessionRecord) -> list[SessionRecord]:
+        if not self._table.is_in_snapshot():
+            return self.sessions_for_user(record.user_id)
+        # On MariaDB and MySQL a read that locks sees all there is.
+        return self._listed("sessions_for_user_locked", record.user_id)
+
+    def _listed(self, statement: str, user_id: object) -> list[SessionRecord]:
+        values = {"user_id": user_id_of(user_id), "now": timezone.now()}
+        return [_record(row) for row in self._table.fetch(statement, values)]
+
+    def _evict(self, record: SessionRecord, limit: Limit) -> None:
+        def evict() -> None:
+            for surplus in limit.surplus(record, self._counted(record), in_turn=False):
+                self.destroy_session(record.user_id, surplus.id)
+
+        in_turn(self._table, user_id_of(record.user_id), evict)
+
+    @property
+    def _locks_rows(self) -> bool:
+        return connections[self.database].features.has_select_for_update
+
+    def _is_blind(self) -> bool:
+        """Say whether the caller's transaction can neither see nor end what came since it began."""
+        # What MariaDB and MySQL write, and read to write it, is what there is.
+        return connections[self.database].vendor == "postgresql" and self._table.is_in_snapshot()
 
     def _read(self, statement: str, key: str) -> SessionRecord | None:
         rows = self._table.fetch(statement, {"key": key})

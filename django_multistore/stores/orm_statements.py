@@ -75,6 +75,7 @@ def write_statements(using: str) -> dict[str, Statement]:
         "touch": writer.update(touch, **at_version),
         "destroy": writer.delete(key=parameter("key")),
         "sessions_for_user": writer.select(LISTED, **of_user, **live),
+        "sessions_for_user_locked": writer.select_for_update(LISTED, **of_user, **live),
         "destroy_for_user": writer.delete(~Q(key=parameter("except_key", "key")), **of_user),
         "destroy_session": writer.delete(id=parameter("id"), **of_user),
         "gc": writer.delete(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from django.db import OperationalError, connections, transaction
+from django.db import Error, OperationalError, connections
 
-from ..exceptions import StoreUnavailable
-from .database_errors import is_deadlock
-from .table import DEADLOCK_ATTEMPTS, Table
+from .table import Table
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,61 +26,54 @@ def in_turn(table: Table, user_id: str, action: Callable[[], Result]) -> Result:
     Args:
         table: that has the sessions.
         user_id: whose they are.
-        action: reads and writes the table. Run again if it was undone by a deadlock.
+        action: reads and writes the table. Run again if it was undone by what crossed it.
 
     Raises:
         StoreUnavailable: the database could not be asked, or others took too long.
     """
     connection = connections[table.database]
-    turn = TURNS.get(connection.vendor, _transaction)
-    for attempts_left in reversed(range(DEADLOCK_ATTEMPTS)):
-        try:
-            with table.outages_translated(), turn(connection, table, user_id):
-                return action()
-        except StoreUnavailable as error:
-            if not (attempts_left and is_deadlock(error.__cause__)) or connection.in_atomic_block:
-                raise
-    raise AssertionError("The last attempt returns or raises.")
+    if connection.vendor == "mysql":
+        return _with_named_lock(connection, table, user_id, action)
+    wait = WAITS.get(connection.vendor)
+
+    def turn() -> Result:
+        if wait is not None:
+            wait(connection, table, user_id)
+        return action()
+
+    return table.transact(turn)
 
 
-@contextmanager
-def _transaction(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> Iterator[None]:
-    with transaction.atomic(using=connection.alias, savepoint=False):
-        yield
-
-
-@contextmanager
-def _postgresql(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> Iterator[None]:
+def _wait_on_postgresql(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
     # The transaction's own lock, which a connection pool between can't lose.
-    with _transaction(connection, table, user_id), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_number_of(user_id)])
-        yield
 
 
-@contextmanager
-def _sqlite(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> Iterator[None]:
+def _wait_on_sqlite(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
     # There is one writer at a time: this becomes it.
-    with _transaction(connection, table, user_id), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {table.quoted_name} WHERE 0")  # noqa: S608 - our own table
-        yield
 
 
-@contextmanager
-def _mysql(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> Iterator[None]:
+WAITS = {"postgresql": _wait_on_postgresql, "sqlite": _wait_on_sqlite}
+
+
+def _with_named_lock(
+    connection: BaseDatabaseWrapper, table: Table, user_id: str, action: Callable[[], Result]
+) -> Result:
     # No transaction holds a named lock. In a caller's it is given up before that commits, so
     # that there two logins can miss each other.
     name = f"multistore:{_number_of(user_id)}"
-    with connection.cursor() as cursor:
+    with table.outages_translated(), connection.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(%s, %s)", [name, PATIENCE])
         if cursor.fetchone() != (1,):
             raise OperationalError("other logins of the user took too long")
         try:
-            yield
+            return action()
         finally:
-            cursor.execute("DO RELEASE_LOCK(%s)", [name])
-
-
-TURNS = {"postgresql": _postgresql, "sqlite": _sqlite, "mysql": _mysql}
+            with suppress(Error):  # With a connection that is gone the lock is gone as well.
+                cursor.execute("DO RELEASE_LOCK(%s)", [name])
 
 
 def _number_of(user_id: str) -> int:

@@ -59,11 +59,13 @@ class Pause:
 
     def take(self) -> None:
         """Wait in this thread."""
-        time.sleep(self.seconds)
+        if self.seconds:
+            time.sleep(self.seconds)
 
     async def atake(self) -> None:
         """See take()."""
-        await asyncio.sleep(self.seconds)
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
 
 
 Steps: TypeAlias = Generator[Step | DatabaseStep | Pause, Any, Result]

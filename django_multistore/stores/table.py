@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from django.db import (
-    DatabaseError,
-    InterfaceError,
-    ProgrammingError,
-    connections,
-    models,
-    router,
-)
+from django.db import Error, connections, models, router
 
-from ..exceptions import InvalidStore
-from .base import BaseStore
-from .database_errors import OUTAGES, is_deadlock, is_table_missing
+from ..exceptions import InvalidStore, NotSupported, StoreUnavailable
+from ..records import Fate
+from . import transactions
+from .base import BaseStore, backoff
+from .database_errors import is_conflict, is_outage, is_table_missing
+from .isolation import SNAPSHOTS, level_of, own_transaction
 from .statements import Statement
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-DEADLOCK_ATTEMPTS = 10
-TRANSLATED = (*OUTAGES, ProgrammingError)
+# Of what was undone only because another transaction crossed it. All of them take half a second.
+ATTEMPTS = 15
 
 Result = TypeVar("Result")
 
@@ -60,6 +57,7 @@ class Table:
         self._chosen: str | None = chosen
         self._write_statements = write_statements
         self._statements: dict[str, dict[str, Statement]] = {}
+        self._levels: dict[str, str] = {}
 
     @property
     def database(self) -> str:
@@ -75,7 +73,18 @@ class Table:
         """Say whether what is written now can be rolled back."""
         connection = connections[self.database]
         with self.outages_translated():
-            return connection.in_atomic_block or not connection.get_autocommit()
+            connection.ensure_connection()
+        return transactions.is_open(connection)
+
+    def is_in_snapshot(self) -> bool:
+        """Say whether this is in a transaction that doesn't see what is committed meanwhile."""
+        if not self.is_in_transaction():
+            return False
+        using = self.database
+        if using not in self._levels:  # Asked for once: a server's default is seldom changed.
+            with self.outages_translated():
+                self._levels[using] = level_of(using)
+        return self._levels[using] in SNAPSHOTS
 
     def fetch(self, name: str, values: dict[str, Any]) -> list[list[Any]]:
         """Run a statement by its name and return its rows."""
@@ -87,32 +96,89 @@ class Table:
         statement = self._statement(name)
         return self.run(lambda connection: _row_count(statement, values, connection))
 
+    def rows(self, queryset: models.QuerySet[Any, Result]) -> list[Result]:
+        """Run a query on the table's database and return what it finds."""
+        return self.run(lambda connection: list(queryset.all()))
+
     def run(self, statement: Callable[[BaseDatabaseWrapper], Result]) -> Result:
         """
-        Run one statement, again if it was undone by a deadlock.
+        Run one statement, again if it was undone by another transaction that crossed it.
 
         Raises:
             StoreUnavailable: the database could not be asked.
             InvalidStore: the table isn't there.
         """
         connection = connections[self.database]
-        for attempts_left in reversed(range(DEADLOCK_ATTEMPTS)):
-            try:
-                return statement(connection)
-            except TRANSLATED as error:
-                # MariaDB finds single statements in each other's way, which come to a row by
-                # different indexes. Alone in its transaction one can simply go again.
-                is_alone = not connection.in_atomic_block
-                if not (attempts_left and is_alone and is_deadlock(error)):
-                    self._raise_translated(error)
-        raise AssertionError("The last attempt returns or raises.")
+        try:
+            return statement(connection)
+        except Error as error:
+            # MariaDB finds single statements in each other's way, which come to a row by
+            # different indexes; and at higher isolation levels one meets what has changed since.
+            # Alone in its transaction it can simply go again.
+            if transactions.is_open(connection) or not is_conflict(error):
+                self._raise_translated(error)
+        with self.outages_translated():
+            return _again(lambda: statement(connection))
+
+    def transact(self, action: Callable[[], Result]) -> Result:
+        """
+        Run statements in one transaction: the caller's, or else one of their own.
+
+        Args:
+            action: what runs them. In a transaction of its own it is run again if that was undone
+                by another one that crossed it.
+
+        Raises:
+            StoreUnavailable: the database could not be asked.
+            InvalidStore: the table isn't there.
+        """
+        if self.is_in_transaction():
+            with self.outages_translated():
+                return action()
+        connection = connections[self.database]
+
+        def attempt() -> Result:
+            with own_transaction(connection):
+                return action()
+
+        try:
+            with self.outages_translated():
+                return _again(attempt)
+        except StoreUnavailable as outage:
+            outage.loses_transaction = False  # It was no one else's.
+            raise
+
+    def once_more_after_commit(self, action: Callable[[], object]) -> None:
+        """
+        Have done after the commit what can't look past the snapshot of the caller's transaction.
+
+        Args:
+            action: finds nothing more to do, if all was seen.
+
+        Raises:
+            NotSupported: nobody tells when the transaction ends.
+        """
+        connection = connections[self.database]
+        if not connection.in_atomic_block:
+            raise NotSupported(
+                f"Session store {self._store.alias!r}: with autocommit off, and the database "
+                f"{self.database!r} at isolation level {self._levels[self.database]!r}, sessions "
+                "that were committed since the transaction began can't be seen, nor ended. Do it "
+                "in transaction.atomic() with autocommit on, or set the isolation level to "
+                "'read committed'."
+            )
+        connection.on_commit(action)
+
+    def follow(self, fate: Fate | None) -> None:
+        """Tell what becomes of a write that was done just now."""
+        transactions.follow(fate, connections[self.database])
 
     @contextmanager
     def outages_translated(self) -> Iterator[None]:
         """Raise StoreUnavailable or InvalidStore in place of the database's errors."""
         try:
             yield
-        except TRANSLATED as error:
+        except Error as error:
             self._raise_translated(error)
 
     def _statement(self, name: str) -> Statement:
@@ -123,16 +189,39 @@ class Table:
             self._statements[using] = self._write_statements(using)
             return self._statements[using][name]
 
-    def _raise_translated(self, error: DatabaseError | InterfaceError) -> NoReturn:
+    def _raise_translated(self, error: Error) -> NoReturn:
+        connection = connections[self.database]
+        translated = self._translated(error)
+        if transactions.is_open(connection) and transactions.is_lost(connection, error):
+            transactions.doom(connection, translated)
+            if isinstance(translated, StoreUnavailable):
+                translated.loses_transaction = True
+        if translated is error:
+            raise error
+        raise translated from error
+
+    def _translated(self, error: Error) -> Exception:
         if is_table_missing(error):
-            raise InvalidStore(
+            return InvalidStore(
                 f"Session store {self._store.alias!r}: the database {self.database!r} has no "
                 f"table {self._model._meta.db_table!r}. Run 'manage.py migrate "
                 f"--database {self.database} django_multistore'."
-            ) from error
-        if isinstance(error, OUTAGES):
-            raise self._store.unavailable(error) from error
-        raise error
+            )
+        return self._store.unavailable(error) if is_outage(error) else error
+
+
+def _again(attempt: Callable[[], Result]) -> Result:
+    """Try until no other transaction crosses this one, with pauses of random length."""
+    *pauses, last_pause = backoff(ATTEMPTS)
+    for pause in pauses:
+        time.sleep(pause)
+        try:
+            return attempt()
+        except (Error, StoreUnavailable) as error:
+            if not is_conflict(error):
+                raise
+    time.sleep(last_pause)
+    return attempt()
 
 
 def _rows(

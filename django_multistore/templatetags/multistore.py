@@ -20,11 +20,16 @@ def devices_count(context: Context) -> int | str:
 
     One more query, or round trip, of the store. Nothing, if the store could not be asked: a
     number beside a link is not worth an error.
+
+    Raises:
+        StoreUnavailable: the store could not be asked, and the view's transaction is lost with it.
     """
     user: Any = context.get("user")
     if user is None or not user.is_authenticated:
         return 0
     try:
         return devices.count_for_user(user)
-    except StoreUnavailable:
+    except StoreUnavailable as outage:
+        if outage.loses_transaction:
+            raise
         return ""

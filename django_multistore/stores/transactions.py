@@ -1,0 +1,233 @@
+"""
+The transactions that are open around a statement: the site's, which must not end in silence.
+
+Django ends a block without an error, and answers as if all were well, when the transaction was
+undone by something that nobody raised to its end: PostgreSQL takes a COMMIT of a transaction that
+has failed for a ROLLBACK, MariaDB and MySQL undo a deadlock's victim as a whole, and Django itself
+rolls back what needs_rollback says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from asgiref.sync import sync_to_async
+from django.db import Error, connections, transaction
+
+from ..records import Fate
+from .database_errors import MYSQL_LOCK_WAIT_TIMEOUT, codes_of, undoes_transaction
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+# Of PQtransactionStatus(), as psycopg and psycopg2 have them.
+# https://www.postgresql.org/docs/current/libpq-status.html
+POSTGRES_HAS_FAILED, POSTGRES_IS_GONE = 3, 4
+
+
+def is_open(connection: BaseDatabaseWrapper) -> bool:
+    """Say whether what was written just now can be rolled back."""
+    is_connected = connection.connection is not None
+    return connection.in_atomic_block or (is_connected and not connection.autocommit)
+
+
+def open_transactions() -> list[BaseDatabaseWrapper]:
+    """Return the connections of this thread that are in a transaction."""
+    return [
+        connection for connection in connections.all(initialized_only=True) if is_open(connection)
+    ]
+
+
+@contextmanager
+def savepoints() -> Iterator[None]:
+    """Leave every transaction that is open as it was, if what is inside fails."""
+    with ExitStack() as stack:
+        for connection in open_transactions():
+            stack.enter_context(transaction.atomic(using=connection.alias))
+        yield
+
+
+def is_lost(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
+    """
+    Say whether an error has undone more of an open transaction than the statement that met it.
+
+    Args:
+        connection: that has it.
+        error: the last one that came up in it.
+    """
+    if connection.needs_rollback or connection.connection is None:
+        return True
+    return LOOKS.get(connection.vendor, _is_unusable)(connection, error)
+
+
+def loss_by(errors: Iterable[Exception]) -> Exception | None:
+    """
+    Look for the error that has lost a transaction which is open, and have that end in it.
+
+    Args:
+        errors: that came up and were caught.
+
+    Returns:
+        One to raise; None if each transaction is as whole as before.
+    """
+    for connection in open_transactions():
+        for error in errors:
+            if is_lost(connection, error):
+                doom(connection, error)
+                return error
+    return None
+
+
+async def aloss_by(errors: Iterable[Exception]) -> Exception | None:
+    """See loss_by(). It looks in the thread that has the connections."""
+    return await sync_to_async(loss_by)(errors)
+
+
+def doom(connection: BaseDatabaseWrapper, error: Exception) -> None:
+    """
+    Have an open transaction that is lost end in an error, whoever catches this one.
+
+    A rollback to a savepoint from before the error lifts it, where there still is one.
+
+    Args:
+        connection: that has the transaction.
+        error: what to raise in place of a commit, or of a rollback in silence.
+    """
+    standing = getattr(vars(connection).get("commit"), "__self__", None)
+    if not isinstance(standing, _Doom) or not standing.is_in_force:
+        _Doom(connection, error)
+
+
+def follow(fate: Fate | None, connection: BaseDatabaseWrapper) -> None:
+    """Tell what becomes of a write that was done just now, if a transaction may undo it."""
+    if fate is None or not is_open(connection):
+        return
+    if not connection.in_atomic_block:
+        fate.is_unknown = True  # Django tells nobody how a transaction ends that it didn't begin.
+        return
+    hook = fate.settle
+    connection.on_commit(hook)
+    fate.depends_on(lambda: _has_hook(connection, hook))
+
+
+class _Doom:
+    """
+    Stands in for a connection's commit() and rollback(), of which the next one ends the block.
+
+    Django has no hook for a rollback. It has one for a commit, and forgets it with each savepoint
+    that is rolled back: so the mark is one, which is looked for and not meant to be called.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper, error: Exception) -> None:
+        self._connection = connection
+        self._error = error
+        # What was being handled already when the error came up does not leave the block.
+        self._handled = [*_contexts(sys.exception())]
+        # With autocommit off, the site's own rollback() is what should follow an error.
+        self._is_managed = connection.in_atomic_block and connection.commit_on_exit
+        self._mark: Callable[[], Any] = self._raise
+        names = set(connection.savepoint_ids) if _has_savepoints(connection) else set()
+        hooks: list[Any] = connection.run_on_commit
+        hooks.append((names, self._mark, False))
+        self._put(connection, commit=self._commit, rollback=self._rollback)
+
+    @property
+    def is_in_force(self) -> bool:
+        return _has_hook(self._connection, self._mark)
+
+    @staticmethod
+    def _put(connection: Any, **methods: Callable[[], None]) -> None:
+        for name, method in methods.items():
+            setattr(connection, name, method)
+
+    def _commit(self) -> None:
+        is_in_force = self._lift()
+        if not is_in_force:
+            return self._connection.commit()
+        self._roll_back()
+        self._raise()
+
+    def _rollback(self) -> None:
+        is_in_force = self._lift()
+        if not is_in_force or not self._is_managed:
+            return self._connection.rollback()
+        self._roll_back()
+        # An exception that leaves the block says by itself that all of it is undone.
+        leaving = sys.exception()
+        if leaving is None or any(leaving is each for each in self._handled):
+            self._raise()
+
+    def _lift(self) -> bool:
+        is_in_force = self.is_in_force
+        for name in ("commit", "rollback"):
+            delattr(self._connection, name)  # The class's are there again.
+        return is_in_force
+
+    def _roll_back(self) -> None:
+        try:
+            self._connection.rollback()
+        except Error:
+            with suppress(Error):  # As Django does; a driver may refuse to close twice.
+                self._connection.close()
+
+    def _raise(self) -> NoReturn:
+        raise self._error
+
+
+def _contexts(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _has_hook(connection: BaseDatabaseWrapper, hook: Callable[[], Any]) -> bool:
+    hooks: list[Any] = connection.run_on_commit
+    return any(function is hook for _, function, _ in hooks)
+
+
+def _has_savepoints(connection: BaseDatabaseWrapper) -> bool:
+    """Say whether the server still has those of a transaction that is lost."""
+    return connection.vendor == "postgresql" and _postgres_status(connection) == POSTGRES_HAS_FAILED
+
+
+# Of a transaction that an error came up in: whether it is lost. To ask costs what an error may.
+
+
+def _is_lost_on_postgresql(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
+    return _postgres_status(connection) in (POSTGRES_HAS_FAILED, POSTGRES_IS_GONE)
+
+
+def _postgres_status(connection: Any) -> int:
+    return int(connection.connection.info.transaction_status)
+
+
+def _is_lost_on_mysql(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
+    if undoes_transaction(error):
+        return True
+    try:
+        with connection.cursor() as cursor:
+            # Not by ping(), by which PyMySQL connects again.
+            cursor.execute("SELECT @@innodb_rollback_on_timeout")
+            (undoes_on_timeout,) = cursor.fetchone()
+    except Error:
+        return True
+    return bool(undoes_on_timeout) and MYSQL_LOCK_WAIT_TIMEOUT in codes_of(error)
+
+
+def _is_lost_on_sqlite(connection: Any, error: BaseException) -> bool:
+    # A full disk, for one, makes it roll back by itself.
+    return not connection.connection.in_transaction
+
+
+def _is_unusable(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
+    return not connection.is_usable()
+
+
+LOOKS: dict[str, Callable[[Any, BaseException], bool]] = {
+    "postgresql": _is_lost_on_postgresql,
+    "mysql": _is_lost_on_mysql,
+    "sqlite": _is_lost_on_sqlite,
+}
