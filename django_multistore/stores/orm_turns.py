@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import Error, OperationalError, connections
 
 from .table import Table
+from .transactions import is_open
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -72,8 +72,13 @@ def _with_named_lock(
         try:
             return action()
         finally:
-            with suppress(Error):  # With a connection that is gone the lock is gone as well.
+            try:
                 cursor.execute("DO RELEASE_LOCK(%s)", [name])
+            except Error:
+                # With a connection that is gone the lock is gone as well. What was done by itself
+                # is done; what was part of a transaction is gone.
+                if is_open(connection):
+                    raise
 
 
 def _number_of(user_id: str) -> int:

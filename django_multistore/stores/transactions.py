@@ -46,7 +46,13 @@ def savepoints() -> Iterator[None]:
     """Leave every transaction that is open as it was, if what is inside fails."""
     with ExitStack() as stack:
         for connection in open_transactions():
-            stack.enter_context(transaction.atomic(using=connection.alias))
+            was_in_block = connection.in_atomic_block
+            try:
+                stack.enter_context(transaction.atomic(using=connection.alias))
+            except Error:
+                # With autocommit off, Django takes the block for entered though it was not.
+                connection.in_atomic_block = was_in_block
+                raise
         yield
 
 
@@ -97,8 +103,12 @@ def doom(connection: BaseDatabaseWrapper, error: Exception) -> None:
         error: what to raise in place of a commit, or of a rollback in silence.
     """
     standing = getattr(vars(connection).get("commit"), "__self__", None)
-    if not isinstance(standing, _Doom) or not standing.is_in_force:
-        _Doom(connection, error)
+    if isinstance(standing, _Doom) and standing.is_in_force:
+        return
+    _Doom(connection, error)
+    if connection.vendor == "sqlite":
+        with suppress(Error), connection.cursor() as cursor:
+            cursor.execute("BEGIN")  # Else each statement to come would be committed by itself.
 
 
 def follow(fate: Fate | None, connection: BaseDatabaseWrapper) -> None:
@@ -119,7 +129,10 @@ class _Doom:
 
     Django has no hook for a rollback. It has one for a commit, and forgets it with each savepoint
     that is rolled back: so the mark is one, which is looked for and not meant to be called.
+    set_rollback() is for the site to call; Django itself sets needs_rollback.
     """
+
+    METHODS = ("commit", "rollback", "set_rollback")
 
     def __init__(self, connection: BaseDatabaseWrapper, error: Exception) -> None:
         self._connection = connection
@@ -132,16 +145,12 @@ class _Doom:
         names = set(connection.savepoint_ids) if _has_savepoints(connection) else set()
         hooks: list[Any] = connection.run_on_commit
         hooks.append((names, self._mark, False))
-        self._put(connection, commit=self._commit, rollback=self._rollback)
+        for name in self.METHODS:
+            setattr(connection, name, getattr(self, f"_{name}"))
 
     @property
     def is_in_force(self) -> bool:
         return _has_hook(self._connection, self._mark)
-
-    @staticmethod
-    def _put(connection: Any, **methods: Callable[[], None]) -> None:
-        for name, method in methods.items():
-            setattr(connection, name, method)
 
     def _commit(self) -> None:
         is_in_force = self._lift()
@@ -160,9 +169,14 @@ class _Doom:
         if leaving is None or any(leaving is each for each in self._handled):
             self._raise()
 
+    def _set_rollback(self, rollback: bool) -> None:
+        if rollback:
+            self._lift()  # Then it is no news to the site.
+        self._connection.set_rollback(rollback)
+
     def _lift(self) -> bool:
         is_in_force = self.is_in_force
-        for name in ("commit", "rollback"):
+        for name in self.METHODS:
             delattr(self._connection, name)  # The class's are there again.
         return is_in_force
 

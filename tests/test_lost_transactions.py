@@ -1,0 +1,460 @@
+"""
+A site's transaction beside each fault that can come up in it.
+
+Every statement that an operation of the package runs there is struck by every fault, in views of
+every shape. Afterwards either everything is there that the view did, or its answer is an error.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import Group, User
+from django.contrib.sessions.backends.base import UpdateError
+from django.db import Error, connections, transaction
+from django.http import HttpRequest, HttpResponse
+from django.template import Context, Template
+from django.test import Client
+from django.urls import path
+
+from django_multistore import devices
+from django_multistore.engine import SessionStore
+from django_multistore.exceptions import StoreUnavailable
+from django_multistore.models import StoredSession
+from django_multistore.records import key_of
+from django_multistore.signals import session_ended
+from django_multistore.testing import Calls
+from tests.faults import FAULTS, Strike
+from tests.helpers import rounds
+from tests.races.support import alias_of, data_of, loaded, login_of, on, saved, store_setting
+
+COOKIE = django_settings.SESSION_COOKIE_NAME
+BEFORE, AFTER, BY_RECEIVER = "before", "after", "by a receiver"
+MOST_STATEMENTS = 20
+STAND_INS = {"commit", "rollback", "set_rollback"}
+FULL, SHARE = 20_000, 8  # Rounds from which on every pair is tried; the part of them otherwise.
+
+pytestmark = [pytest.mark.stress, pytest.mark.urls(__name__)]
+
+
+@dataclass
+class Scene:
+    """What one request does, and what came of it."""
+
+    alias: str
+    twins: bool
+    operation: Operation
+    shape: Shape
+    strike: Strike
+    user: User
+    session_key: str
+    is_done: bool = False
+    hooks_run: int = 0
+    answer: HttpResponse = field(default_factory=HttpResponse)
+
+    def call(self, target: object) -> Calls:
+        return Calls(target, twins=self.twins)
+
+    def write(self, name: str) -> None:
+        Group.objects.using(self.alias).create(name=name)
+
+    def act(self) -> None:
+        with self.strike:
+            self.operation.act(self, self.session)
+        self.is_done = True
+
+    @property
+    def session(self) -> SessionStore:
+        return self.request.session
+
+    request: Any = None
+
+
+stage: list[Scene] = []
+
+
+def prepared(get_response: Any) -> Any:
+    """Be the middleware that prepares the session before the view's transaction begins."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        stage[-1].request = request
+        stage[-1].operation.prepare(stage[-1], request.session)
+        return get_response(request)
+
+    return respond
+
+
+def view(request: HttpRequest) -> HttpResponse:
+    scene = stage[-1]
+
+    def note() -> None:
+        scene.hooks_run += 1
+
+    with scene.shape.around(scene.alias):
+        if connections[scene.alias].in_atomic_block:
+            transaction.on_commit(note, using=scene.alias)
+        scene.write(BEFORE)
+        scene.shape.inside(scene)
+        scene.write(AFTER)
+    return HttpResponse("fine")
+
+
+urlpatterns = [path("", view)]
+
+
+# What a view may look like.
+
+
+class manual_transaction:  # noqa: N801 - used as a function
+    """Autocommit off, and a commit by hand."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def __enter__(self) -> None:
+        transaction.set_autocommit(False, using=self._alias)
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        try:
+            if kind is None:
+                transaction.commit(using=self._alias)
+            else:
+                transaction.rollback(using=self._alias)
+        finally:
+            try:
+                transaction.set_autocommit(True, using=self._alias)
+            except Error:
+                connections[self._alias].close()
+
+
+def plainly(scene: Scene) -> None:
+    scene.act()
+
+
+def swallowing(scene: Scene) -> None:
+    with suppress(Exception):  # As Django's {% if %} does with what its condition raises.
+        scene.act()
+
+
+def in_a_block_of_its_own(scene: Scene) -> None:
+    with suppress(Exception), transaction.atomic(using=scene.alias):
+        scene.act()  # As Django says that errors are to be caught.
+
+
+def in_a_block_without_a_savepoint(scene: Scene) -> None:
+    with suppress(Exception), transaction.atomic(using=scene.alias, savepoint=False):
+        scene.act()  # After an error Django itself refuses what comes then.
+
+
+def while_handling_another_error(scene: Scene) -> None:
+    try:
+        raise LookupError
+    except LookupError:
+        swallowing(scene)
+
+
+@dataclass(frozen=True)
+class Shape:
+    inside: Callable[[Scene], None]
+    around: Callable[[str], Any]
+    is_atomic: bool = True
+
+    @property
+    def has_savepoint(self) -> bool:
+        return self.inside is in_a_block_of_its_own
+
+
+def nothing(alias: str) -> Any:
+    return nullcontext()
+
+
+SHAPES = {
+    "autocommit": Shape(plainly, nothing, is_atomic=False),
+    "ATOMIC_REQUESTS": Shape(plainly, transaction.atomic),
+    "swallowing": Shape(swallowing, transaction.atomic),
+    "handling another": Shape(while_handling_another_error, transaction.atomic),
+    "nested": Shape(in_a_block_of_its_own, transaction.atomic),
+    "nested without savepoint": Shape(in_a_block_without_a_savepoint, transaction.atomic),
+    "autocommit off": Shape(plainly, manual_transaction),
+    "autocommit off, swallowing": Shape(swallowing, manual_transaction),
+}
+
+
+# What a view may ask of the package.
+
+
+@dataclass(frozen=True)
+class Operation:
+    act: Callable[[Scene, Any], object]
+    holds: Callable[[Scene], bool] = lambda scene: True
+    prepare: Callable[[Scene, Any], object] = lambda scene, session: None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def load_it(scene: Scene, session: SessionStore) -> None:
+    assert scene.call(session).get("cart") == "full"
+
+
+def load_it_if_possible(scene: Scene, session: SessionStore) -> None:
+    session.tolerates_outage = True
+    scene.call(session).get("cart")
+
+
+def loaded_before(scene: Scene, session: SessionStore) -> None:
+    assert session["cart"] == "full"
+
+
+def save_it(scene: Scene, session: SessionStore) -> None:
+    session["mine"] = 1
+    scene.call(session).save()
+
+
+def touch_it(scene: Scene, session: SessionStore) -> None:
+    scene.call(session).save()
+
+
+def saved_by_another(scene: Scene, session: SessionStore) -> None:
+    loaded_before(scene, session)
+    other = loaded(scene.session_key)
+    other["theirs"] = 1
+    other.save()
+
+
+def damaged_by_another(scene: Scene, session: SessionStore) -> None:
+    saved_by_another(scene, session)
+    StoredSession.objects.using(scene.alias).update(payload=b"damaged")
+
+
+def save_it_if_possible(scene: Scene, session: SessionStore) -> None:
+    try:
+        save_it(scene, session)
+    except UpdateError:
+        session.modified = False
+
+
+def move_it(scene: Scene, session: SessionStore) -> None:
+    session["mine"] = 1
+    scene.call(session).cycle_key()
+
+
+def end_it(scene: Scene, session: SessionStore) -> None:
+    scene.call(session).flush()
+
+
+def begin_another(scene: Scene, session: SessionStore) -> None:
+    scene.call(session).create()
+    session["mine"] = 1
+    scene.call(session).save()
+
+
+def log_in_another(scene: Scene, session: SessionStore) -> None:
+    another = SessionStore()
+    another.update(login_of(scene.user))
+    scene.call(another).save()
+
+
+def count_devices(scene: Scene, session: SessionStore) -> None:
+    template = Template("{% load multistore %}{% devices_count %}")
+    template.render(Context({"user": scene.user}))
+
+
+def log_out_others(scene: Scene, session: SessionStore) -> None:
+    scene.call(devices).log_out_other_devices(scene.request)
+
+
+def log_out_everywhere(scene: Scene, session: SessionStore) -> None:
+    scene.call(devices).log_out_everywhere(scene.user)
+
+
+def delete_user(scene: Scene, session: SessionStore) -> None:
+    scene.user.delete(using=scene.alias)
+
+
+def deactivate_user(scene: Scene, session: SessionStore) -> None:
+    scene.user.is_active = False
+    scene.user.save(using=scene.alias)
+
+
+def note_the_end(**kwargs: Any) -> None:
+    stage[-1].write(BY_RECEIVER)
+
+
+def with_a_receiver(act: Callable[[Scene, Any], object]) -> Callable[[Scene, Any], object]:
+    def act_with_it(scene: Scene, session: SessionStore) -> None:
+        session_ended.connect(note_the_end)
+        try:
+            act(scene, session)
+        finally:
+            session_ended.disconnect(note_the_end)
+
+    return act_with_it
+
+
+def has_saved(scene: Scene) -> bool:
+    return (data_of(scene.answer.session_key) or {}).get("mine") == 1
+
+
+def has_saved_both(scene: Scene) -> bool:
+    return has_saved(scene) and "theirs" in (data_of(scene.answer.session_key) or {})
+
+
+def has_moved(scene: Scene) -> bool:
+    return has_saved(scene) and data_of(scene.session_key) is None
+
+
+def has_ended(scene: Scene) -> bool:
+    return data_of(scene.session_key) is None
+
+
+def is_alone(scene: Scene) -> bool:
+    mine = StoredSession.objects.using(scene.alias).filter(user_id=str(scene.user.pk))
+    return [row.key for row in mine] == [key_of(scene.answer.session_key)]
+
+
+def is_logged_out(scene: Scene) -> bool:
+    return not StoredSession.objects.using(scene.alias).exists()
+
+
+def is_deleted(scene: Scene) -> bool:
+    return not User.objects.using(scene.alias).filter(username="ann").exists()
+
+
+def is_inactive(scene: Scene) -> bool:
+    return not User.objects.using(scene.alias).get(username="ann").is_active
+
+
+ONE = {"SESSION_MAX_PER_USER": 2}
+OPERATIONS = {
+    "load": Operation(load_it),
+    "tolerated load": Operation(load_it_if_possible),
+    "touch": Operation(touch_it, prepare=loaded_before, settings={"SESSION_TOUCH_INTERVAL": 0}),
+    "save": Operation(save_it, has_saved),
+    "merge": Operation(save_it, has_saved_both, saved_by_another),
+    "merge with what is damaged": Operation(save_it_if_possible, prepare=damaged_by_another),
+    "rotation": Operation(move_it, has_moved),
+    "rotation after a save by another": Operation(move_it, has_moved, saved_by_another),
+    "flush": Operation(end_it, has_ended, loaded_before),
+    "flush with a receiver": Operation(with_a_receiver(end_it), has_ended, loaded_before),
+    "create": Operation(begin_another, has_saved),
+    "login": Operation(log_in_another),
+    "login that evicts": Operation(log_in_another, settings=ONE),
+    "login that may be refused": Operation(
+        log_in_another,
+        settings={"SESSION_MAX_PER_USER": 5, "SESSION_MAX_PER_USER_POLICY": "refuse"},
+    ),
+    "count beside a link": Operation(count_devices),
+    "log out others": Operation(log_out_others, is_alone),
+    "log out everywhere": Operation(log_out_everywhere, is_logged_out),
+    "log out everywhere with a receiver": Operation(
+        with_a_receiver(log_out_everywhere), is_logged_out
+    ),
+    "delete the user": Operation(delete_user, is_deleted),
+    "deactivate the user": Operation(deactivate_user, is_inactive),
+    "deactivate with a receiver": Operation(with_a_receiver(deactivate_user), is_inactive),
+}
+KINDS = ("sqlite", "postgres", "mariadb", "mysql")
+
+
+@pytest.fixture(autouse=True)
+def site(kind: str, settings: Any) -> Iterator[None]:
+    settings.SESSION_STORES = store_setting(kind)
+    settings.MIDDLEWARE = [
+        "django_multistore.middleware.SessionMiddleware",
+        f"{__name__}.prepared",
+    ]
+    yield
+    stage.clear()
+
+
+def play(
+    alias: str, operation: Operation, shape: Shape, *, twins: bool, fault: Any, number: int
+) -> Scene:
+    for model in (StoredSession, Group, User):
+        model.objects.using(alias)._raw_delete(alias)
+    user = User(username="ann", email=alias)
+    user.save(using=alias)
+    session_key = saved(**login_of(user), cart="full")
+    saved(**login_of(user))
+    scene = Scene(alias, twins, operation, shape, Strike(alias, fault, number), user, session_key)
+    stage.append(scene)
+    client = Client(raise_request_exception=False)
+    client.cookies[COOKIE] = session_key
+    scene.answer = client.get("/")
+    connections[alias].close_if_unusable_or_obsolete()  # As a server does between two requests.
+    scene.answer.session_key = client.cookies[COOKIE].value
+    return scene
+
+
+def look_at(scene: Scene) -> None:
+    connection = connections[scene.alias]
+    assert not connection.in_atomic_block
+    assert connection.get_autocommit()
+    assert not STAND_INS & vars(connection).keys()
+    names = set(Group.objects.using(scene.alias).values_list("name", flat=True))
+    both = {BEFORE, AFTER}
+    is_fine = scene.answer.status_code == 200
+    if is_fine:
+        assert both <= names
+        assert not scene.is_done or scene.operation.holds(scene)
+    if scene.shape.is_atomic:
+        assert both <= names or not both & names
+        assert is_fine or not scene.is_done or not both & names
+    if scene.shape.is_atomic and scene.shape.around is transaction.atomic:
+        # What the site does after a commit, mails for one, it does after none other.
+        assert scene.hooks_run == int(both <= names)
+
+
+@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
+@pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
+def test_all_is_there_or_the_answer_is_an_error(
+    kind: str, shape: Shape, twins: bool, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL")
+    alias = alias_of(kind)
+    struck = 0
+    pairs = [*itertools.product(OPERATIONS.items(), FAULTS[connections[alias].vendor].items())]
+    if rounds() < FULL:  # Every pair still has its turn, in a view of one shape or another.
+        start = [*SHAPES.values()].index(shape) * len(pairs[0]) + twins
+        pairs = pairs[start % SHARE :: SHARE]
+    for (name, operation), (what, fault) in pairs:
+        for setting, value in operation.settings.items():
+            setattr(settings, setting, value)
+        for number in range(1, MOST_STATEMENTS):
+            scene = play(alias, operation, shape, twins=twins, fault=fault, number=number)
+            try:
+                look_at(scene)
+            except AssertionError as error:
+                error.add_note(f"{name}: {what} in place of statement {number}")
+                raise
+            if not scene.strike.has_come:
+                assert scene.answer.status_code == 200
+                break
+            struck += 1
+        else:
+            raise AssertionError(f"{name} does not come to an end")
+        for setting in operation.settings:
+            delattr(settings, setting)
+    assert struck >= len(pairs)
+
+
+@pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
+def test_a_site_that_rolls_back_by_itself_hears_no_more_of_it(kind: str) -> None:
+    alias = alias_of(kind)
+    connection = connections[alias]
+    for fault in FAULTS[connection.vendor].values():
+        session_key = saved(cart="full")
+        with Strike(alias, fault, 1), transaction.atomic(using=alias):
+            try:
+                loaded(session_key)
+            except StoreUnavailable:
+                transaction.set_rollback(True, using=alias)
+        assert not STAND_INS & vars(connection).keys()
+        connection.close_if_unusable_or_obsolete()
+        assert data_of(session_key) == {"cart": "full"}
