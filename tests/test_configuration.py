@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.core import checks
 from django.db import connections
-from django.test import SimpleTestCase, override_settings
+from django.test import SimpleTestCase, TestCase, override_settings
 
 from django_multistore.addresses import TrustedProxies, remote_address
 from django_multistore.exceptions import InvalidStore, MultistoreError
@@ -94,7 +94,7 @@ def messages(*, deploy: bool = False, **changed: Any) -> dict[str, checks.CheckM
     return {message.id: message for message in found}
 
 
-class CheckTests(SimpleTestCase):
+class CheckTests(TestCase):
     def test_the_tests_own_settings_are_fine(self) -> None:
         assert messages() == {}
         assert messages(deploy=True) == {}

@@ -19,6 +19,7 @@ from django_multistore.exceptions import NotSupported, SessionLimitReached, Stor
 from django_multistore.models import StoredSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
+from django_multistore.stores.isolation import level_of
 from django_multistore.testing import Calls
 from tests.helpers import rounds
 from tests.races.support import (
@@ -188,11 +189,37 @@ def test_a_merge_costs_no_more_where_the_level_is_the_usual_one(kind: str, level
     assert words.count("SET") == int(named)
 
 
+@SERVERS
+@LEVELS
+def test_check_deploy_names_the_level_and_the_setting(kind: str, level: str) -> None:
+    alias = alias_of(kind)
+    found = [each for each in stores["default"].check(deploy=True) if each.id.endswith("W020")]
+    assert len(found) == int(level != "read committed")
+    for message in found:
+        assert f"'default' is on the database {alias!r}" in message.msg
+        assert repr(level) in message.msg
+        assert f"DATABASES[{alias!r}]['OPTIONS'] to {{'isolation_level': " in message.hint
+    assert not [each for each in stores["default"].check() if each.id.endswith("W020")]
+
+
+@POSTGRES
+@pytest.mark.parametrize("level", ["read committed"])
+def test_djangos_own_option_comes_before_the_servers_default(kind: str, level: str) -> None:
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel  # noqa: PLC0415
+
+    alias = alias_of(kind)
+    chosen = {"isolation_level": IsolationLevel.SERIALIZABLE}
+    with patch.dict(connections[alias].settings_dict["OPTIONS"], chosen):
+        connections[alias].close()
+        assert level_of(alias) == "serializable"
+        connections[alias].close()
+
+
 # Inside a site's snapshot.
 
 
 def takes_snapshot(alias: str) -> None:
-    list(StoredSession.objects.using(alias).values_list("id")[:1])
+    list(StoredSession.objects.using(alias).values_list("id"))
 
 
 @SERVERS

@@ -37,6 +37,7 @@ FLOORS = [
         "stores.database_errors",
         "stores.transactions",
         "stores.isolation",
+        "stores.isolation_checks",
         "stores.row_values",
         "stores.table",
         "stores.memory",

@@ -402,6 +402,8 @@ def look_at(scene: Scene) -> None:
     if is_fine:
         assert both <= names
         assert not scene.is_done or scene.operation.holds(scene)
+    if scene.shape.inside is plainly:
+        assert is_fine or not scene.is_done  # Nothing went on as if all were well.
     if scene.shape.is_atomic:
         assert both <= names or not both & names
         assert is_fine or not scene.is_done or not both & names

@@ -71,9 +71,11 @@ def level_of(using: str) -> str:
         As "repeatable read"; empty where the level makes no difference to a session.
     """
     connection = connections[using]
-    connection.ensure_connection()
     ask = QUESTIONS.get(connection.vendor)
-    return "" if ask is None else ask(connection).lower().replace("-", " ").replace("_", " ")
+    if ask is None:
+        return ""
+    connection.ensure_connection()  # Which reads the settings.
+    return ask(connection).lower().replace("-", " ").replace("_", " ")
 
 
 def _ask_postgresql(connection: Any) -> str:

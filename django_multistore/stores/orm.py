@@ -15,6 +15,7 @@ from ..exceptions import NotSupported
 from ..models import SessionRowQuerySet, StoredSession
 from ..records import Admission, Device, Limit, Page, SessionRecord, Update, user_id_of
 from .base import GC_BATCH_SIZE, BaseStore
+from .isolation_checks import check_isolation
 from .orm_checks import check_database
 from .orm_statements import LISTED, after, write_statements
 from .orm_turns import in_turn
@@ -160,7 +161,10 @@ class OrmStore(BaseStore):
         return removed
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return check_database(self.alias, self.database) if kwargs.get("deploy") else []
+        if not kwargs.get("deploy"):
+            return []
+        using = self.database
+        return [*check_database(self.alias, using), *check_isolation(self.alias, using)]
 
     def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Update:
         if record.version is None:
