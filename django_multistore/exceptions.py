@@ -29,5 +29,9 @@ class StoreUnavailable(MultistoreError):
     loses_transaction = False
 
 
+class TransactionLost(MultistoreError):
+    """An error that was caught has undone the transaction that was open; it is the cause."""
+
+
 class SessionLimitReached(MultistoreError, PermissionDenied):
     """The user has as many sessions as SESSION_MAX_PER_USER allows, and policy is "refuse"."""

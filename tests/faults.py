@@ -77,6 +77,9 @@ FAULTS: dict[str, dict[str, Fault]] = {
     },
 }
 
+# What undoes no more than the statement.
+OF_A_STATEMENT = {("mysql", "lock timeout"), ("sqlite", "locked")}
+
 
 class Strike:
     """A fault that comes up once: in place of one of the package's statements inside it."""

@@ -10,13 +10,14 @@ rolls back what needs_rollback says.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asgiref.sync import sync_to_async
 from django.db import Error, connections, transaction
 
+from ..exceptions import TransactionLost
 from ..records import Fate
 from .database_errors import MYSQL_LOCK_WAIT_TIMEOUT, codes_of, undoes_transaction
 
@@ -44,16 +45,32 @@ def open_transactions() -> list[BaseDatabaseWrapper]:
 @contextmanager
 def savepoints() -> Iterator[None]:
     """Leave every transaction that is open as it was, if what is inside fails."""
-    with ExitStack() as stack:
-        for connection in open_transactions():
-            was_in_block = connection.in_atomic_block
-            try:
-                stack.enter_context(transaction.atomic(using=connection.alias))
-            except Error:
-                # With autocommit off, Django takes the block for entered though it was not.
-                connection.in_atomic_block = was_in_block
-                raise
+    with _savepoints(open_transactions()):
         yield
+
+
+@contextmanager
+def _savepoints(open_ones: Sequence[BaseDatabaseWrapper]) -> Iterator[None]:
+    # Not by an ExitStack, which takes their contexts from the errors that pass it: see _Doom.
+    if not open_ones:
+        yield
+        return
+    with _savepoint(open_ones[0]), _savepoints(open_ones[1:]):
+        yield
+
+
+@contextmanager
+def _savepoint(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    was_in_block, is_entered = connection.in_atomic_block, False
+    try:
+        with transaction.atomic(using=connection.alias):
+            is_entered = True
+            yield
+    except Error:
+        if not is_entered:
+            # With autocommit off, Django takes the block for entered though it was not.
+            connection.in_atomic_block = was_in_block
+        raise
 
 
 def is_lost(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
@@ -188,7 +205,14 @@ class _Doom:
                 self._connection.close()
 
     def _raise(self) -> NoReturn:
-        raise self._error
+        if not isinstance(self._error, Error):
+            raise self._error
+        # Django takes an error of the database in a rollback for a lost connection, and drops it.
+        raise TransactionLost(
+            f"A transaction of the database {self._connection.alias!r} was undone by an error that "
+            f"was caught ({type(self._error).__name__}). Nothing of it was written. Catch such an "
+            "error outside of an atomic() block of its own."
+        ) from self._error
 
 
 def _contexts(error: BaseException | None) -> Iterator[BaseException]:
