@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from ..records import Device, SessionRecord
-from .moments import NOTHING, epoch, number_of
+from .moments import moment_at, number_of, optional_moment_at
 
 FORMAT = 1
 IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS = 1, 2, 4
@@ -90,7 +90,8 @@ def unpack(key: str, value: object) -> Entry | None:
     user_end = HEAD.size + user_length
     ip_address_end = user_end + ip_address_length
     user_agent_end = ip_address_end + user_agent_length
-    start = epoch()
+    if id < 0 or user_agent_end > len(value):
+        return None
     try:
         record = SessionRecord(
             id=id,
@@ -98,14 +99,10 @@ def unpack(key: str, value: object) -> Entry | None:
             payload=value[user_agent_end:],
             version=version,
             user_id=value[HEAD.size : user_end].decode() if flags & HAS_USER else None,
-            created_at=start + timedelta(microseconds=created_at),
-            authenticated_at=(
-                None
-                if authenticated_at == NOTHING
-                else start + timedelta(microseconds=authenticated_at)
-            ),
-            seen_at=start + timedelta(microseconds=seen_at),
-            expires_at=start + timedelta(microseconds=expires_at),
+            created_at=moment_at(created_at),
+            authenticated_at=optional_moment_at(authenticated_at),
+            seen_at=moment_at(seen_at),
+            expires_at=moment_at(expires_at),
             device=(
                 NO_DEVICE
                 if user_agent_end == user_end
@@ -119,12 +116,13 @@ def unpack(key: str, value: object) -> Entry | None:
                 )
             ),
         )
+        listed_at = optional_moment_at(written_at)
         listing = (
             None
-            if written_at == NOTHING
+            if listed_at is None
             else Listing(
-                written_at=start + timedelta(microseconds=written_at),
-                valid_until=start + timedelta(microseconds=valid_until),
+                written_at=listed_at,
+                valid_until=moment_at(valid_until),
                 is_tentative=bool(flags & IS_TENTATIVE),
             )
         )

@@ -12,9 +12,9 @@ from redis.exceptions import RedisError, ResponseError
 from ..base import BaseStore
 from .base_client import Client
 from .connections import Connections, LoopConnections
-from .errors import Sending
+from .errors import Sending, endless_scan, is_of_wrong_type, most_pages
 from .places import Place
-from .scripts import Command, packed
+from .scripts import WRONG_TYPE, Command, packed
 
 Replies = list[Any]
 
@@ -65,11 +65,12 @@ class ServerClient(Client):
             count: how many names one command looks at.
         """
         cursor = b"0"
-        while True:
+        for _ in range(most_pages(self.call("DBSIZE"), count)):
             cursor, page = self.call("SCAN", cursor, "MATCH", pattern, "COUNT", count)
             yield page
             if cursor == b"0":
                 return
+        raise endless_scan(self._store)
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what INFO says, of each server that has sessions."""
@@ -80,11 +81,14 @@ class ServerClient(Client):
         connection = self._connections.take()
         connection.send_packed_command([packed(commands)], check_health=False)
         replies, refusal = [], None
-        for _ in commands:
+        for command in commands:
             try:
                 replies.append(connection.read_response())
             except ResponseError as error:
-                refusal = refusal or error
+                if is_of_wrong_type(command, error):
+                    replies.append(WRONG_TYPE)
+                else:
+                    refusal = refusal or error
         # Only now: before the last reply was read, the next command would have read it. One that
         # fails, redis-py has closed.
         self._connections.give_back(connection)
@@ -103,11 +107,14 @@ class ServerClient(Client):
             else:
                 writer.write(packed(commands))
             replies, refusal = [], None
-            for _ in commands:
+            for command in commands:
                 try:
                     replies.append(await connection.read_response())
                 except ResponseError as error:
-                    refusal = refusal or error
+                    if is_of_wrong_type(command, error):
+                        replies.append(WRONG_TYPE)
+                    else:
+                        refusal = refusal or error
         except BaseException:
             connections.forget_one()
             raise

@@ -74,11 +74,12 @@ class RedisStore(StepwiseStore):
     # Not by run(): it is what each request does.
 
     def read(self, key: str) -> SessionRecord | None:
-        return values.unpack(key, self._client.call("GET", self._protocol.session_name(key)))
+        value = self._client.call("GET", self._protocol.session_name(key))
+        return values.unpack(key, value, alias=self.alias)
 
     async def aread(self, key: str) -> SessionRecord | None:
-        name = self._protocol.session_name(key)
-        return values.unpack(key, await self._client.acall("GET", name))
+        value = await self._client.acall("GET", self._protocol.session_name(key))
+        return values.unpack(key, value, alias=self.alias)
 
     def gc(
         self,
