@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ..base import BaseStore
-from .base_client import Client
+from .base_client import Client, closed_loops
 from .connections import Connections, LoopConnections
 from .errors import Sending, endless_scan, is_of_wrong_type, most_pages
 from .places import Place
@@ -116,7 +116,7 @@ class ServerClient(Client):
                     else:
                         refusal = refusal or error
         except BaseException:
-            connections.forget_one()
+            connections.forget(connection)
             raise
         connections.give_back(connection)
         if refusal is not None:
@@ -127,6 +127,8 @@ class ServerClient(Client):
         return self._loops.get(asyncio.get_running_loop())
 
     async def _of_new_loop(self) -> LoopConnections:
+        for closed in closed_loops(self._loops):
+            closed.abandon()
         loop = asyncio.get_running_loop()
         connections = LoopConnections(self._place, partial(self._loops.pop, loop, None))
         self._loops[loop] = connections

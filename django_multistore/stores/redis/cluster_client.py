@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 
 from ..base import BaseStore
 from . import pools
-from .base_client import Client
+from .base_client import Client, closed_loops
 from .errors import endless_scan, is_of_wrong_type, most_pages, unavailable
 from .places import Place
 from .scripts import WRONG_TYPE, Command, Script
@@ -130,6 +130,8 @@ class ClusterClient(Client):
     async def _aconnected(self) -> redis.asyncio.RedisCluster:
         loop = asyncio.get_running_loop()
         if (found := self._loops.get(loop)) is None:
+            for closed in closed_loops(self._loops):
+                pools.abandon_cluster(closed.client)
             client = pools.async_cluster(self._place)
             keeper = _keep(client, partial(self._loops.pop, loop, None))
             with self._lock:

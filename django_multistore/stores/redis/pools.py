@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -71,6 +72,51 @@ def async_pool(place: Place) -> redis.asyncio.ConnectionPool:
     return redis.asyncio.ConnectionPool(connection_class=connection_class, **arguments)
 
 
+def abandon(connection: Any) -> None:
+    """
+    Close a connection whose event loop is closed, on which nothing can be awaited any more.
+
+    Args:
+        connection: one of redis.asyncio's.
+    """
+    writer, connection._writer, connection._reader = connection._writer, None, None
+    if writer is None:
+        return
+    transport = writer.transport
+    # Of TLS: the one that has the socket.
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    with suppress(RuntimeError):
+        transport.abort()  # Can't tell the loop, but knows by then that it is closing.
+    for each in (transport, below):
+        # What the loop would call then, which closes the socket. Loops that aren't asyncio's have
+        # closed theirs themselves.
+        end = getattr(each, "_call_connection_lost", None)
+        if end is not None and getattr(each, "_sock", None) is not None:
+            with suppress(RuntimeError):
+                end(None)
+
+
+def abandon_pool(pool: redis.asyncio.ConnectionPool) -> None:
+    """See abandon() and aclose()."""
+    manager = getattr(pool, "sentinel_manager", None)
+    for sentinel in manager.sentinels if manager else ():
+        for connection in (
+            *sentinel.connection_pool._available_connections,
+            *sentinel.connection_pool._in_use_connections,
+        ):
+            abandon(connection)
+
+
+def abandon_cluster(client: redis.asyncio.RedisCluster) -> None:
+    """See abandon()."""
+    known: Any = client
+    for nodes in (known.nodes_manager.nodes_cache, known.nodes_manager.startup_nodes):
+        for node in nodes.values():
+            for connection in node._connections:
+                abandon(connection)
+    known._initialize = True  # It has nothing open, which it would warn of.
+
+
 async def aclose(pool: redis.asyncio.ConnectionPool) -> None:
     """Close what a pool keeps open: connections to the sentinels that it asks."""
     await pool.disconnect()
@@ -108,8 +154,11 @@ def async_cluster(place: Place) -> redis.asyncio.RedisCluster:
 
 
 def _arguments(place: Place) -> dict[str, Any]:
-    # RESP2: RESP3 would only add messages that nobody here reads.
-    return {"protocol": 2} | place.arguments | {"socket_connect_timeout": place.connect_timeout}
+    # RESP2: in RESP3 some replies have other shapes.
+    return place.arguments | {
+        "protocol": 2,
+        "socket_connect_timeout": place.connect_timeout,
+    }
 
 
 def _sentinel_limits(place: Place) -> dict[str, Any]:
