@@ -27,8 +27,9 @@ class RedisStore(StepwiseStore):
     Keep records in Redis, and in a sorted set for each user whose session is whose.
 
     Options, of which one of the first three says where:
-        CACHE: the alias of a django-redis cache. Default: SESSION_CACHE_ALIAS.
-        URL: redis://, rediss:// or unix://, as redis-py takes it.
+        CACHE: the alias of a cache of django-redis or django-valkey. Default:
+            SESSION_CACHE_ALIAS.
+        URL: redis://, rediss:// or unix://, as redis-py takes it; or valkey://, valkeys://.
         SENTINELS, SERVICE: pairs of host and port, and the name of the master; user, password
             and database in URL.
         CLUSTER: whether URL is one of the nodes of a Redis Cluster.
