@@ -168,13 +168,15 @@ def test_a_loop_that_shuts_down(store: RedisStore) -> None:
         new = moved(old)
         store.create(old)
 
-        async def leave_it(old: SessionRecord = old, new: SessionRecord = new) -> None:
+        async def leave_it(
+            tasks: list[Any], old: SessionRecord = old, new: SessionRecord = new
+        ) -> None:
             await store.aread(old.key)
             tasks.append(asyncio.ensure_future(store.arotate(old.key, new)))
             await asyncio.sleep(random.uniform(0, 0.002))
 
         tasks: list[Any] = []
-        asyncio.run(leave_it())
+        asyncio.run(leave_it(tasks))
         ways[asyncio.run(assert_it_lives(store, old, new))] += 1
     assert ways[1]
 
