@@ -24,6 +24,7 @@ from django_multistore.stores import packing
 from django_multistore.stores.redis import RedisStore, values
 from django_multistore.testing import Calls, make_record
 from tests.helpers import rounds
+from tests.redis_groups import ClusterGroup, private_group
 from tests.test_redis_store import cluster_store, new_key, of_user, server_store
 
 LOGGER = "django.security.SuspiciousSession"
@@ -225,8 +226,23 @@ def test_times_beyond_all_years(lines: Lines) -> None:
 # The same in Redis.
 
 
-@pytest.fixture(params=[server_store, cluster_store], ids=["server", "cluster"])
+@pytest.fixture(scope="module")
+def group() -> Iterator[ClusterGroup]:
+    with private_group(ClusterGroup) as started:
+        yield started
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(server_store, id="server"),
+        pytest.param(cluster_store, id="steps"),
+        pytest.param(None, id="cluster", marks=pytest.mark.fault),
+    ]
+)
 def store(request: pytest.FixtureRequest) -> RedisStore:
+    if request.param is None:
+        found: ClusterGroup = request.getfixturevalue("group")
+        return RedisStore("mine", URL=f"{found.url}?protocol=3", CLUSTER=True)
     made: RedisStore = request.param()
     return made
 
@@ -492,7 +508,8 @@ def damage_in_redis(store: RedisStore, chance: random.Random, count: int) -> Non
             left = damaged.members()
             assert left == [] or (is_on_cluster(store) and not has_user), value
         assert calls.read(damaged.sound.key) is None
-        damaged.ask("UNLINK", damaged.name, damaged.index)
+        damaged.ask("UNLINK", damaged.name)
+        damaged.ask("UNLINK", damaged.index)
 
 
 def test_damage_meets_each_script(store: RedisStore, lines: Lines) -> None:
