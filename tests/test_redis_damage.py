@@ -143,6 +143,8 @@ def parse_what_redis_has(chance: random.Random, count: int, lines: Lines) -> Non
         assert lines.count == (record is None and not is_marker)
         if record is not None:
             look_at(record)
+            # What is read can be written again.
+            assert values.unpack(KEY, values.pack("web", record)) == record
         head = values.head_alone(value[: values.MOST_OF_A_HEAD])
         assert isinstance(values.is_cut(head), bool)
         assert isinstance(values.user_of(head), bytes | None)
@@ -156,6 +158,9 @@ def parse_what_caches_have(chance: random.Random, count: int) -> None:
         entry = packing.unpack(KEY, mutated(chance, sound, (66, 71)))
         if entry is not None:
             look_at(entry.record)
+            again = packing.unpack(KEY, packing.pack(entry))
+            assert again is not None
+            assert again.record == entry.record
     for value in (None, 7, "text", [], memoryview(sound[0]), bytearray(sound[0])):
         assert packing.unpack(KEY, value) is None
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 from datetime import datetime
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from ..records import Device, SessionRecord
+from ..records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
 from .moments import moment_at, number_of, optional_moment_at
 
 FORMAT = 1
@@ -34,7 +36,7 @@ def pack(entry: Entry) -> bytes:
     """Return an entry as bytes. Its key is left out."""
     record, listing, device = entry.record, entry.listing, entry.record.device
     user = b"" if record.user_id is None else record.user_id.encode()
-    ip_address = b"" if device.ip_address is None else device.ip_address.encode()
+    address = b"" if device.ip_address is None else device.ip_address.encode()
     user_agent = device.user_agent.encode("utf-8", "surrogatepass")
     flags = (
         (IS_TENTATIVE if listing is not None and listing.is_tentative else 0)
@@ -53,10 +55,10 @@ def pack(entry: Entry) -> bytes:
         number_of(None if listing is None else listing.written_at),
         number_of(None if listing is None else listing.valid_until),
         len(user),
-        len(ip_address),
+        len(address),
         len(user_agent),
     )
-    return b"".join((head, user, ip_address, user_agent, record.payload))
+    return b"".join((head, user, address, user_agent, record.payload))
 
 
 def unpack(key: str, value: object) -> Entry | None:
@@ -128,4 +130,25 @@ def unpack(key: str, value: object) -> Entry | None:
         )
     except (UnicodeDecodeError, OverflowError):
         return None
-    return Entry(record=record, listing=listing)
+    return Entry(record=record, listing=listing) if _can_be_listed(record) else None
+
+
+def _can_be_listed(record: SessionRecord) -> bool:
+    """Say whether the index can take what was read: a database refuses some damage."""
+    user_id, device = record.user_id or "", record.device
+    return (
+        len(user_id) <= USER_ID_MAX_LENGTH
+        and len(device.user_agent) <= USER_AGENT_MAX_LENGTH
+        and "\0" not in user_id
+        and "\0" not in device.user_agent
+        and (device.ip_address is None or _is_ip_address(device.ip_address))
+    )
+
+
+@lru_cache(maxsize=1_000)
+def _is_ip_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

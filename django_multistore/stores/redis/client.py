@@ -74,7 +74,8 @@ class ServerClient(Client):
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what INFO says, of each server that has sessions."""
-        lines = self.call("INFO").decode().splitlines()
+        # It has paths in it, which may be of any bytes.
+        lines = self.call("INFO").decode("utf-8", "replace").splitlines()
         return [dict(line.split(":", 1) for line in lines if ":" in line)]
 
     def _exchange(self, commands: list[Command]) -> Replies:

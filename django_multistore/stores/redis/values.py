@@ -119,20 +119,27 @@ def _unpacked(key: str, value: bytes) -> SessionRecord:
     head_end = ip_address_end + user_agent_length
     if kind != LIVE or id < 0 or head_end > min(len(value), LONGEST_HEAD):
         raise ValueError("This is no session.")
+    user_id = value[HEAD.size : user_end].decode()
+    user_agent = value[ip_address_end:head_end].decode("utf-8", "surrogatepass")
+    # Nothing is read that could not be written again. See pack().
+    if len(user_id) > USER_ID_MAX_LENGTH or len(user_agent) > USER_AGENT_MAX_LENGTH:
+        raise ValueError("No session has that.")
     return SessionRecord(
         id=id,
         key=key,
         payload=value[head_end:],
         version=version,
-        user_id=value[HEAD.size : user_end].decode() if has_user else None,
+        user_id=user_id if has_user else None,
         created_at=moment_at(created_at),
         authenticated_at=optional_moment_at(authenticated_at),
         seen_at=moment_at(seen_at),
         expires_at=moment_at(expires_at),
         device=(
             Device(
-                ip_address=value[user_end:ip_address_end].decode() if has_ip_address else None,
-                user_agent=value[ip_address_end:head_end].decode("utf-8", "surrogatepass"),
+                ip_address=(
+                    value[user_end:ip_address_end].decode("ascii") if has_ip_address else None
+                ),
+                user_agent=user_agent,
             )
             if has_ip_address or user_agent_length
             else NO_DEVICE
