@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -72,6 +73,11 @@ def async_pool(place: Place) -> redis.asyncio.ConnectionPool:
     return redis.asyncio.ConnectionPool(connection_class=connection_class, **arguments)
 
 
+class _Closed(asyncio.Transport):
+    def is_closing(self) -> bool:
+        return True
+
+
 def abandon(connection: Any) -> None:
     """
     Close a connection whose event loop is closed, on which nothing can be awaited any more.
@@ -88,12 +94,14 @@ def abandon(connection: Any) -> None:
     with suppress(RuntimeError):
         transport.abort()  # Can't tell the loop, but knows by then that it is closing.
     for each in (transport, below):
-        # What the loop would call then, which closes the socket. Loops that aren't asyncio's have
-        # closed theirs themselves.
+        # What the loop would call then, which closes the socket.
         end = getattr(each, "_call_connection_lost", None)
         if end is not None and getattr(each, "_sock", None) is not None:
             with suppress(RuntimeError):
                 end(None)
+    if not transport.is_closing():
+        # uvloop has closed the socket, but doesn't say so, of which the writer would warn.
+        writer._transport = _Closed()
 
 
 def abandon_pool(pool: redis.asyncio.ConnectionPool) -> None:
