@@ -511,6 +511,21 @@ class BadUrlTests(SimpleTestCase):
         for options in ({"URL": f"{URL}?timeuot=3"}, {"URL": URL, "CONNECTION": {"timeuot": 3}}):
             assert "'timeuot'" in refusal(**options)
 
+    def test_a_limit_that_limits_nothing(self) -> None:
+        for name in ("socket_timeout", "socket_connect_timeout", "max_connections"):
+            for wrong in (-1, math.nan, math.inf, "2", True, [1]):
+                with self.subTest(name, wrong=wrong):
+                    for options in (
+                        {"URL": URL, "CONNECTION": {name: wrong}},
+                        {"CACHE": "sessions", "CONNECTION": {name: wrong}},
+                    ):
+                        message = refusal(**options)
+                        assert f"{name!r}, which is {wrong!r}. It must be a number" in message
+            for fine in (None, 0, 3):
+                assert place(URL=URL, CONNECTION={name: fine})
+        assert "max_connections" in refusal(URL=URL, CONNECTION={"max_connections": 0.5})
+        assert "socket_timeout" in refusal(URL=f"{URL}?socket_timeout=-1")
+
     def test_what_a_cluster_cannot_be(self) -> None:
         for url in ("unix:///run/redis.sock", "redis://h/3"):
             assert "SESSION_STORES['web']['OPTIONS']['URL']" in refusal(URL=url, CLUSTER=True)

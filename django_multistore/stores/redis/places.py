@@ -123,6 +123,18 @@ class Options:
             raise self.refused(name, f"It must be a number of seconds above {least}.")
         return float(value)
 
+    def limit(self, arguments: dict[str, Any], name: str, kind: Any) -> Any:
+        """Take a limit out of the arguments of connections; 0 and None are for the default."""
+        value = arguments.pop(name, None)
+        if not value:
+            return None
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
+            raise InvalidStore(
+                f"SESSION_STORES[{self.alias!r}]['OPTIONS']: URL, CACHE or CONNECTION has the "
+                f"argument {name!r}, which is {value!r}. It must be a number above 0."
+            )
+        return value
+
     def dictionary(self, name: str) -> dict[str, Any]:
         value = self._options[name]
         if not isinstance(value, dict):
@@ -148,9 +160,9 @@ def parsed(alias: str, options: Mapping[str, Any]) -> Place:
     source = _from_url(known) if is_by_url else _from_cache(known)
     arguments = source.arguments | known.dictionary("CONNECTION")
     # What CONNECTION or the URL says of these comes before the defaults.
-    connect_timeout = arguments.pop("socket_connect_timeout", None)
-    timeout = arguments.pop("socket_timeout", None)
-    max_connections = arguments.pop("max_connections", None)
+    connect_timeout = known.limit(arguments, "socket_connect_timeout", int | float)
+    timeout = known.limit(arguments, "socket_timeout", int | float)
+    max_connections = known.limit(arguments, "max_connections", int)
     not_ours = {*DECIDED, *(("host", "port") if source.sentinels else ())}
     if not arguments.get("db"):
         not_ours.add("db")  # A cluster takes none, not even 0.
