@@ -511,6 +511,22 @@ class BadUrlTests(SimpleTestCase):
         for options in ({"URL": f"{URL}?timeuot=3"}, {"URL": URL, "CONNECTION": {"timeuot": 3}}):
             assert "'timeuot'" in refusal(**options)
 
+    def test_an_argument_that_clusters_do_not_know(self) -> None:
+        for options in ({"URL": f"{URL}?timeuot=3"}, {"URL": URL, "CONNECTION": {"timeuot": 3}}):
+            message = refusal(CLUSTER=True, **options)
+            assert "SESSION_STORES['web']['OPTIONS']" in message
+            assert "'timeuot'" in message
+        connection = {
+            "address_remap": None,
+            "client_name": "web",
+            "health_check_interval": 3,
+            "password": PASSWORD,
+            "socket_keepalive": True,
+            "ssl_ca_path": "/etc/ssl",
+            "username": "web",
+        }
+        assert place(URL=URL, CLUSTER=True, CONNECTION=connection)
+
     def test_a_limit_that_limits_nothing(self) -> None:
         for name in ("socket_timeout", "socket_connect_timeout", "max_connections"):
             for wrong in (-1, math.nan, math.inf, "2", True, [1]):

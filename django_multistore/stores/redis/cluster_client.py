@@ -13,6 +13,7 @@ import redis.asyncio
 from redis import exceptions
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
+from ...exceptions import InvalidStore
 from ..base import BaseStore
 from . import pools
 from .base_client import Client, closed_loops
@@ -46,6 +47,12 @@ class ClusterClient(Client):
         self._client: Any = None  # redis-py's clusters have few types.
         self._loops: dict[asyncio.AbstractEventLoop, LoopClient] = {}
         self._lock = threading.Lock()
+        if unknown := pools.unknown_to_clusters(place):
+            names = ", ".join(map(repr, sorted(unknown)))
+            raise InvalidStore(
+                f"SESSION_STORES[{store.alias!r}]['OPTIONS']: redis-py's clusters know no argument "
+                f"{names}, which URL or CONNECTION has. Leave it out."
+            )
 
     def call_many(self, commands: list[Command]) -> list[Any]:
         """Send commands to all servers at once. In which order they are done isn't known."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from inspect import signature
 from typing import Any
 
 import redis
 import redis.asyncio
 import redis.asyncio.sentinel
+import redis.cluster
 import redis.sentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
@@ -159,6 +161,14 @@ def async_cluster(place: Place) -> redis.asyncio.RedisCluster:
         ssl=place.is_tls,
         **_arguments(place),
     )
+
+
+def unknown_to_clusters(place: Place) -> set[str]:
+    """Return the arguments that a cluster's client knows neither in sync nor in async code."""
+    known = {*redis.cluster.REDIS_ALLOWED_KEYS}
+    for client in (redis.RedisCluster, redis.asyncio.RedisCluster):
+        known |= signature(client).parameters.keys()
+    return place.arguments.keys() - known
 
 
 def _arguments(place: Place) -> dict[str, Any]:
