@@ -80,8 +80,15 @@ def unseal(payload: bytes, key: str) -> bytes | None:
     for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
         if hmac.compare_digest(mac, _mac(secret, tag, key, body)):
             # Deflated data is only touched once its HMAC held, so it can't be a bomb.
-            return zlib.decompress(body) if tag == DEFLATED else body
+            return _inflated(body) if tag == DEFLATED else body
     return None
+
+
+def _inflated(body: bytes) -> bytes | None:
+    try:
+        return zlib.decompress(body)
+    except zlib.error:  # It was damaged before it was sealed.
+        return None
 
 
 def _deflates_well(body: bytes) -> bool:

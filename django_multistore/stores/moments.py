@@ -11,13 +11,31 @@ NOTHING = -(2**63)  # In place of a time that isn't there.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAIVE_EPOCH = datetime(1970, 1, 1)  # Without USE_TZ all times are naive.
 MICROSECOND = timedelta(microseconds=1)
+LATEST = (datetime.max - NAIVE_EPOCH) // MICROSECOND
 
 
 def number_of(moment: datetime | None) -> int:
     """Return a time in microseconds since the epoch, in 63 bits and a sign."""
     if moment is None:
         return NOTHING
-    return (moment - (NAIVE_EPOCH if moment.tzinfo is None else EPOCH)) // MICROSECOND
+    number = (moment - (NAIVE_EPOCH if moment.tzinfo is None else EPOCH)) // MICROSECOND
+    # The last evening of the last year, west of Greenwich, is in no year by UTC.
+    return min(number, LATEST)
+
+
+def moment_at(number: int) -> datetime:
+    """
+    Return the time of which number_of() made this.
+
+    Raises:
+        OverflowError: it is beyond the years that there are, so something else made it.
+    """
+    return epoch() + timedelta(microseconds=number)
+
+
+def optional_moment_at(number: int) -> datetime | None:
+    """Return the time, or None, of which number_of() made this. See moment_at()."""
+    return None if number == NOTHING else moment_at(number)
 
 
 def epoch() -> datetime:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import struct
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from ..records import Device, SessionRecord
-from .moments import NOTHING, epoch, number_of
+from ..records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
+from .moments import moment_at, number_of, optional_moment_at
 
 FORMAT = 1
 IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS = 1, 2, 4
@@ -34,7 +36,7 @@ def pack(entry: Entry) -> bytes:
     """Return an entry as bytes. Its key is left out."""
     record, listing, device = entry.record, entry.listing, entry.record.device
     user = b"" if record.user_id is None else record.user_id.encode()
-    ip_address = b"" if device.ip_address is None else device.ip_address.encode()
+    address = b"" if device.ip_address is None else device.ip_address.encode()
     user_agent = device.user_agent.encode("utf-8", "surrogatepass")
     flags = (
         (IS_TENTATIVE if listing is not None and listing.is_tentative else 0)
@@ -53,10 +55,10 @@ def pack(entry: Entry) -> bytes:
         number_of(None if listing is None else listing.written_at),
         number_of(None if listing is None else listing.valid_until),
         len(user),
-        len(ip_address),
+        len(address),
         len(user_agent),
     )
-    return b"".join((head, user, ip_address, user_agent, record.payload))
+    return b"".join((head, user, address, user_agent, record.payload))
 
 
 def unpack(key: str, value: object) -> Entry | None:
@@ -90,7 +92,8 @@ def unpack(key: str, value: object) -> Entry | None:
     user_end = HEAD.size + user_length
     ip_address_end = user_end + ip_address_length
     user_agent_end = ip_address_end + user_agent_length
-    start = epoch()
+    if id < 0 or user_agent_end > len(value):
+        return None
     try:
         record = SessionRecord(
             id=id,
@@ -98,14 +101,10 @@ def unpack(key: str, value: object) -> Entry | None:
             payload=value[user_agent_end:],
             version=version,
             user_id=value[HEAD.size : user_end].decode() if flags & HAS_USER else None,
-            created_at=start + timedelta(microseconds=created_at),
-            authenticated_at=(
-                None
-                if authenticated_at == NOTHING
-                else start + timedelta(microseconds=authenticated_at)
-            ),
-            seen_at=start + timedelta(microseconds=seen_at),
-            expires_at=start + timedelta(microseconds=expires_at),
+            created_at=moment_at(created_at),
+            authenticated_at=optional_moment_at(authenticated_at),
+            seen_at=moment_at(seen_at),
+            expires_at=moment_at(expires_at),
             device=(
                 NO_DEVICE
                 if user_agent_end == user_end
@@ -119,15 +118,37 @@ def unpack(key: str, value: object) -> Entry | None:
                 )
             ),
         )
+        listed_at = optional_moment_at(written_at)
         listing = (
             None
-            if written_at == NOTHING
+            if listed_at is None
             else Listing(
-                written_at=start + timedelta(microseconds=written_at),
-                valid_until=start + timedelta(microseconds=valid_until),
+                written_at=listed_at,
+                valid_until=moment_at(valid_until),
                 is_tentative=bool(flags & IS_TENTATIVE),
             )
         )
     except (UnicodeDecodeError, OverflowError):
         return None
-    return Entry(record=record, listing=listing)
+    return Entry(record=record, listing=listing) if _can_be_listed(record) else None
+
+
+def _can_be_listed(record: SessionRecord) -> bool:
+    """Say whether the index can take what was read: a database refuses some damage."""
+    user_id, device = record.user_id or "", record.device
+    return (
+        len(user_id) <= USER_ID_MAX_LENGTH
+        and len(device.user_agent) <= USER_AGENT_MAX_LENGTH
+        and "\0" not in user_id
+        and "\0" not in device.user_agent
+        and (device.ip_address is None or _is_ip_address(device.ip_address))
+    )
+
+
+@lru_cache(maxsize=1_000)
+def _is_ip_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -68,7 +69,29 @@ class Pause:
             await asyncio.sleep(self.seconds)
 
 
-Steps: TypeAlias = Generator[Step | DatabaseStep | Pause, Any, Result]
+@dataclass(slots=True)
+class Insisting:
+    """A step that is taken to its end, whoever cancels the task that waits for it."""
+
+    step: Step | DatabaseStep | Pause | Insisting
+
+    def take(self) -> Any:
+        """Take the step."""
+        return self.step.take()
+
+    async def atake(self) -> Any:
+        """See take()."""
+        # In a task of its own: some cancel again and again until a task has ended.
+        task = asyncio.ensure_future(self.step.atake())
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        return task.result()
+
+
+Steps: TypeAlias = Generator[Step | DatabaseStep | Pause | Insisting, Any, Result]
+
+MOST_CANCELLATIONS = 3
 
 
 def run(steps: Steps[Result]) -> Result:
@@ -99,3 +122,40 @@ async def arun(steps: Steps[Result]) -> Result:
                 step = steps.send(answer)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+
+
+def to_its_end(steps: Steps[Result]) -> Steps[Result]:
+    """
+    Take all steps of a protocol also where it is cancelled, which it is when they are taken.
+
+    For what must not stop half-way. Nobody knows whether the step was done at which it was
+    cancelled, so that one is taken once more, and each must bear that.
+
+    Raises:
+        CancelledError: it was cancelled meanwhile.
+    """
+    cancellation: asyncio.CancelledError | None = None
+    count = 0
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = yield (Insisting(step) if cancellation else step)
+            except asyncio.CancelledError as error:
+                # A loop that shuts down cancels also the task in which a step is insisted on.
+                count += 1
+                if count > MOST_CANCELLATIONS:
+                    raise
+                cancellation = error
+            except Exception as error:  # noqa: BLE001 - the protocol's to deal with
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as end:
+        if cancellation is None:
+            return end.value  # type: ignore[no-any-return]
+        raise cancellation from None
+    except Exception as error:
+        if cancellation is None:
+            raise
+        raise cancellation from error

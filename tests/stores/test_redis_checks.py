@@ -76,6 +76,21 @@ class ServerCheckTests(SimpleTestCase):
             with override_settings(CACHES=sessions):
                 assert checked(CACHE="default") == []
 
+    def test_a_valkey_says_of_which_redis_it_is(self) -> None:
+        facts = {
+            "server_name": "valkey",
+            "redis_version": "7.2.4",
+            "valkey_version": "8.1.3",
+            "server_mode": "standalone",
+            "cluster_enabled": "0",
+            "maxmemory_policy": "noeviction",
+            "aof_enabled": "1",
+        }
+        # With and without the version of Redis, which one day it may leave out.
+        for known in (facts, {k: v for k, v in facts.items() if k != "redis_version"}):
+            with patch.object(ServerClient, "facts", return_value=[known]):
+                assert checked(URL="valkey://127.0.0.1:1/0") == []
+
     def test_only_a_deployment_asks(self) -> None:
         with servers.private("redis") as server, redis.Redis(port=server.port) as client:
             store = RedisStore("web", URL=url_of(server))

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import redis
@@ -16,7 +16,7 @@ from django.core import checks
 from django.test import SimpleTestCase, override_settings
 
 from django_multistore.exceptions import InvalidStore, StoreUnavailable
-from django_multistore.stores.redis import RedisStore
+from django_multistore.stores.redis import RedisStore, pools
 from django_multistore.stores.redis.places import Place
 from django_multistore.testing import Calls, make_record
 from tests import redis_groups, servers
@@ -25,6 +25,7 @@ from tests.settings import RUN
 REDIS_STORE = "django_multistore.stores.redis.RedisStore"
 DJANGO_REDIS = "django_redis.cache.RedisCache"
 SHARDS = "django_redis.client.sharded.ShardClient"
+DJANGO_VALKEY = "django_valkey.cache.ValkeyCache"
 DJANGOS = "django.core.cache.backends.redis.RedisCache"
 LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
 
@@ -266,6 +267,116 @@ class TakenOverTests(SimpleTestCase):
         )
 
 
+class DecidedTests(SimpleTestCase):
+    """What the store decides, whoever says otherwise."""
+
+    decided: ClassVar[dict[str, Any]] = {
+        "decode_responses": True,
+        "encoding": "utf-16",
+        "load_balancing_strategy": "random",
+        "maint_notifications_config": object(),
+        "protocol": 3,
+        "read_from_replicas": True,
+        "reinitialize_steps": 1,
+    }
+
+    def test_it_is_left_out(self) -> None:
+        where = place(URL=URL)
+        for options in (
+            {"URL": URL, "CONNECTION": self.decided},
+            {"URL": f"{URL}?protocol=3&decode_responses=True&encoding=utf-16"},
+        ):
+            assert place(**options) == where
+        sessions = entry(OPTIONS={"CONNECTION_POOL_KWARGS": self.decided})
+        assert place(sessions, CACHE="sessions") == place(CACHE="sessions")
+
+    def test_a_cluster_is_asked_by_resp2_and_for_masters(self) -> None:
+        made = store(URL=URL, CLUSTER=True, CONNECTION=self.decided)
+        assert not self.decided.keys() & made._place.arguments.keys()
+        assert pools._arguments(made._place)["protocol"] == 2
+
+
+class ValkeyTests(SimpleTestCase):
+    """django-valkey's entries, and Valkey's names for the schemes."""
+
+    def cache(self, **changed: Any) -> dict[str, Any]:
+        return entry(BACKEND=DJANGO_VALKEY, LOCATION="valkey://127.0.0.1:1/0") | changed
+
+    def test_schemes(self) -> None:
+        for valkeys, redis_s in (
+            ("valkey://web:a%2Fb@h:7/3", "redis://web:a%2Fb@h:7/3"),
+            ("valkeys://h", "rediss://h"),
+            ("valkey://h?db=2&health_check_interval=3", "redis://h?db=2&health_check_interval=3"),
+        ):
+            assert place(URL=valkeys) == place(URL=redis_s)
+            assert place(entry(LOCATION=valkeys), CACHE="sessions") == place(
+                entry(LOCATION=redis_s), CACHE="sessions"
+            )
+        assert place(URL="valkeys://h").is_tls
+        by_sentinel = {"SENTINELS": SENTINELS, "SERVICE": "mymaster"}
+        assert place(URL="valkey://mymaster/1", **by_sentinel) == place(
+            URL="redis://mymaster/1", **by_sentinel
+        )
+        assert place(URL="valkey://h", CLUSTER=True) == place(URL="redis://h", CLUSTER=True)
+
+    def test_what_is_no_url_of_valkey(self) -> None:
+        for wrong in (f"valkey:/{PASSWORD}", f"valkeyss://:{PASSWORD}@h", "valkey://h:port"):
+            message = refusal(URL=wrong)
+            assert "SESSION_STORES['web']['OPTIONS']['URL'] is not right" in message
+            assert "valkeys://" in message
+            assert PASSWORD not in message
+
+    def test_an_entry(self) -> None:
+        options = {
+            "PASSWORD": PASSWORD,
+            "SOCKET_TIMEOUT": 4,
+            "PARSER_CLASS": "valkey.connection.DefaultParser",
+            "CONNECTION_POOL_CLASS": "valkey.BlockingConnectionPool",
+            "CONNECTION_POOL_KWARGS": {"max_connections": 7, "protocol": 3},
+        }
+        assert place(self.cache(OPTIONS=options), CACHE="sessions") == place(
+            entry(
+                OPTIONS={
+                    "PASSWORD": PASSWORD,
+                    "SOCKET_TIMEOUT": 4,
+                    "CONNECTION_POOL_KWARGS": {"max_connections": 7},
+                }
+            ),
+            CACHE="sessions",
+        )
+
+    def test_sentinels_of_an_entry(self) -> None:
+        options = {
+            "CLIENT_CLASS": "django_valkey.client.SentinelClient",
+            "CONNECTION_FACTORY": "django_valkey.pool.SentinelConnectionFactory",
+            "SENTINELS": SENTINELS,
+        }
+        sessions = self.cache(LOCATION="valkey://mymaster/2", OPTIONS=options)
+        found = place(sessions, CACHE="sessions")
+        assert (found.sentinels, found.service) == (SENTINELS, "mymaster")
+
+    def test_what_is_refused(self) -> None:
+        shards = {"CLIENT_CLASS": "django_valkey.client.ShardClient"}
+        location = ["valkey://127.0.0.1:1/0", "valkey://127.0.0.1:1/1"]
+        message = refusal(self.cache(OPTIONS=shards, LOCATION=location), CACHE="sessions")
+        assert "django_valkey.client.sharded.ShardClient" in message
+        assert "or set the option URL instead" in message
+        cluster = self.cache(BACKEND="django_valkey.cluster_cache.cache.ClusterValkeyCache")
+        message = refusal(cluster, CACHE="sessions")
+        assert "SESSION_STORES['web']: CACHE is 'sessions', and CACHES['sessions'] is a" in message
+        assert "Set the option URL, to one of its nodes, and CLUSTER to True" in message
+        nothing = {"CLIENT_CLASS": "django_valkey.client.NoSuchClient"}
+        message = refusal(self.cache(OPTIONS=nothing), CACHE="sessions")
+        assert "CACHES['sessions'] can't be built" in message
+
+    def test_an_entry_in_use(self) -> None:
+        for scheme in ("redis", "valkey"):
+            location = f"{scheme}://{shared()}/2"
+            assert_round_trips(store(self.cache(LOCATION=location), CACHE="sessions"))
+            prefix = f"{RUN.name}:{self._testMethodName}:"
+            assert_round_trips(RedisStore("web", URL=location, KEY_PREFIX=prefix))
+
+
 class PasswordTests(SimpleTestCase):
     """No message has one."""
 
@@ -399,6 +510,37 @@ class BadUrlTests(SimpleTestCase):
     def test_an_argument_that_redis_py_does_not_know(self) -> None:
         for options in ({"URL": f"{URL}?timeuot=3"}, {"URL": URL, "CONNECTION": {"timeuot": 3}}):
             assert "'timeuot'" in refusal(**options)
+
+    def test_an_argument_that_clusters_do_not_know(self) -> None:
+        for options in ({"URL": f"{URL}?timeuot=3"}, {"URL": URL, "CONNECTION": {"timeuot": 3}}):
+            message = refusal(CLUSTER=True, **options)
+            assert "SESSION_STORES['web']['OPTIONS']" in message
+            assert "'timeuot'" in message
+        connection = {
+            "address_remap": None,
+            "client_name": "web",
+            "health_check_interval": 3,
+            "password": PASSWORD,
+            "socket_keepalive": True,
+            "ssl_ca_path": "/etc/ssl",
+            "username": "web",
+        }
+        assert place(URL=URL, CLUSTER=True, CONNECTION=connection)
+
+    def test_a_limit_that_limits_nothing(self) -> None:
+        for name in ("socket_timeout", "socket_connect_timeout", "max_connections"):
+            for wrong in (-1, math.nan, math.inf, "2", True, [1]):
+                with self.subTest(name, wrong=wrong):
+                    for options in (
+                        {"URL": URL, "CONNECTION": {name: wrong}},
+                        {"CACHE": "sessions", "CONNECTION": {name: wrong}},
+                    ):
+                        message = refusal(**options)
+                        assert f"{name!r}, which is {wrong!r}. It must be a number" in message
+            for fine in (None, 0, 3):
+                assert place(URL=URL, CONNECTION={name: fine})
+        assert "max_connections" in refusal(URL=URL, CONNECTION={"max_connections": 0.5})
+        assert "socket_timeout" in refusal(URL=f"{URL}?socket_timeout=-1")
 
     def test_what_a_cluster_cannot_be(self) -> None:
         for url in ("unix:///run/redis.sock", "redis://h/3"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from .scripts import Command, Word
+
+OfLoop = TypeVar("OfLoop")
 
 
 class Client(ABC):
@@ -31,3 +35,11 @@ class Client(ABC):
     @abstractmethod
     async def acall_many(self, commands: list[Command]) -> list[Any]:
         """See call_many()."""
+
+
+def closed_loops(loops: dict[asyncio.AbstractEventLoop, OfLoop]) -> Iterator[OfLoop]:
+    """Take out and yield what belongs to event loops that were closed without a shutdown."""
+    # Of other threads as well, which may do the same.
+    for loop in [*loops]:
+        if loop.is_closed() and (found := loops.pop(loop, None)) is not None:
+            yield found

@@ -10,11 +10,11 @@ from typing import Any
 from redis.exceptions import RedisError, ResponseError
 
 from ..base import BaseStore
-from .base_client import Client
+from .base_client import Client, closed_loops
 from .connections import Connections, LoopConnections
-from .errors import Sending
+from .errors import Sending, endless_scan, is_of_wrong_type, most_pages
 from .places import Place
-from .scripts import Command, packed
+from .scripts import WRONG_TYPE, Command, packed
 
 Replies = list[Any]
 
@@ -65,26 +65,31 @@ class ServerClient(Client):
             count: how many names one command looks at.
         """
         cursor = b"0"
-        while True:
+        for _ in range(most_pages(self.call("DBSIZE"), count)):
             cursor, page = self.call("SCAN", cursor, "MATCH", pattern, "COUNT", count)
             yield page
             if cursor == b"0":
                 return
+        raise endless_scan(self._store)
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what INFO says, of each server that has sessions."""
-        lines = self.call("INFO").decode().splitlines()
+        # It has paths in it, which may be of any bytes.
+        lines = self.call("INFO").decode("utf-8", "replace").splitlines()
         return [dict(line.split(":", 1) for line in lines if ":" in line)]
 
     def _exchange(self, commands: list[Command]) -> Replies:
         connection = self._connections.take()
         connection.send_packed_command([packed(commands)], check_health=False)
         replies, refusal = [], None
-        for _ in commands:
+        for command in commands:
             try:
                 replies.append(connection.read_response())
             except ResponseError as error:
-                refusal = refusal or error
+                if is_of_wrong_type(command, error):
+                    replies.append(WRONG_TYPE)
+                else:
+                    refusal = refusal or error
         # Only now: before the last reply was read, the next command would have read it. One that
         # fails, redis-py has closed.
         self._connections.give_back(connection)
@@ -103,13 +108,16 @@ class ServerClient(Client):
             else:
                 writer.write(packed(commands))
             replies, refusal = [], None
-            for _ in commands:
+            for command in commands:
                 try:
                     replies.append(await connection.read_response())
                 except ResponseError as error:
-                    refusal = refusal or error
+                    if is_of_wrong_type(command, error):
+                        replies.append(WRONG_TYPE)
+                    else:
+                        refusal = refusal or error
         except BaseException:
-            connections.forget_one()
+            connections.forget(connection)
             raise
         connections.give_back(connection)
         if refusal is not None:
@@ -120,6 +128,8 @@ class ServerClient(Client):
         return self._loops.get(asyncio.get_running_loop())
 
     async def _of_new_loop(self) -> LoopConnections:
+        for closed in closed_loops(self._loops):
+            closed.abandon()
         loop = asyncio.get_running_loop()
         connections = LoopConnections(self._place, partial(self._loops.pop, loop, None))
         self._loops[loop] = connections

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ...exceptions import StoreUnavailable
 from ...records import Page, SessionRecord, Update, latest_first
-from ..steps import Steps
+from ..steps import Steps, to_its_end
 from . import values
 from .base_client import Client
 from .places import Place
-from .protocol import BATCH, RedisProtocol
+from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
 from .scripts import (
     CLUSTER_CLAIM,
     CLUSTER_CREATE,
@@ -23,6 +24,7 @@ from .scripts import (
     CLUSTER_RETIRE,
     CLUSTER_TOUCH,
     CLUSTER_UPDATE,
+    WRONG_TYPE,
     Command,
 )
 
@@ -38,6 +40,8 @@ JUST_NOW = 1  # second
 DONE, GONE, UNLISTED = 1, 0, -2
 OUTCOMES = {DONE: Update.DONE, GONE: Update.GONE, -1: Update.CONFLICT}
 LISTING_ATTEMPTS = 3
+# Looks at a whole index that still find something, until what comes in is known to be new.
+LOOKS = 20
 
 
 class ClusterProtocol(RedisProtocol):
@@ -102,6 +106,10 @@ class ClusterProtocol(RedisProtocol):
         raise self._too_late()
 
     def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+        # In between the session is under no key.
+        return to_its_end(self._rotate(old_key, record))
+
+    def _rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
         value, life = values.pack(self.alias, record), values.milliseconds_left(record)
         if not life:
             return (yield from self.update(replace(record, key=old_key)))
@@ -164,16 +172,19 @@ class ClusterProtocol(RedisProtocol):
 
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         found: dict[str, SessionRecord] = {}
-        keys = yield from self._listed(user_id)
-        waiting, looked_at = keys, set[str]()
+        waiting = yield from self._listed(user_id)
+        looked_at = set[str]()
+        rounds = Rounds(self.alias, MOVES)
+        rounds.expect(len(waiting), BATCH)
         while waiting:
+            yield from rounds.begin()
             batch, waiting = waiting[:BATCH], waiting[BATCH:]
             looked_at |= {*batch}
             for key, head in zip(batch, (yield from self._heads(batch)), strict=True):
-                record = values.unpack(key, head)
+                record = values.unpack(key, head, alias=self.alias)
                 if record is not None and record.user_id == user_id:
                     found[key] = record
-                successor = values.successor_of(head)
+                successor = None if head is None else values.successor_of(head)
                 if successor is not None and successor not in looked_at:
                     waiting.append(successor)
         return list(found.values())
@@ -184,33 +195,53 @@ class ClusterProtocol(RedisProtocol):
         if size:
             commands.append(("ZREVRANGE", index, start, start + size - 1))
         total, *pages = yield self.call_many(commands)
-        keys = [key.hex() for page in pages for key in page]
+        if total == WRONG_TYPE:
+            values.log_damage(self.alias)
+            return Page(records=(), total=0)
+        keys = [key for page in pages for key in self.keys_of(page)]
         heads = (yield from self._heads(keys)) if keys else []
-        found = (values.unpack(key, head) for key, head in zip(keys, heads, strict=True))
+        found = (
+            values.unpack(key, head, alias=self.alias)
+            for key, head in zip(keys, heads, strict=True)
+        )
         mine = (record for record in found if record is not None and record.user_id == user_id)
         return Page(records=tuple(latest_first(mine)), total=total)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         index = self.index_name(user_id)
         passed_over = set() if except_key is None else {except_key}
-        ended = 0
-        while True:
+        rounds = Rounds(self.alias, f"{STAYS} {GROWS}")
+        ended = looks = 0
+        while looks < LOOKS:
+            yield from rounds.begin()
             # Until there is nothing: of a rotation that crosses, the new key is here, or the
             # marker under the old one names it.
             last = BATCH + len(passed_over) - 1
-            listed: list[bytes] = yield self.call("ZRANGE", index, 0, last)
-            keys = [key for key in map(bytes.hex, listed) if key not in passed_over]
-            if not keys:
+            listed: Any = yield self.call("ZRANGE", index, 0, last)
+            keys = [key for key in self.keys_of(listed) if key not in passed_over]
+            if listed == WRONG_TYPE:
+                yield self.call("UNLINK", index)
                 return ended
+            damaged = [key.hex() for key in listed if len(key) != values.KEY_LENGTH]
+            if not keys and not damaged:
+                return ended
+            if len(listed) <= last:
+                looks += 1
+            elif rounds.begun == 1:
+                rounds.expect((yield self.call("ZCARD", index)), BATCH)
             count, others = yield from self._end_all(user_id, keys, passed_over)
             ended += count
             passed_over |= others
-            yield from self._unlist(index, [key for key in keys if key not in others])
+            gone = [key for key in keys if key not in others]
+            yield from self._unlist(index, [*gone, *damaged])
+        # All that was there at the start has ended in the first of these looks. Who logs in again
+        # and again has sessions that are listed.
+        return ended
 
     def destroy_session(self, user_id: str, id: int) -> Steps[bool]:
         index = self.index_name(user_id)
         keys = yield from self._listed(user_id)
-        for batch in _batches(keys):
+        for batch in batches(keys, BATCH) if values.is_id(id) else ():
             count, others = yield from self._end_all(user_id, batch, set(), id)
             if count:
                 yield from self._unlist(index, [key for key in batch if key not in others])
@@ -229,7 +260,7 @@ class ClusterProtocol(RedisProtocol):
     def _raised(self, user_id: str, key: str, life: int) -> Steps[bytes]:
         """Have the index say that the session lives so long, and return until when it says so."""
         _, until = yield self.call(*self._list_command(user_id, key, life))
-        return values.UNSIGNED.pack(until)
+        return values.packed_until(until)
 
     def _unlist(self, index: bytes, keys: Sequence[str]) -> Steps[None]:
         if keys:
@@ -241,7 +272,9 @@ class ClusterProtocol(RedisProtocol):
         """End sessions, and those that they have become. Return how many, and which it left."""
         ended, others, barred, followed = 0, set[str](), set[str](), set(passed_over)
         batch, are_followed = list(keys), False
+        rounds = Rounds(self.alias, MOVES)
         while batch:
+            yield from rounds.begin()
             commands = [self._ending(user_id, key, id, are_followed) for key in batch]
             successors: list[str] = []
             for key, (outcome, *successor) in zip(
@@ -275,17 +308,22 @@ class ClusterProtocol(RedisProtocol):
         """Return the keys that the index has, in the order of their expiry."""
         index, least, passed = self.index_name(user_id), b"-inf", 0
         keys: dict[str, None] = {}
+        rounds = Rounds(self.alias, GROWS)
         while True:
-            page: list[bytes] = yield self.call(
+            yield from rounds.begin()
+            page: Any = yield self.call(
                 "ZRANGE", index, least, b"+inf", b"BYSCORE", b"LIMIT", passed, BATCH, b"WITHSCORES"
             )
-            keys |= dict.fromkeys(key.hex() for key in page[::2])
+            keys |= dict.fromkeys(self.keys_of(page if page == WRONG_TYPE else page[::2]))
             if len(page) < 2 * BATCH:
                 return list(keys)
+            if least == b"-inf":
+                rounds.expect((yield self.call("ZCARD", index)), BATCH)
             last = page[-1]
             least, passed = (last, passed + BATCH) if last == least else (last, 0)
 
-    def _heads(self, keys: Sequence[str]) -> Steps[list[bytes]]:
+    def _heads(self, keys: Sequence[str]) -> Steps[list[bytes | None]]:
+        """Return what is under each key: a head, a marker, something else, or nothing."""
         names = [self.session_name(key) for key in keys]
         heads: list[bytes] = yield self.call_many(
             [("GETRANGE", name, 0, values.MOST_OF_A_HEAD - 1) for name in names]
@@ -297,7 +335,7 @@ class ClusterProtocol(RedisProtocol):
             )
             for place, head in zip(cut, whole, strict=True):
                 heads[place] = head
-        return [values.head_alone(head) for head in heads]
+        return [values.head_alone(head) if head else None for head in heads]
 
     def _too_late(self) -> StoreUnavailable:
         return StoreUnavailable(
@@ -309,8 +347,3 @@ class ClusterProtocol(RedisProtocol):
 
 def _nonce() -> bytes:
     return secrets.token_bytes(values.NONCE_LENGTH)
-
-
-def _batches(keys: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(keys), BATCH):
-        yield list(keys[start : start + BATCH])

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import redis.asyncio
 from redis import exceptions
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
+from ...exceptions import InvalidStore
 from ..base import BaseStore
 from . import pools
-from .base_client import Client
-from .errors import unavailable
+from .base_client import Client, closed_loops
+from .errors import endless_scan, is_of_wrong_type, most_pages, unavailable
 from .places import Place
-from .scripts import Command, Script
+from .scripts import WRONG_TYPE, Command, Script
 
 # That no node answers is no RedisError.
 ERRORS = (RedisError, RedisClusterException, OSError, TypeError)
@@ -46,6 +47,12 @@ class ClusterClient(Client):
         self._client: Any = None  # redis-py's clusters have few types.
         self._loops: dict[asyncio.AbstractEventLoop, LoopClient] = {}
         self._lock = threading.Lock()
+        if unknown := pools.unknown_to_clusters(place):
+            names = ", ".join(map(repr, sorted(unknown)))
+            raise InvalidStore(
+                f"SESSION_STORES[{store.alias!r}]['OPTIONS']: redis-py's clusters know no argument "
+                f"{names}, which URL or CONNECTION has. Leave it out."
+            )
 
     def call_many(self, commands: list[Command]) -> list[Any]:
         """Send commands to all servers at once. In which order they are done isn't known."""
@@ -100,12 +107,14 @@ class ClusterClient(Client):
             client = self._connected()
             for node in client.get_primaries():
                 cursor = 0
-                while True:
+                for _ in range(most_pages(client.dbsize(target_nodes=node), count)):
                     cursors, page = client.scan(cursor, pattern, count, target_nodes=node)
                     yield page
                     cursor = cursors[node.name]
                     if not cursor:
                         break
+                else:
+                    raise endless_scan(self._store)
         except ERRORS as error:
             raise unavailable(self._store, error) from error
 
@@ -128,6 +137,8 @@ class ClusterClient(Client):
     async def _aconnected(self) -> redis.asyncio.RedisCluster:
         loop = asyncio.get_running_loop()
         if (found := self._loops.get(loop)) is None:
+            for closed in closed_loops(self._loops):
+                pools.abandon_cluster(closed.client)
             client = pools.async_cluster(self._place)
             keeper = _keep(client, partial(self._loops.pop, loop, None))
             with self._lock:
@@ -171,15 +182,25 @@ class Pending:
     def take(self, replies: list[Any]) -> None:
         """Note the replies to what fill() has put in."""
         for place, reply in zip(self._unanswered, replies, strict=True):
-            self._replies[place] = reply
-        self._unanswered = [
-            place for place in self._unanswered if isinstance(self._replies[place], Exception)
-        ]
+            self._note(place, reply)
+        self._settle()
 
     def fail(self, error: Exception) -> None:
         """Note that all of it has failed."""
         for place in self._unanswered:
-            self._replies[place] = error
+            self._note(place, error)
+        self._settle()
+
+    def _note(self, place: int, reply: Any) -> None:
+        is_damage = isinstance(reply, ResponseError) and is_of_wrong_type(
+            self._commands[place], reply
+        )
+        self._replies[place] = WRONG_TYPE if is_damage else reply
+
+    def _settle(self) -> None:
+        self._unanswered = [
+            place for place in self._unanswered if isinstance(self._replies[place], Exception)
+        ]
 
     def replies_or_error(self, store: BaseStore) -> list[Any]:
         """

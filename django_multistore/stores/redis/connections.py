@@ -63,7 +63,7 @@ class Connections:
 
 
 def _close(connections: deque[Any]) -> None:
-    while True:
+    for _ in range(len(connections)):
         try:
             connections.pop().disconnect()
         except IndexError:
@@ -81,9 +81,10 @@ class LoopConnections:
             place: where Redis is.
             forget: called when the loop shuts down.
         """
-        self._forget = forget
+        self._has_ended = forget
         self._pool: Any = pools.async_pool(place)
         self._idle: list[Any] = []
+        self._open: set[Any] = set()  # Those that are in use as well.
         # A loop may have more requests at a time than Redis should have connections.
         self._slots = asyncio.Semaphore(place.max_connections)
         self._keeper = self._keep()
@@ -103,6 +104,7 @@ class LoopConnections:
         except BaseException:
             self._slots.release()
             raise
+        self._open.add(connection)
         return connection
 
     def give_back(self, connection: Any) -> None:
@@ -110,14 +112,23 @@ class LoopConnections:
         self._idle.append(connection)
         self._slots.release()
 
-    def forget_one(self) -> None:
+    def forget(self, connection: Any) -> None:
         """Note that redis-py has closed one, after an error."""
+        self._open.discard(connection)
         self._slots.release()
 
     async def drop(self) -> None:
         """See Connections.drop()."""
-        while self._idle:
-            await self._idle.pop().disconnect()
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            self._open.discard(connection)
+            await connection.disconnect()
+
+    def abandon(self) -> None:
+        """Close all of them: the loop was closed before it could shut down."""
+        for connection in self._open:
+            pools.abandon(connection)
+        pools.abandon_pool(self._pool)
 
     async def _keep(self) -> AsyncGenerator[None]:
         # asyncio.run() and the servers' runners close every asynchronous generator that is left
@@ -125,6 +136,6 @@ class LoopConnections:
         try:
             yield
         finally:
-            self._forget()
+            self._has_ended()
             await self.drop()
             await pools.aclose(self._pool)

@@ -12,6 +12,7 @@ from .scripts import Command, Script
 # How often a command is sent again whose connection broke. Each write knows itself by its nonce,
 # so one that was done is not done twice.
 RESENDS = 2
+SPARSE, SOME = 100, 100_000
 
 
 class Sending:
@@ -46,6 +47,16 @@ class Sending:
         return True
 
 
+def is_of_wrong_type(command: Command, error: Exception) -> bool:
+    """
+    Say whether a command met something of another type than it is for.
+
+    Nobody puts that there but by mistake. It is damage, no outage, and a reply: WRONG_TYPE. The
+    scripts see to it themselves.
+    """
+    return command[0] != "EVALSHA" and command[0] != "EVAL" and str(error).startswith("WRONGTYPE")
+
+
 def unavailable(store: BaseStore, error: Exception) -> StoreUnavailable:
     """Say that Redis could not be asked; the caller raises it from `error`."""
     if isinstance(error, exceptions.OutOfMemoryError):
@@ -55,3 +66,25 @@ def unavailable(store: BaseStore, error: Exception) -> StoreUnavailable:
             "maxmemory, or shorten SESSION_COOKIE_AGE."
         )
     return store.unavailable(error)
+
+
+def most_pages(names: int, page: int) -> int:
+    """
+    Return how many pages a SCAN may have at the most.
+
+    Its table has room for some times as many names as there are, of which each is a place to look
+    at. It may grow meanwhile, or another server may take over, whose table is another.
+
+    Args:
+        names: how many there are.
+        page: how many places one command looks at.
+    """
+    return SOME + SPARSE * names // page
+
+
+def endless_scan(store: BaseStore) -> StoreUnavailable:
+    """Say that a SCAN does not come to its end."""
+    return StoreUnavailable(
+        f"Session store {store.alias!r}: SCAN went on for many times as many names as there are. "
+        "Not all indexes were looked at. Once more when Redis is at rest."
+    )

@@ -20,13 +20,25 @@ DEFAULT_MAX_CONNECTIONS = 100  # of an event loop; as redis-py's pools have it
 PROBE = "\N{SNOWMAN}"
 SHORTEST_WAIT = 0.001  # seconds; less would be 0, which is for ever
 
-# What the store decides, whatever a URL or an entry in CACHES says: it reads bytes, sends again by
-# itself, and keeps its own connections.
+# What the store decides, whatever a URL or an entry in CACHES says: it reads bytes, by RESP2 and
+# from masters, sends again by itself, and keeps its own connections.
 DECIDED = (
+    "cache",
+    "cache_config",
+    "cluster_error_retry_attempts",
+    "command_packer",
     "connection_class",
     "decode_responses",
+    "encoding",
+    "encoding_errors",
     "is_master",
+    "legacy_responses",
+    "load_balancing_strategy",
+    "maint_notifications_config",
     "parser_class",
+    "protocol",
+    "read_from_replicas",
+    "reinitialize_steps",
     "retry",
     "retry_on_error",
     "retry_on_timeout",
@@ -34,6 +46,8 @@ DECIDED = (
     "timeout",
     "url",
 )
+# Valkey's names for the schemes of redis-py.
+SCHEMES = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +123,18 @@ class Options:
             raise self.refused(name, f"It must be a number of seconds above {least}.")
         return float(value)
 
+    def limit(self, arguments: dict[str, Any], name: str, kind: Any) -> Any:
+        """Take a limit out of the arguments of connections; 0 and None are for the default."""
+        value = arguments.pop(name, None)
+        if not value:
+            return None
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
+            raise InvalidStore(
+                f"SESSION_STORES[{self.alias!r}]['OPTIONS']: URL, CACHE or CONNECTION has the "
+                f"argument {name!r}, which is {value!r}. It must be a number above 0."
+            )
+        return value
+
     def dictionary(self, name: str) -> dict[str, Any]:
         value = self._options[name]
         if not isinstance(value, dict):
@@ -134,9 +160,9 @@ def parsed(alias: str, options: Mapping[str, Any]) -> Place:
     source = _from_url(known) if is_by_url else _from_cache(known)
     arguments = source.arguments | known.dictionary("CONNECTION")
     # What CONNECTION or the URL says of these comes before the defaults.
-    connect_timeout = arguments.pop("socket_connect_timeout", None)
-    timeout = arguments.pop("socket_timeout", None)
-    max_connections = arguments.pop("max_connections", None)
+    connect_timeout = known.limit(arguments, "socket_connect_timeout", int | float)
+    timeout = known.limit(arguments, "socket_timeout", int | float)
+    max_connections = known.limit(arguments, "max_connections", int)
     not_ours = {*DECIDED, *(("host", "port") if source.sentinels else ())}
     if not arguments.get("db"):
         not_ours.add("db")  # A cluster takes none, not even 0.
@@ -197,13 +223,16 @@ def _from_url(options: Options) -> Source:
 def _read_url(options: Options, url: object) -> tuple[dict[str, Any], bool]:
     if not isinstance(url, str):
         raise options.refused("URL", "It must be text.")
+    for scheme, known in SCHEMES.items():
+        if url.startswith(scheme):
+            url = known + url.removeprefix(scheme)
     try:
         arguments: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
     except ValueError:  # Of which the text may have a part of the password.
         raise options.refused(
             "URL",
-            "It must be as redis://user:password@host:6379/0, rediss://… or unix://…, with what "
-            "is special in a password as %2F, say.",
+            "It must be as redis://user:password@host:6379/0, rediss://…, valkey://…, valkeys://… "
+            "or unix://…, with what is special in a password as %2F, say.",
         ) from None
     connection_class = arguments.pop("connection_class", None)
     if connection_class is UnixDomainSocketConnection and "path" not in arguments:
@@ -212,8 +241,8 @@ def _read_url(options: Options, url: object) -> tuple[dict[str, Any], bool]:
 
 
 def _from_cache(options: Options) -> Source:
-    # Of django-redis's entry all that says where Redis is and how to connect to it. Not its
-    # pool: by redis-py's defaults that one goes on trying for many seconds.
+    # Of the entry of django-redis or django-valkey all that says where Redis is and how to connect
+    # to it. Not its pool: by redis-py's defaults that one goes on trying for many seconds.
     if options["CLUSTER"]:
         raise options.refused("CLUSTER", "It needs the option URL, with one of the nodes.")
     alias = options["CACHE"] or settings.SESSION_CACHE_ALIAS
@@ -227,7 +256,7 @@ def _from_cache(options: Options) -> Source:
     try:
         cache: Any = caches[alias]
         client = getattr(cache, "client", None)
-    except (ImproperlyConfigured, InvalidCacheBackendError) as error:
+    except (ImproperlyConfigured, InvalidCacheBackendError, ImportError) as error:
         raise InvalidStore(f"{where}, and CACHES[{alias!r}] can't be built: {error}") from error
     factory = getattr(client, "connection_factory", None)
     if factory is None or hasattr(client, "_ring"):
@@ -235,7 +264,13 @@ def _from_cache(options: Options) -> Source:
         raise InvalidStore(
             f"{where}, and CACHES[{alias!r}] isn't django-redis with one server (it is "
             f"{found.__module__}.{found.__qualname__}). Set its BACKEND to "
-            "'django_redis.cache.RedisCache', or set the option URL instead."
+            "'django_redis.cache.RedisCache', or set the option URL instead. django-valkey with "
+            "one server will do as well."
+        )
+    if hasattr(_client_class_of(factory), "get_primaries"):
+        raise InvalidStore(
+            f"{where}, and CACHES[{alias!r}] is a cluster. Set the option URL, to one of its "
+            "nodes, and CLUSTER to True instead of CACHE."
         )
     entry = caches.settings[alias]
     location = entry["LOCATION"]
@@ -252,6 +287,12 @@ def _from_cache(options: Options) -> Source:
         sentinel_arguments=in_entry.get("SENTINEL_KWARGS") or {},
         prefix=_cache_prefix(options, alias, client) + _prefix(options),
     )
+
+
+def _client_class_of(factory: Any) -> Any:
+    """Return the client that a cache would use: of django-valkey, or of django-redis."""
+    names = ("base_client_cls", "redis_client_cls")
+    return next((getattr(factory, name) for name in names if hasattr(factory, name)), None)
 
 
 def _cache_prefix(options: Options, alias: str, client: Any) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from ...exceptions import StoreUnavailable
 from ...records import SessionRecord, Update
@@ -11,13 +12,63 @@ from ..steps import Pause, Step, Steps
 from ..stepwise import Operations
 from . import scripts, values
 from .base_client import Client
-from .scripts import Command, Word
+from .scripts import WRONG_TYPE, Command, Word
+
+Item = TypeVar("Item")
 
 SESSION, INDEX = b"s:", b"u:"
 BATCH = 1_000  # sessions that one round trip looks at or ends
 # To save one session while others save it without a pause. With 25 attempts, one save in ten
 # thousand was in vain. All of them take up to 5 seconds.
 ATTEMPTS = 100
+# Rounds without a pause, of an operation that goes on until nothing is left.
+AT_ONCE = 10
+
+# What keeps an operation from its end.
+GROWS = "New sessions of the user kept coming in, and those that came last are not known."
+STAYS = "Sessions of the user have ended, but maybe not all: try once more."
+MOVES = (
+    "The session kept moving to other keys, each time before it could be found there. It may be "
+    "alive: try once more."
+)
+
+
+class Rounds:
+    """
+    The rounds of an operation that others may keep from its end, by logins or rotations.
+
+    As many as what was there at the start takes, twice; and then ATTEMPTS more, with pauses.
+
+    Args:
+        alias: the store's.
+        trouble: what goes on, if that was not enough.
+    """
+
+    def __init__(self, alias: str, trouble: str) -> None:
+        self._alias = alias
+        self._trouble = trouble
+        self.begun = 0
+        self._due = AT_ONCE
+        self._pauses = backoff(ATTEMPTS)
+
+    def expect(self, count: int, in_a_round: int) -> None:
+        """Say how much is there, and how much of it one round takes."""
+        self._due = max(self._due, AT_ONCE + 2 * (count // in_a_round))
+
+    def begin(self) -> Steps[None]:
+        """
+        Begin one more.
+
+        Raises:
+            StoreUnavailable: there were too many.
+        """
+        self.begun += 1
+        if self.begun <= self._due:
+            return
+        pause = next(self._pauses, None)
+        if pause is None:
+            raise StoreUnavailable(f"Session store {self._alias!r}: {self._trouble}")
+        yield Pause(pause)
 
 
 class RedisProtocol(Operations):
@@ -47,7 +98,8 @@ class RedisProtocol(Operations):
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Update]:
         for delay in backoff(ATTEMPTS):
             yield Pause(delay)
-            stored = values.unpack(key, (yield self.call("GET", self.session_name(key))))
+            value = yield self.call("GET", self.session_name(key))
+            stored = values.unpack(key, value, alias=self.alias)
             if stored is None:
                 return Update.GONE
             record = change(stored)
@@ -67,6 +119,16 @@ class RedisProtocol(Operations):
         counts: list[int] = yield self.call_many(commands)
         return counts
 
+    def keys_of(self, members: Any) -> list[str]:
+        """Return the keys among what an index has, which may be damaged."""
+        if members == WRONG_TYPE:
+            values.log_damage(self.alias)
+            return []
+        keys = [member.hex() for member in members if len(member) == values.KEY_LENGTH]
+        if len(keys) < len(members):
+            values.log_damage(self.alias)
+        return keys
+
     def call(self, *command: Word) -> Step:
         """Send one command."""
         return Step(self.client, "call", command)
@@ -74,3 +136,9 @@ class RedisProtocol(Operations):
     def call_many(self, commands: list[Command]) -> Step:
         """Send commands in one round trip."""
         return Step(self.client, "call_many", (commands,))
+
+
+def batches(items: list[Item], size: int) -> Iterator[list[Item]]:
+    """Yield so many at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -9,6 +9,10 @@ from typing import ClassVar, TypeAlias
 Word: TypeAlias = bytes | str | int
 Command: TypeAlias = tuple[Word, ...]
 
+# In place of the reply to a command that is for another type than what is under the name: a value
+# that is no session.
+WRONG_TYPE = b"\xff"
+
 FOLDER = files(__package__) / "lua"
 
 
@@ -65,23 +69,28 @@ class Script:
         return cls._by_digest[command[1]].text
 
 
-CREATE = Script("time", "index", "server/create")
-WRITE = Script("head", "user", "version", "time", "index", "server/write")
-TOUCH = Script("head", "user", "version", "length", "time", "index", "touching", "server/touch")
-CREATE_IF_ROOM = Script("server/room", "time", "index", "server/create")
-WRITE_IF_ROOM = Script("server/room", "head", "user", "version", "time", "index", "server/write")
-EVICT = Script("server/evict")
-DESTROY = Script("head", "user", "server/destroy")
-LIST_USER = Script("head", "length", "server/heads", "server/list_user")
-PAGE_OF_USER = Script("head", "length", "time", "server/heads", "server/page_of_user")
-END_USER = Script("server/end_user")
-TRIM = Script("trim")
+HEAD = ("reply", "head", "user")
+LISTS = ("reply", "head", "length", "server/heads")
+
+CREATE = Script("reply", "time", "index", "server/create")
+WRITE = Script(*HEAD, "version", "time", "index", "unlist", "server/write")
+TOUCH = Script(*HEAD, "version", "length", "time", "index", "unlist", "touching", "server/touch")
+CREATE_IF_ROOM = Script("reply", "server/room", "time", "index", "server/create")
+WRITE_IF_ROOM = Script(
+    "reply", "server/room", "head", "user", "version", "time", "index", "unlist", "server/write"
+)
+EVICT = Script("reply", "server/evict")
+DESTROY = Script(*HEAD, "unlist", "server/destroy")
+LIST_USER = Script(*LISTS, "server/list_user")
+PAGE_OF_USER = Script(*LISTS, "time", "server/page_of_user")
+END_USER = Script("reply", "server/end_user")
+TRIM = Script("reply", "trim")
 
 # On a cluster a script sees one slot.
-ON_CLUSTER = ("head", "user", "version", "time", "cluster/marker")
-CLUSTER_LIST = Script("time", "index", "cluster/list")
-CLUSTER_RETIRE = Script("time", "cluster/retire")
-CLUSTER_CREATE = Script("head", "version", "time", "cluster/create")
+ON_CLUSTER = (*HEAD, "version", "time", "cluster/marker")
+CLUSTER_LIST = Script("reply", "time", "index", "cluster/list")
+CLUSTER_RETIRE = Script("reply", "time", "cluster/retire")
+CLUSTER_CREATE = Script(*HEAD, "version", "time", "cluster/create")
 CLUSTER_UPDATE = Script(*ON_CLUSTER, "cluster/update")
 CLUSTER_CLAIM = Script(*ON_CLUSTER, "cluster/claim")
 CLUSTER_TOUCH = Script(*ON_CLUSTER, "length", "touching", "cluster/touch")

@@ -12,7 +12,7 @@ from ..steps import Steps
 from . import values
 from .base_client import Client
 from .places import Place
-from .protocol import BATCH, RedisProtocol
+from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
 from .scripts import (
     CREATE,
     CREATE_IF_ROOM,
@@ -91,35 +91,54 @@ class ServerProtocol(RedisProtocol):
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         found: dict[str, SessionRecord] = {}
         index, last, score = self.index_name(user_id), b"", b""
+        rounds = Rounds(self.alias, GROWS)
         while True:
+            yield from rounds.begin()
             # By expiry upwards, which is where a save moves a session.
             command = LIST_USER((index,), self.sessions, last, score, IN_A_SCRIPT)
-            listed, last, score, *alive = yield self.call(*command)
-            found |= {record.key: record for record in _records(alive)}
+            reply = yield self.call(*command)
+            if not reply:
+                values.log_damage(self.alias)
+                return []
+            if not last:
+                rounds.expect(reply[3], IN_A_SCRIPT)
+            listed, last, score, _, *alive = reply
+            found |= {record.key: record for record in self._records(user_id, alive)}
             if listed < IN_A_SCRIPT:
                 return list(found.values())
 
     def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
         command = PAGE_OF_USER((self.index_name(user_id),), self.sessions, start, size)
-        total, *alive = yield self.call(*command)
-        return Page(records=tuple(latest_first(_records(alive))), total=total)
+        reply = yield self.call(*command)
+        if not reply:
+            values.log_damage(self.alias)
+            return Page(records=(), total=0)
+        total, *alive = reply
+        return Page(records=tuple(latest_first(self._records(user_id, alive))), total=total)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         spared = b"" if except_key is None else bytes.fromhex(except_key)
         command = END_USER((self.index_name(user_id),), self.sessions, spared, IN_A_SCRIPT)
         ended: int = 0
         commands = [command]
+        rounds = Rounds(self.alias, f"{STAYS} {GROWS}")
         while True:
+            yield from rounds.begin()
             replies, replicas = yield from self._all_with_replicas(commands)
             ended += sum(count for count, _ in replies)
-            if not replies[-1][1]:
+            left = replies[-1][1]
+            if not left:
                 self._require(replicas)
                 return ended
+            if len(commands) == 1:
+                rounds.expect(left, BATCH)
             commands = [command] * (BATCH // IN_A_SCRIPT)
 
     def destroy_session(self, user_id: str, id: int) -> Steps[bool]:
         tried: set[str] = set()
+        rounds = Rounds(self.alias, MOVES)
         while True:
+            yield from rounds.begin()
             listed = yield from self.sessions_for_user(user_id)
             keys = {record.key for record in listed if record.id == id} - tried
             if not keys:
@@ -145,16 +164,21 @@ class ServerProtocol(RedisProtocol):
     def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
         user_id = user_id_of(record.user_id)
         listed = yield from self.sessions_for_user(user_id)
-        surplus = limit.surplus(record, listed, in_turn=True)[:IN_A_SCRIPT]
-        if not surplus:
-            return []
+        surplus = limit.surplus(record, listed, in_turn=True)
         by_key = {bytes.fromhex(each.key): each for each in surplus}
         # Of two that come at once, neither ends more than are too many by then.
-        command = EVICT((self.index_name(user_id),), self.sessions, limit.most, *by_key)
-        ended, replicas = yield from self._with_replicas(command)
-        if replicas is not None and ended:
-            self._log_few(replicas, "evicted sessions have ended")
-        return [by_key[key] for key in ended]
+        commands = [
+            EVICT((self.index_name(user_id),), self.sessions, limit.most, *keys)
+            for keys in batches([*by_key], IN_A_SCRIPT)
+        ]
+        evicted: list[SessionRecord] = []
+        for together in batches(commands, BATCH // IN_A_SCRIPT):
+            replies, replicas = yield from self._all_with_replicas(together)
+            ended = [key for keys in replies for key in keys]
+            if replicas is not None and ended:
+                self._log_few(replicas, "evicted sessions have ended")
+            evicted += [by_key[key] for key in ended]
+        return evicted
 
     def _creating(self, record: SessionRecord) -> tuple[Names, Arguments]:
         name, user_id = self.session_name(record.key), record.user_id
@@ -216,10 +240,15 @@ class ServerProtocol(RedisProtocol):
                 "the session may be alive again: try once more."
             )
 
-
-def _records(found: Sequence[bytes]) -> Iterator[SessionRecord]:
-    """Yield the records of keys and heads, in turns."""
-    for key, head in zip(found[::2], found[1::2], strict=True):
-        record = values.unpack(key.hex(), values.head_alone(head))
-        if record is not None:
-            yield record
+    def _records(self, user_id: str, found: Sequence[bytes]) -> Iterator[SessionRecord]:
+        """Yield the records of keys and heads, in turns."""
+        for key, head in zip(found[::2], found[1::2], strict=True):
+            if len(key) != values.KEY_LENGTH:
+                values.log_damage(self.alias)
+                continue
+            record = values.unpack(key.hex(), values.head_alone(head), alias=self.alias)
+            # Script by script the two agree. Where they don't, one of them is damaged.
+            if record is not None and record.user_id != user_id:
+                values.log_damage(self.alias)
+            elif record is not None:
+                yield record

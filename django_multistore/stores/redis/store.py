@@ -27,8 +27,9 @@ class RedisStore(StepwiseStore):
     Keep records in Redis, and in a sorted set for each user whose session is whose.
 
     Options, of which one of the first three says where:
-        CACHE: the alias of a django-redis cache. Default: SESSION_CACHE_ALIAS.
-        URL: redis://, rediss:// or unix://, as redis-py takes it.
+        CACHE: the alias of a cache of django-redis or django-valkey. Default:
+            SESSION_CACHE_ALIAS.
+        URL: redis://, rediss:// or unix://, as redis-py takes it; or valkey://, valkeys://.
         SENTINELS, SERVICE: pairs of host and port, and the name of the master; user, password
             and database in URL.
         CLUSTER: whether URL is one of the nodes of a Redis Cluster.
@@ -74,11 +75,12 @@ class RedisStore(StepwiseStore):
     # Not by run(): it is what each request does.
 
     def read(self, key: str) -> SessionRecord | None:
-        return values.unpack(key, self._client.call("GET", self._protocol.session_name(key)))
+        value = self._client.call("GET", self._protocol.session_name(key))
+        return values.unpack(key, value, alias=self.alias)
 
     async def aread(self, key: str) -> SessionRecord | None:
-        name = self._protocol.session_name(key)
-        return values.unpack(key, await self._client.acall("GET", name))
+        value = await self._client.acall("GET", self._protocol.session_name(key))
+        return values.unpack(key, value, alias=self.alias)
 
     def gc(
         self,

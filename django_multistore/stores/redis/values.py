@@ -8,10 +8,14 @@ A session as one value in Redis: a head, which the scripts read and splice, and 
 
 Numbers are big-endian, times microseconds. lua/head.lua has the same offsets. The scripts copy
 what is wider than 32 bits as it is: Lua's numbers are doubles, which can't hold an id.
+
+What was damaged in Redis is no session: it reads as nothing, with a line in the log, and raises
+nothing.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 import struct
 from datetime import timedelta
@@ -19,9 +23,10 @@ from datetime import timedelta
 from django.utils import timezone
 
 from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
-from ..moments import NOTHING, epoch, number_of
+from ..moments import moment_at, number_of, optional_moment_at
 
-LIVE, MOVED = 1, 3
+LIVE, ENDED, MOVED = 1, 2, 3
+MARKERS = (bytes([ENDED]), bytes([MOVED]))
 KEY_LENGTH = 20
 NONCE_LENGTH = 8
 HEAD = struct.Struct(">B8sqqIqqqIHBH")
@@ -32,11 +37,15 @@ MOMENTS = struct.Struct(">qq")
 LISTED_UNTIL_AT = 53
 MOST_OF_A_HEAD = 512  # bytes; a longer one is rare
 LONGEST_HEAD = HEAD.size + 4 * USER_ID_MAX_LENGTH + 255 + 4 * USER_AGENT_MAX_LENGTH
+LATEST = 2**32 - 1  # The last second that the head can say the index has it for, in 2106; or later.
+LAST_VERSION = 2**32 - 1  # After which the first one comes.
 
 NO_USER, NO_IP_ADDRESS = 2**16 - 1, 2**8 - 1
 NO_DEVICE = Device()
 
 MILLISECOND = timedelta(milliseconds=1)
+
+suspicious = logging.getLogger("django.security.SuspiciousSession")
 
 
 def pack(alias: str, record: SessionRecord) -> bytes:
@@ -56,7 +65,7 @@ def pack(alias: str, record: SessionRecord) -> bytes:
         secrets.token_bytes(NONCE_LENGTH),
         record.id,
         number_of(record.created_at),
-        record.version or 0,
+        _stored_version(record.version or 0),
         number_of(record.authenticated_at),
         number_of(record.seen_at),
         number_of(record.expires_at),
@@ -68,21 +77,30 @@ def pack(alias: str, record: SessionRecord) -> bytes:
     return b"".join((head, user, ip_address, user_agent, record.payload))
 
 
-def unpack(key: str, value: bytes | None) -> SessionRecord | None:
+def unpack(key: str, value: bytes | None, *, alias: str = "default") -> SessionRecord | None:
     """
     Return the record that was packed.
 
     Args:
         key: the record's.
         value: what was found under it, or its head alone.
+        alias: the store's, for the log.
 
     Returns:
-        None for a session that isn't there, or was ended.
+        None for a session that isn't there, or was ended, or is damaged.
     """
-    if not value or value[0] != LIVE:
+    if value is None or value[:1] in MARKERS:
         return None
+    try:
+        return _unpacked(key, value)
+    except (struct.error, ValueError, OverflowError):
+        log_damage(alias)
+        return None
+
+
+def _unpacked(key: str, value: bytes) -> SessionRecord:
     (
-        _,
+        kind,
         _,
         id,
         created_at,
@@ -99,25 +117,29 @@ def unpack(key: str, value: bytes | None) -> SessionRecord | None:
     user_end = HEAD.size + (user_length if has_user else 0)
     ip_address_end = user_end + (ip_address_length if has_ip_address else 0)
     head_end = ip_address_end + user_agent_length
-    start = epoch()
+    if kind != LIVE or id < 0 or head_end > min(len(value), LONGEST_HEAD):
+        raise ValueError("This is no session.")
+    user_id = value[HEAD.size : user_end].decode()
+    user_agent = value[ip_address_end:head_end].decode("utf-8", "surrogatepass")
+    # Nothing is read that could not be written again. See pack().
+    if len(user_id) > USER_ID_MAX_LENGTH or len(user_agent) > USER_AGENT_MAX_LENGTH:
+        raise ValueError("No session has that.")
     return SessionRecord(
         id=id,
         key=key,
         payload=value[head_end:],
         version=version,
-        user_id=value[HEAD.size : user_end].decode() if has_user else None,
-        created_at=start + timedelta(microseconds=created_at),
-        authenticated_at=(
-            None
-            if authenticated_at == NOTHING
-            else start + timedelta(microseconds=authenticated_at)
-        ),
-        seen_at=start + timedelta(microseconds=seen_at),
-        expires_at=start + timedelta(microseconds=expires_at),
+        user_id=user_id if has_user else None,
+        created_at=moment_at(created_at),
+        authenticated_at=optional_moment_at(authenticated_at),
+        seen_at=moment_at(seen_at),
+        expires_at=moment_at(expires_at),
         device=(
             Device(
-                ip_address=value[user_end:ip_address_end].decode() if has_ip_address else None,
-                user_agent=value[ip_address_end:head_end].decode("utf-8", "surrogatepass"),
+                ip_address=(
+                    value[user_end:ip_address_end].decode("ascii") if has_ip_address else None
+                ),
+                user_agent=user_agent,
             )
             if has_ip_address or user_agent_length
             else NO_DEVICE
@@ -125,25 +147,34 @@ def unpack(key: str, value: bytes | None) -> SessionRecord | None:
     )
 
 
+def log_damage(alias: str) -> None:
+    """Write to the log that something in Redis can't be read."""
+    suspicious.warning("Session data corrupted in session store %r.", alias)
+
+
 def is_cut(head: bytes) -> bool:
     """Say whether MOST_OF_A_HEAD bytes were not enough for this one."""
-    return len(head) == MOST_OF_A_HEAD and head[0] == LIVE and _head_length(head) > len(head)
+    return len(head) == MOST_OF_A_HEAD and _head_length(head) > len(head)
 
 
 def head_alone(value: bytes) -> bytes:
     """Return the head of a session, or a whole marker."""
-    return value[: _head_length(value)] if value and value[0] == LIVE else value
+    return value[: _head_length(value)] if value[:1] == bytes([LIVE]) else value
 
 
 def user_of(head: bytes) -> bytes | None:
     """Return the user id in the head of a session, or in a marker."""
+    if len(head) < HEAD.size:
+        return None
     *_, length, _, _ = HEAD.unpack_from(head)
     return None if length == NO_USER else head[HEAD.size : HEAD.size + length]
 
 
 def successor_of(head: bytes) -> str | None:
     """Return the key that a session went to, if this is the marker that says so."""
-    return head[-KEY_LENGTH:].hex() if head and head[0] == MOVED else None
+    if head[:1] != bytes([MOVED]) or len(head) != _head_length(head):
+        return None
+    return head[-KEY_LENGTH:].hex()
 
 
 def listed(value: bytes, until: int) -> bytes:
@@ -155,7 +186,7 @@ def listed(value: bytes, until: int) -> bytes:
         until: until when it has the session (seconds since the epoch).
     """
     rest = LISTED_UNTIL_AT + UNSIGNED.size
-    return b"".join((value[:LISTED_UNTIL_AT], UNSIGNED.pack(until), value[rest:]))
+    return b"".join((value[:LISTED_UNTIL_AT], packed_until(until), value[rest:]))
 
 
 def succeeding(stored: bytes, value: bytes) -> bytes:
@@ -168,7 +199,8 @@ def succeeding(stored: bytes, value: bytes) -> bytes:
     """
     (version,) = UNSIGNED.unpack_from(stored, BIRTH.stop)
     rest = BIRTH.stop + UNSIGNED.size
-    return b"".join((value[: BIRTH.start], stored[BIRTH], UNSIGNED.pack(version + 1), value[rest:]))
+    next_version = UNSIGNED.pack(_stored_version(version + 1))
+    return b"".join((value[: BIRTH.start], stored[BIRTH], next_version, value[rest:]))
 
 
 def nonce_of(value: bytes) -> bytes:
@@ -178,7 +210,17 @@ def nonce_of(value: bytes) -> bytes:
 
 def packed_version(version: int | None) -> bytes:
     """Return the version that a script is to find; nothing for any."""
-    return b"" if version is None else UNSIGNED.pack(version)
+    return b"" if version is None else UNSIGNED.pack(_stored_version(version))
+
+
+def packed_until(until: int) -> bytes:
+    """Return until when an index has a session, as heads have it."""
+    return UNSIGNED.pack(min(until, LATEST))
+
+
+def is_id(id: int) -> bool:
+    """Say whether a session may have this id at all."""
+    return -(2**63) <= id < 2**63
 
 
 def packed_id(id: int) -> bytes:
@@ -204,11 +246,23 @@ def milliseconds_left(record: SessionRecord) -> int:
 
 
 def _head_length(value: bytes) -> int:
-    *_, user_length, ip_address_length, user_agent_length = HEAD.unpack_from(value)
-    user_length = 0 if user_length == NO_USER else user_length
+    """Return how long the head of a session, or a marker, says that it is."""
+    if len(value) < HEAD.size:
+        return HEAD.size
+    kind, *_, user_length, ip_address_length, user_agent_length = HEAD.unpack_from(value)
+    to_user: int = HEAD.size + (0 if user_length == NO_USER else user_length)
+    if kind == MOVED:
+        return to_user + KEY_LENGTH
+    if kind != LIVE:
+        return HEAD.size
     ip_address_length = 0 if ip_address_length == NO_IP_ADDRESS else ip_address_length
-    length: int = HEAD.size + user_length + ip_address_length + user_agent_length
+    length: int = to_user + ip_address_length + user_agent_length
     return length
+
+
+def _stored_version(version: int) -> int:
+    """Return a version as 32 bits hold it: 0 for none, and no other as 0."""
+    return version if version <= LAST_VERSION else (version - 1) % LAST_VERSION + 1
 
 
 def _user(alias: str, record: SessionRecord) -> bytes:

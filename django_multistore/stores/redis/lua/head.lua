@@ -2,15 +2,12 @@
 -- from 1. The files are short because Redis makes each function anew for each call.
 local LIVE, ENDED, MOVED = '\1', '\2', '\3'
 local DONE, GONE, CONFLICT, UNLISTED = 1, 0, -1, -2
-local HEAD = 62
-local LONGEST_USER = 1020 -- bytes
+local HEAD, KEY_LENGTH = 62, 20
+local LONGEST_USER = 1020 -- bytes: 255 characters of four
 
--- The head of what is under a name, to the end of the user id at least; nil if nothing is there.
+-- The head of what is under a name, to the end of the user id or of a marker at least; nil if
+-- nothing is there, empty if something is that is no string.
 local function head_of(name)
-  local head = redis.call('GETRANGE', name, 0, HEAD + LONGEST_USER - 1)
-  if head ~= '' then return head end
-end
-
-local function is_live(head)
-  return head and string.sub(head, 1, 1) == LIVE
+  local head = reply_of('GETRANGE', name, 0, HEAD + LONGEST_USER + KEY_LENGTH - 1)
+  if head ~= '' then return head or '' end
 end

@@ -4,8 +4,20 @@ local function user_length(head)
   return high * 256 + low, true
 end
 
--- The user id; nil for a visitor's session.
+-- Whether a value is long enough for what it says of itself, to the end of the user id.
+local function is_whole(head)
+  if not head or #head < HEAD then return false end
+  local length = user_length(head)
+  return length <= LONGEST_USER and #head >= HEAD + length
+end
+
+local function is_live(head)
+  return is_whole(head) and string.sub(head, 1, 1) == LIVE
+end
+
+-- The user id; nil for a visitor's session, and where it can't be read.
 local function user_of(head)
+  if not is_whole(head) then return end
   local length, has_user = user_length(head)
   if has_user then return string.sub(head, HEAD + 1, HEAD + length) end
 end

@@ -1,8 +1,10 @@
--- End a session: whether it was alive, and its user.
+-- End a session: whether it was alive, and its user. What is damaged goes as well.
 -- KEYS: the session. ARGV: a nonce, milliseconds that a marker lives.
 local head = head_of(KEYS[1])
-if not is_live(head) then
-  return {head and not is_moved(head) and nonce_of(head) == ARGV[1] and 1 or 0}
+local is_alive = is_live(head)
+if is_alive or is_damaged(head) then
+  mark(KEYS[1], ENDED, ARGV[1], head, '', ARGV[2])
+  return {is_alive and 1 or 0, user_of(head)}
 end
-mark(KEYS[1], ENDED, ARGV[1], head, '', ARGV[2])
-return {1, user_of(head)}
+if not head then redis.call('UNLINK', KEYS[1]) end -- An empty value.
+return {head and not is_moved(head) and nonce_of(head) == ARGV[1] and 1 or 0}

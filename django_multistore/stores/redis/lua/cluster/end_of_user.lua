@@ -9,6 +9,12 @@ if not head then
   mark(KEYS[1], ENDED, nonce, nil, '', marker_life)
   return {'barred'}
 end
+if is_damaged(head) then
+  -- Whose it is and which, nobody can tell; the user's index has it.
+  if id ~= '' then return {'other'} end
+  mark(KEYS[1], ENDED, nonce, head, '', marker_life)
+  return {'ended'}
+end
 local is_alive = is_live(head)
 if not is_alive and (not is_moved(head) or user_of(head) ~= user) then
   return {nonce_of(head) == nonce and 'ended' or 'dead'}

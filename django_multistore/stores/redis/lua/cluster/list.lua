@@ -2,9 +2,11 @@
 -- KEYS: the index. ARGV: the key, milliseconds.
 local now = milliseconds()
 -- Such as the keys that sessions had before they moved. Few at a time, others wait.
-local expired = redis.call('ZRANGE', KEYS[1], '-inf', '(' .. math.floor(now / 1000), 'BYSCORE',
+local expired = reply_of('ZRANGE', KEYS[1], '-inf', '(' .. math.floor(now / 1000), 'BYSCORE',
   'LIMIT', 0, 10)
-if #expired > 0 then redis.call('ZREM', KEYS[1], unpack(expired)) end
-local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if score and tonumber(score) * 1000 >= now + ARGV[2] then return {now, tonumber(score)} end
+if expired and #expired > 0 then redis.call('ZREM', KEYS[1], unpack(expired)) end
+local score = expired and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or nil)
+local until_then = now + ARGV[2]
+-- One that is no number of seconds, infinite say, is none that could be told.
+if score and score * 1000 >= until_then and score < 2^53 then return {now, score} end
 return {now, list(KEYS[1], ARGV[1], ARGV[2])}

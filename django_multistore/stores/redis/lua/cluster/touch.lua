@@ -10,11 +10,12 @@ if life == '0' then
   return DONE
 end
 if user_of(head) then
-  if listed_until == '' then listed_until = string.sub(head, 54, 57) end
-  if not is_listed(listed_until, life) then return UNLISTED end
+  local was_asked = listed_until ~= ''
+  if not was_asked then listed_until = string.sub(head, 54, 57) end
+  if not is_listed(listed_until, life, was_asked) then return UNLISTED end
   redis.call('SETRANGE', KEYS[1], 53, listed_until)
   head = head_of(KEYS[1])
 end
-touch(KEYS[1], head, moments, lengths, device)
+if not touch(KEYS[1], head, moments, lengths, device) then return GONE end
 redis.call('PEXPIRE', KEYS[1], life)
 return DONE

@@ -12,10 +12,11 @@ if life == '0' then
   mark(KEYS[1], ENDED, nonce_of(value), head, '', marker_life)
   return {DONE, old_user}
 end
-if listed_until == '' then
+local was_asked = listed_until ~= ''
+if not was_asked then
   listed_until = user == old_user and string.sub(head, 54, 57) or '\0\0\0\0'
 end
-if user and not is_listed(listed_until, life) then return {UNLISTED} end
+if user and not is_listed(listed_until, life, was_asked) then return {UNLISTED} end
 value = succeeding(head, value)
 redis.call('SET', KEYS[1], string.sub(value, 1, 53) .. listed_until .. string.sub(value, 58), 'PX', life)
 return {DONE}

@@ -4,4 +4,4 @@ if redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') then
   return 1
 end
 -- By its nonce, whether this very create was done before, and only its reply was lost.
-return redis.call('GETRANGE', KEYS[1], 1, 8) == string.sub(ARGV[1], 2, 9) and 1 or 0
+return reply_of('GETRANGE', KEYS[1], 1, 8) == string.sub(ARGV[1], 2, 9) and 1 or 0

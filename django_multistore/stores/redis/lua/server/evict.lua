@@ -2,7 +2,7 @@
 -- KEYS: the index. ARGV: what names of sessions begin with, how many may stay, the keys to end, the
 -- first one first.
 local now = redis.call('TIME')[1]
-local surplus = redis.call('ZCOUNT', KEYS[1], '(' .. now, '+inf') - ARGV[2]
+local surplus = (reply_of('ZCOUNT', KEYS[1], '(' .. now, '+inf') or 0) - ARGV[2]
 local ended = {}
 for i = 3, #ARGV do
   if #ended >= surplus then break end

@@ -1,9 +1,11 @@
--- The next of a user's sessions, by expiry: how many keys, the last of them and its score, and then
--- the key of each that is there, and its head.
+-- The next of a user's sessions, by expiry: how many keys, the last of them and its score, how many
+-- keys the index has, and then the key of each that is there, and its head. Nothing if it is no index.
 -- KEYS: the index. ARGV: what names of sessions begin with, the last key before and its score or
 -- nothing, how many to read.
 local call = redis.call
 local prefix, last, score, count = unpack(ARGV)
+local total = reply_of('ZCARD', KEYS[1])
+if not total then return {} end
 local start = 0
 if last ~= '' then
   -- After it; or, if it has gone or moved, where its second begins. Not by an offset to its score,
@@ -13,5 +15,5 @@ if last ~= '' then
 end
 local listed = call('ZRANGE', KEYS[1], start, start + count - 1)
 last = listed[#listed] or ''
-local found = {#listed, last, last ~= '' and call('ZSCORE', KEYS[1], last) or ''}
+local found = {#listed, last, last ~= '' and call('ZSCORE', KEYS[1], last) or '', total}
 return add_heads(found, prefix, listed)

@@ -8,10 +8,10 @@ if version ~= '' and version ~= version_of(head) then return CONFLICT end
 local user = user_of(head)
 if life == '0' then
   redis.call('UNLINK', KEYS[1])
-  if user then redis.call('ZREM', prefix .. user, key) end
+  if user then unlist(prefix .. user, key) end
   return DONE
 end
-touch(KEYS[1], head, moments, lengths, device)
+if not touch(KEYS[1], head, moments, lengths, device) then return GONE end
 redis.call('PEXPIRE', KEYS[1], life)
 if user then list(prefix .. user, key, life) end
 return DONE

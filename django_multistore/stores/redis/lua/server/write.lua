@@ -14,7 +14,7 @@ local old_user, user = user_of(head), user_of(value)
 local is_over = life == '0'
 if is_over or KEYS[1] ~= KEYS[2] then redis.call('UNLINK', KEYS[1]) end
 if old_user and (is_over or key ~= new_key or old_user ~= user) then
-  redis.call('ZREM', prefix .. old_user, key)
+  unlist(prefix .. old_user, key)
 end
 if not is_over then
   redis.call('SET', KEYS[2], succeeding(head, value), 'PX', life)

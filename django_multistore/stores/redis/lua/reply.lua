@@ -1,0 +1,6 @@
+-- The reply to a command; nil if something of another type is under the name than it is for.
+local function reply_of(...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply) end
+end
