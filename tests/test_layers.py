@@ -46,6 +46,7 @@ FLOORS = [
         "stores.steps",
         "stores.stepwise",
         "stores.user_index",
+        "stores.cache_answers",
         "stores.cache_options",
         "stores.cache_client",
         "stores.cache_protocol",

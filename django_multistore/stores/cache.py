@@ -53,7 +53,7 @@ class CacheStore(StepwiseStore):
         super().__init__(alias, **options)
         self._options = parsed(alias, self.options)
         self._index = UserIndex(self)
-        self._client = CacheClient(self, self._options.cache)
+        self._client = CacheClient(self, self._options)
         self._protocol = CacheProtocol(alias, self._options, self._client, self._index)
 
     @property

@@ -77,6 +77,11 @@ class UserIndex:
         values = {"key": key, "user_id": user_id, "store": self._alias}
         self._table.execute("remove", values)
 
+    def withdraw(self, record: SessionRecord) -> None:
+        """Remove the row that was entered for a new session, and none that was there before."""
+        values = {"id": record.id, "key": record.key, "user_id": record.user_id}
+        self._table.execute("withdraw", values | {"store": self._alias})
+
     def confirm(self, key: str, user_id: str, listing: Listing) -> Listing | None:
         """
         Look for the row of a session that was entered in a transaction.
@@ -177,6 +182,7 @@ def _write_statements(using: str) -> dict[str, Statement]:
         "refresh": writer.update(refreshed, **at_key),
         "move": writer.update(moved, **at_key | {"key": parameter("old_key", "key")}),
         "remove": writer.delete(**at_key),
+        "withdraw": writer.delete(**at_key, id=parameter("id")),
         "confirm": writer.select(["row_id"], **at_key),
         "rows_of_user": writer.select(FOUND, **of_user),
     }

@@ -1,0 +1,76 @@
+"""What caches answer, read in one way for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import iscoroutinefunction
+from typing import Any
+
+NEEDED = ("get_many", "add", "set_many", "delete")
+# Under a name there is a value that the cache's serializer can't read.
+UNREADABLE = object()
+
+
+class NoAnswer(Exception):
+    """What came in place of one, from a client that does not raise its errors."""
+
+
+def unfit(cache: Any) -> str | None:
+    """
+    Say why a store can't ask a cache at all, or return None.
+
+    A backend need not inherit from Django's BaseCache, and some do not.
+
+    Args:
+        cache: an entry of django.core.cache.caches.
+    """
+    missing = [name for name in NEEDED if not callable(getattr(cache, name, None))]
+    if missing:
+        return f"it has no {', '.join(f'{name}()' for name in missing)}"
+    if any(iscoroutinefunction(getattr(cache, name)) for name in NEEDED):
+        return (
+            "it is for async code alone, and sessions are asked for by sync code too. The "
+            "backend for sync code serves both"
+        )
+    return None
+
+
+def found(answer: object) -> dict[str, Any]:
+    """
+    Return what get_many() has found. Backends may name what is missing as well, with None.
+
+    Raises:
+        NoAnswer: it is no such thing.
+    """
+    if not isinstance(answer, Mapping):
+        raise NoAnswer(f"get_many() returned {type(answer).__name__}, not what it found")
+    if None in answer.values():
+        return {name: value for name, value in answer.items() if value is not None}
+    return answer if isinstance(answer, dict) else dict(answer)
+
+
+def has_stored(answer: object, count: int) -> bool:
+    """
+    Say whether set_many() has stored all that it was given.
+
+    Args:
+        answer: the names that have failed, as Django says; None or True; how many were stored.
+        count: how many values it was given.
+    """
+    if isinstance(answer, int):
+        return answer is True or (answer is not False and answer == count)
+    return not answer
+
+
+def may_be_a_value(error: BaseException | None) -> bool:
+    """
+    Say whether reading may have failed for a value that is stored, and not for its server.
+
+    A serializer can raise anything. What comes of a socket is an OSError, or was raised in
+    place of one by every client that translates it.
+    """
+    while error is not None:
+        if isinstance(error, OSError | NoAnswer):
+            return False
+        error = error.__cause__ or error.__context__
+    return True
