@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+from django.core import signals
+from django.core.cache import close_caches
 from django.core.cache.backends.locmem import LocMemCache
 
 
@@ -35,6 +38,15 @@ class OddCache:
 
     def close(self) -> None:
         self._cache.close()
+
+
+@contextmanager
+def django_valkey() -> Iterator[Any]:
+    """Have the package, which closes all caches in a way of its own from its import on."""
+    base = pytest.importorskip("django_valkey.base")
+    signals.request_finished.disconnect(base.close_async_caches)
+    signals.request_finished.connect(close_caches)
+    yield base
 
 
 # What a cache that is out says: of add(), get_many() and set_many().

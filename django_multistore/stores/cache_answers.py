@@ -37,16 +37,28 @@ def unfit(cache: Any) -> str | None:
 
 def found(answer: object) -> dict[str, Any]:
     """
-    Return what get_many() has found. Backends may name what is missing as well, with None.
+    Return what get_many() has found.
 
     Raises:
         NoAnswer: it is no such thing.
     """
     if not isinstance(answer, Mapping):
         raise NoAnswer(f"get_many() returned {type(answer).__name__}, not what it found")
-    if None in answer.values():
-        return {name: value for name, value in answer.items() if value is not None}
     return answer if isinstance(answer, dict) else dict(answer)
+
+
+def without_none(values: Mapping[str, Any], *, means_missing: bool) -> dict[str, Any]:
+    """
+    Return values as if a cache had no None, which no store has given it.
+
+    Args:
+        values: what was found.
+        means_missing: whether it is what the cache says of a name that it doesn't have. Else it
+            is what the cache's client says of a value that can't be read, as pymemcache does.
+    """
+    if means_missing:
+        return {name: value for name, value in values.items() if value is not None}
+    return {name: UNREADABLE if value is None else value for name, value in values.items()}
 
 
 def has_stored(answer: object, count: int) -> bool:

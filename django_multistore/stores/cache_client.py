@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.core.cache.backends.memcached import BaseMemcachedCache
 
 from ..exceptions import StoreUnavailable
 from .base import BaseStore
-from .cache_answers import UNREADABLE, found, has_stored, may_be_a_value
+from .cache_answers import UNREADABLE, found, has_stored, may_be_a_value, without_none
 from .cache_options import CacheOptions
 
 Twin = Callable[..., Any]
@@ -29,6 +30,8 @@ class CacheClient:
         self._store = store
         self._cache_alias = options.cache
         self._buried_for = options.buried_for
+        self._prefix = options.prefix
+        self._none_means_missing: bool | None = None  # None: it was not asked for yet.
 
     @property
     def _cache(self) -> BaseCache:
@@ -137,7 +140,11 @@ class CacheClient:
     def _read(self, names: Iterable[str]) -> dict[str, Any] | None:
         """Return what is there, or None if it may be for one of the values that it failed."""
         try:
-            return found(self._cache.get_many(names))
+            values = found(self._cache.get_many(names))
+            if None in values.values():
+                means_missing = self._none_is_missing()
+                values = without_none(values, means_missing=means_missing)
+            return values
         except Exception as error:
             if may_be_a_value(error):
                 return None
@@ -145,11 +152,30 @@ class CacheClient:
 
     async def _aread(self, names: Iterable[str]) -> dict[str, Any] | None:
         try:
-            return found(await _twin(self._cache, "get_many")(names))
+            values = found(await _twin(self._cache, "get_many")(names))
+            if None in values.values():
+                means_missing = await self._anone_is_missing()
+                values = without_none(values, means_missing=means_missing)
+            return values
         except Exception as error:
             if may_be_a_value(error):
                 return None
             raise self._store.unavailable(error) from error
+
+    def _none_is_missing(self) -> bool:
+        if self._none_means_missing is None:
+            name = self._nobodys_name()
+            self._none_means_missing = name in found(self._cache.get_many([name]))
+        return self._none_means_missing
+
+    async def _anone_is_missing(self) -> bool:
+        if self._none_means_missing is None:
+            name = self._nobodys_name()
+            self._none_means_missing = name in found(await _twin(self._cache, "get_many")([name]))
+        return self._none_means_missing
+
+    def _nobodys_name(self) -> str:
+        return f"{self._prefix}n:{secrets.token_hex(16)}"
 
     def _each_half(self, names: Sequence[str]) -> dict[str, Any]:
         if len(names) == 1:
