@@ -52,7 +52,7 @@ class CacheStore(StepwiseStore):
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
         self._options = parsed(alias, self.options)
-        self._index = UserIndex(self)
+        self._index = UserIndex(self, self._options.namespace)
         self._client = CacheClient(self, self._options)
         self._protocol = CacheProtocol(alias, self._options, self._client, self._index)
 

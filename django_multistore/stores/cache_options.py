@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from django.core.cache import InvalidCacheKey, caches
 from django.core.cache.backends.base import InvalidCacheBackendError
 
 from ..exceptions import InvalidStore
+from ..models import STORE_MAX_LENGTH
 from ..records import KEY_LENGTH
 from .cache_answers import unfit
+from .user_index import NAMESPACE_LENGTH
 
 # Browsers keep no cookie for longer than 400 days, but for so long each session that has ended
 # would be remembered.
@@ -36,6 +39,7 @@ class CacheOptions:
 
     cache: str
     prefix: str
+    namespace: str  # Stands for all that the names in the cache begin with.
     is_exact: bool
     lock_seconds: int
     max_age: timedelta
@@ -78,6 +82,12 @@ def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
     if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
         raise refuse("KEY_PREFIX", "It must be up to 150 ASCII characters without blanks.")
     _require_short_names(alias, cache, prefix)
+    longest_alias = STORE_MAX_LENGTH - NAMESPACE_LENGTH - 1
+    if len(alias) > longest_alias:
+        raise InvalidStore(
+            f"SESSION_STORES has a CacheStore {alias!r}. The index of users has no room for such "
+            f"a name: take one of up to {longest_alias} characters."
+        )
     if not isinstance(options["EXACT"], bool):
         raise refuse("EXACT", "It must be True or False.")
     lock_seconds = options["LOCK_SECONDS"]
@@ -93,6 +103,7 @@ def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
     return CacheOptions(
         cache=cache,
         prefix=prefix,
+        namespace=_namespace(cache, prefix),
         is_exact=options["EXACT"],
         lock_seconds=lock_seconds,
         max_age=_default_max_age() if max_age is None else timedelta(seconds=max_age),
@@ -125,6 +136,13 @@ def _require_short_names(alias: str, cache: str, prefix: str) -> None:
             f"({error}). Set CACHES[{cache!r}]['KEY_PREFIX'], and the store's option KEY_PREFIX, "
             "to few ASCII characters without blanks."
         ) from error
+
+
+def _namespace(cache: str, prefix: str) -> str:
+    # KEY_PREFIX, VERSION and KEY_FUNCTION of the cache: what any of them makes of a name.
+    make_key = getattr(caches[cache], "make_key", str)
+    made = str(make_key(f"{prefix}s:"))
+    return hashlib.sha256(made.encode()).hexdigest()[:NAMESPACE_LENGTH]
 
 
 def _default_max_age() -> timedelta:

@@ -263,17 +263,22 @@ class CacheProtocol(Operations):
 
     def gc(self, rows: Sequence[Row], *, dry_run: bool) -> Steps[int]:
         """Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many."""
+        # Of those under other names this cache says nothing: they go when they have expired.
+        own = [row for row in rows if row.store == self._index.place]
         # A cache that takes an outage for a miss answers that nothing is there at all.
-        canary = yield from self._let_out_canary()
-        found = yield from self._look(rows, canary=canary)
+        canary = (yield from self._let_out_canary()) if own else None
+        found = yield from self._look(own, canary=canary)
         past = timezone.now() - IN_FLIGHT
         gone = [row for row in rows if row.row_id not in found.live]
         expired = [row for row in gone if row.expires_at <= past]
         # What can't be read here is read elsewhere perhaps, with the serializer of before.
         lost = [
             row
-            for row in gone
-            if row.expires_at > past and row.seen_at <= past and row.row_id not in found.unreadable
+            for row in own
+            if row.row_id not in found.live
+            and row.expires_at > past
+            and row.seen_at <= past
+            and row.row_id not in found.unreadable
         ]
         if dry_run:
             return len(expired) + len(lost)
