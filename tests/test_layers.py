@@ -51,6 +51,7 @@ FLOORS = [
         "stores.cache_client",
         "stores.cache_protocol",
         "stores.cache_backends",
+        "stores.cache_probe",
         "stores.cache_checks",
         "stores.cache",
         "stores.redis.scripts",
