@@ -26,7 +26,7 @@ from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache_checks import check_cache, check_cache_always
 from tests import servers
 from tests.caches import OddCache, django_valkey
-from tests.races.support import alias_of, on
+from tests.races.support import alias_of, on, store_setting
 
 MONTH = 60 * 60 * 24 * 30
 HERE = __name__
@@ -163,6 +163,7 @@ def test_bmemcached_reports_no_outage() -> None:
 @pytest.mark.parametrize("kind", on("mariadb", transaction=True))
 def test_a_cache_of_django_mysql(kind: str) -> None:
     pytest.importorskip("django_mysql.cache")
+    store_setting(kind)  # Skips where the server is missing.
     backend = "django_mysql.cache.MySQLCache"
     for options in ({}, {"MAX_ENTRIES": 1_000}):
         messages = checked(backend, **options)
