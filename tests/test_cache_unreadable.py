@@ -22,6 +22,7 @@ from django_multistore.models import UserSession
 from django_multistore.records import SessionRecord, Update, key_of
 from django_multistore.stores import cache_protocol, stores
 from django_multistore.stores.cache import CacheStore
+from django_multistore.stores.cache_answers import may_be_a_value
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.races.support import cache_store_on, saved
@@ -282,12 +283,11 @@ def test_an_outage_stays_one(twins: bool, settings: Any) -> None:
 
 def test_a_line_that_is_cut_is_asked_once(settings: Any) -> None:
     """Each further question would wait for its timeout."""
-
-    class Cut(LocMemCache):
-        asked = 0
+    asked = 0
 
     def cut(self: Any, *args: Any) -> Any:
-        Cut.asked += 1
+        nonlocal asked
+        asked += 1
         try:
             raise TimeoutError
         except TimeoutError:
@@ -298,4 +298,13 @@ def test_a_line_that_is_cut_is_asked_once(settings: Any) -> None:
         settings.CACHES = {"sessions": {"BACKEND": f"{__name__}.FlakyCache", "LOCATION": "cut"}}
         with pytest.raises(StoreUnavailable):
             CacheStore("default", CACHE="sessions").read("0" * 40)
-    assert Cut.asked == 1
+    assert asked == 1
+
+
+def test_a_chain_of_errors_that_is_a_ring() -> None:
+    """As django-redis makes it, which raises an error's cause while it handles the error."""
+    for cause, is_outage in ((FlakyError(), False), (ConnectionError(), True)):
+        interrupted = KeyError()
+        interrupted.__cause__, cause.__context__ = cause, interrupted
+        assert may_be_a_value(cause) is not is_outage
+        assert may_be_a_value(interrupted) is not is_outage

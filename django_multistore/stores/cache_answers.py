@@ -74,15 +74,21 @@ def has_stored(answer: object, count: int) -> bool:
     return not answer
 
 
-def may_be_a_value(error: BaseException | None) -> bool:
+def may_be_a_value(error: BaseException) -> bool:
     """
     Say whether reading may have failed for a value that is stored, and not for its server.
 
     A serializer can raise anything. What comes of a socket is an OSError, or was raised in
     place of one by every client that translates it.
     """
-    while error is not None:
-        if isinstance(error, OSError | NoAnswer):
+    # A chain may be a ring: django-redis raises an error's cause while it handles the error.
+    chain: list[BaseException] = []
+    further: list[BaseException | None] = [error]
+    while further:
+        link = further.pop()
+        if isinstance(link, OSError | NoAnswer):
             return False
-        error = error.__cause__ or error.__context__
+        if link is not None and not any(link is known for known in chain):
+            chain.append(link)
+            further += [link.__cause__, link.__context__]
     return True
