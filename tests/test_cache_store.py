@@ -337,6 +337,20 @@ class GcTests(TransactionTestCase):
         self.assertEqual([row.key for row in UserSession.objects.all()], [self.live.key])
         self.assertEqual(self.store.gc(), 0)
 
+    def test_it_ends_though_logins_come_in_all_the_time(self) -> None:
+        before = self.store._index.rows_after
+
+        def while_others_log_in(_: Any, *args: Any) -> Any:
+            rows = before(*args)
+            for _number in range(2):
+                self.store.create(of_user())
+            return rows
+
+        steps: list[int] = []
+        with patch.object(type(self.store._index), "rows_after", while_others_log_in):
+            self.store.gc(batch_size=1, progress=steps.append)
+        self.assertEqual(len(steps), 1)
+
     def test_who_is_just_logging_in_is_left_alone(self) -> None:
         caches["locmem"].delete(f"s:{self.live.key}")
         self.assertEqual(self.store.gc(), 0)

@@ -25,6 +25,7 @@ from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache_answers import may_be_a_value
 from django_multistore.testing import Calls, make_record
 from tests import servers
+from tests.caches import django_valkey
 from tests.races.support import cache_store_on, saved
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 GARBAGE = b"\x00no pickle, no JSON, no text \xff"
 BYTES = "django_multistore.serializers.BytesSerializer"
 DJANGO_REDIS = "django_redis.cache.RedisCache"
+VALKEY = "django_valkey.cache.ValkeyCache"
 
 
 class JSONSerializer:
@@ -84,6 +86,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
             "OPTIONS": {"serde": GarbageSerde()},
         },
     ),
+    "django-valkey": (
+        "redis",
+        REDIS | {"BACKEND": VALKEY},
+        REDIS | {"BACKEND": VALKEY, "OPTIONS": {"SERIALIZER": BYTES}},
+    ),
     "locmem": ("", {"BACKEND": f"{__name__}.UnreadableCache", "LOCATION": "unreadable"}, {}),
 }
 
@@ -96,8 +103,16 @@ class UnreadableCache(LocMemCache):
         self._cache[self.make_key(name)] = GARBAGE
 
 
+@pytest.fixture
+def valkey() -> Iterator[None]:
+    with django_valkey():
+        yield
+
+
 @pytest.fixture(params=KINDS)
 def cache(request: pytest.FixtureRequest, settings: Any) -> Iterator[Any]:
+    if request.param == "django-valkey":
+        request.getfixturevalue("valkey")
     server, entry, other = KINDS[request.param]
     address = servers.require(server) if server else ""
     prefix = {"KEY_PREFIX": f"{django_settings.RUN.name}{secrets.token_hex(4)}"}

@@ -98,13 +98,15 @@ class CacheStore(StepwiseStore):
     ) -> int:
         # The cache forgets sessions by itself. What they leave behind is their rows.
         removed = last = 0
+        # Logins may come in faster than rows are looked at, which would have no end.
+        newest = self._index.newest()
         for size in batch_sizes(min(batch_size, AT_A_TIME), max_seconds):
             rows = self._index.rows_after(last, size)
             step = run(self._protocol.gc(rows, dry_run=dry_run)) if rows else 0
             removed += step
             if progress is not None:
                 progress(step)
-            if len(rows) < size:
+            if len(rows) < size or rows[-1].row_id >= newest:
                 break
             last = rows[-1].row_id
         return removed

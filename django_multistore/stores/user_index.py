@@ -134,6 +134,11 @@ class UserIndex:
         found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
         return self._found(found.order_by("row_id")[:count])
 
+    def newest(self) -> int:
+        """Return the row_id that was given last, to whichever store; 0 if there is none."""
+        row_ids = self._rows().order_by("-row_id").values_list("row_id", flat=True)[:1]
+        return sum(self._table.run(lambda connection: list(row_ids)))
+
     def remove_rows(self, rows: Sequence[Row], expired_at: datetime | None = None) -> int:
         """
         Remove rows as far as they are where they were read.
