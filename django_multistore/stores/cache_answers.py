@@ -42,9 +42,11 @@ def found(answer: object) -> dict[str, Any]:
     Raises:
         NoAnswer: it is no such thing.
     """
-    if not isinstance(answer, Mapping):
-        raise NoAnswer(f"get_many() returned {type(answer).__name__}, not what it found")
-    return answer if isinstance(answer, dict) else dict(answer)
+    if isinstance(answer, dict):
+        return answer
+    if isinstance(answer, Mapping):
+        return dict(answer)
+    raise NoAnswer(f"get_many() returned {type(answer).__name__}, not what it found")
 
 
 def without_none(values: Mapping[str, Any], *, means_missing: bool) -> dict[str, Any]:
