@@ -208,6 +208,16 @@ class IndexTests(TransactionTestCase):
         self.assertEqual((after.row_id, after.id), (before.row_id, before.id))
         self.assertEqual((after.key, after.previous_key), (new.key, self.record.key))
 
+    def test_a_rotation_to_a_key_that_is_taken_is_no_success(self) -> None:
+        for taken in (of_user(), make_record()):
+            record = of_user()
+            for each in (taken, record):
+                self.store.create(each)
+            outcome = self.store.rotate(record.key, replace(record, key=taken.key))
+            self.assertIs(outcome, Update.GONE)
+            self.assertEqual(self.store.read(taken.key), taken)
+            self.assertEqual(self.store.sessions_for_user(record.user_id), [])
+
     def test_the_rows_expiry_is_raised_before_the_sessions(self) -> None:
         self.store.create(self.record)
         later = self.record.expires_at + timedelta(days=3)

@@ -554,9 +554,10 @@ class CacheProtocol(Operations):
         return StoreUnavailable(f"Session store {self._alias!r}: {why}. Nothing was written.")
 
     def _refused(self) -> StoreUnavailable:
-        return self._gave_up(
-            f"the cache {self._options.cache!r} does not store what is new, and has nothing in "
-            f"its place. It reports an outage as an answer, or is full; {REMEDY}"
+        return StoreUnavailable(
+            f"Session store {self._alias!r}: the cache {self._options.cache!r} does not store what "
+            "is new, and has nothing in its place. It reports an outage as an answer, or is full; "
+            f"{REMEDY}."
         )
 
     def _forgetful(self) -> StoreUnavailable:
