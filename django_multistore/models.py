@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 else:
     _CharField = models.CharField
 
-STORE_ALIAS_MAX_LENGTH = 100
+STORE_MAX_LENGTH = 100
 
 
 class ExactCharField(_CharField):
@@ -137,7 +137,8 @@ class UserSession(SessionRow):
 
     row_id = models.BigAutoField(primary_key=True)
     id = models.BigIntegerField()
-    store = ExactCharField(max_length=STORE_ALIAS_MAX_LENGTH)
+    # The store's alias, and after an @ what stands for the names that it has in its cache.
+    store = ExactCharField(max_length=STORE_MAX_LENGTH)
     # Where the session was until its last rotation, which may have died on its way.
     previous_key = ExactCharField(max_length=KEY_LENGTH, null=True)
 

@@ -41,7 +41,7 @@ def _said_by_sqlite(text: str, *, undoes_all: bool) -> Fault:
     return strike
 
 
-def _cut(execute: Execute, context: Any) -> None:
+def cut(execute: Execute, context: Any) -> None:
     """Have the server end the connection, from another one."""
     connection = context["connection"]
     if connection.vendor == "postgresql":
@@ -63,13 +63,13 @@ FAULTS: dict[str, dict[str, Fault]] = {
         "deadlock": _raised_by_postgres("40P01"),
         "serialization failure": _raised_by_postgres("40001"),
         "lock timeout": _raised_by_postgres("55P03"),
-        "cut connection": _cut,
+        "cut connection": cut,
     },
     "mysql": {
         "deadlock": _signalled_by_mysql(1213, undoes_all=True),
         "record has changed": _signalled_by_mysql(1020, undoes_all=True),
         "lock timeout": _signalled_by_mysql(1205, undoes_all=False),
-        "cut connection": _cut,
+        "cut connection": cut,
     },
     "sqlite": {
         "locked": _said_by_sqlite("database is locked", undoes_all=False),

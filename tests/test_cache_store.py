@@ -196,7 +196,7 @@ class IndexTests(TransactionTestCase):
             self.assertEqual(getattr(row, name), getattr(self.record, name), name)
         self.assertEqual(row.ip_address, self.record.device.ip_address)
         self.assertEqual(row.user_agent, self.record.device.user_agent)
-        self.assertEqual(row.store, "default")
+        self.assertEqual(row.store.partition("@")[0], "default")
         self.assertGreaterEqual(row.expires_at, self.record.expires_at)
 
     def test_a_rotation_moves_the_row(self) -> None:
@@ -207,6 +207,16 @@ class IndexTests(TransactionTestCase):
         (after,) = self.rows()
         self.assertEqual((after.row_id, after.id), (before.row_id, before.id))
         self.assertEqual((after.key, after.previous_key), (new.key, self.record.key))
+
+    def test_a_rotation_to_a_key_that_is_taken_is_no_success(self) -> None:
+        for taken in (of_user(), make_record()):
+            record = of_user()
+            for each in (taken, record):
+                self.store.create(each)
+            outcome = self.store.rotate(record.key, replace(record, key=taken.key))
+            self.assertIs(outcome, Update.GONE)
+            self.assertEqual(self.store.read(taken.key), taken)
+            self.assertEqual(self.store.sessions_for_user(record.user_id), [])
 
     def test_the_rows_expiry_is_raised_before_the_sessions(self) -> None:
         self.store.create(self.record)
@@ -336,6 +346,20 @@ class GcTests(TransactionTestCase):
         self.assertEqual(self.store.gc(batch_size=1), 2)
         self.assertEqual([row.key for row in UserSession.objects.all()], [self.live.key])
         self.assertEqual(self.store.gc(), 0)
+
+    def test_it_ends_though_logins_come_in_all_the_time(self) -> None:
+        before = self.store._index.rows_after
+
+        def while_others_log_in(_: Any, *args: Any) -> Any:
+            rows = before(*args)
+            for _number in range(2):
+                self.store.create(of_user())
+            return rows
+
+        steps: list[int] = []
+        with patch.object(type(self.store._index), "rows_after", while_others_log_in):
+            self.store.gc(batch_size=1, progress=steps.append)
+        self.assertEqual(len(steps), 1)
 
     def test_who_is_just_logging_in_is_left_alone(self) -> None:
         caches["locmem"].delete(f"s:{self.live.key}")

@@ -52,8 +52,8 @@ class CacheStore(StepwiseStore):
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
         self._options = parsed(alias, self.options)
-        self._index = UserIndex(self)
-        self._client = CacheClient(self, self._options.cache)
+        self._index = UserIndex(self, self._options.namespace)
+        self._client = CacheClient(self, self._options)
         self._protocol = CacheProtocol(alias, self._options, self._client, self._index)
 
     @property
@@ -98,13 +98,15 @@ class CacheStore(StepwiseStore):
     ) -> int:
         # The cache forgets sessions by itself. What they leave behind is their rows.
         removed = last = 0
+        # Logins may come in faster than rows are looked at, which would have no end.
+        newest = self._index.newest()
         for size in batch_sizes(min(batch_size, AT_A_TIME), max_seconds):
             rows = self._index.rows_after(last, size)
             step = run(self._protocol.gc(rows, dry_run=dry_run)) if rows else 0
             removed += step
             if progress is not None:
                 progress(step)
-            if len(rows) < size:
+            if len(rows) < size or rows[-1].row_id >= newest:
                 break
             last = rows[-1].row_id
         return removed

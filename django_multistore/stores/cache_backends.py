@@ -1,4 +1,4 @@
-"""What the settings of a cache come to, for each backend that Django and django-redis have."""
+"""What the settings of a cache come to, for each backend that is known."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-# Classes go by their dotted names, so that nothing here needs redis, django-redis, pymemcache or
-# pylibmc.
+# Classes go by their dotted names, so that nothing here needs any of these packages.
 DUMMY = "django.core.cache.backends.dummy.DummyCache"
 LOCMEM = "django.core.cache.backends.locmem.LocMemCache"
 FILES = "django.core.cache.backends.filebased.FileBasedCache"
@@ -17,8 +16,32 @@ PYMEMCACHE = "django.core.cache.backends.memcached.PyMemcacheCache"
 PYLIBMC = "django.core.cache.backends.memcached.PyLibMCCache"
 REDIS = "django.core.cache.backends.redis.RedisCache"
 DJANGO_REDIS = "django_redis.cache.RedisCache"
+VALKEY = "django_valkey.base.BaseValkeyCache"
+VALKEY_SERVER = "django_valkey.cache.ValkeyCache"
+BMEMCACHED = "django_bmemcached.memcached.BMemcached"
+MYSQL = "django_mysql.cache.MySQLCache"
+DISKCACHE = "diskcache.djangocache.DjangoCache"
 HERD_CLIENT = "django_redis.client.herd.HerdClient"
 SHARD_CLIENT = "django_redis.client.sharded.ShardClient"
+VALKEY_HERD_CLIENT = "django_valkey.client.herd.HerdClient"
+VALKEY_SHARD_CLIENT = "django_valkey.client.sharded.ShardClient"
+SHARDED = {SHARD_CLIENT: True, VALKEY_SHARD_CLIENT: True}
+
+# Backends of which no question is left that a trial would answer.
+KNOWN = {
+    DUMMY,
+    LOCMEM,
+    FILES,
+    DATABASE,
+    PYMEMCACHE,
+    PYLIBMC,
+    REDIS,
+    DJANGO_REDIS,
+    VALKEY_SERVER,
+    BMEMCACHED,
+    MYSQL,
+    DISKCACHE,
+}
 
 QUESTION_TIMEOUT = 1  # seconds
 PYMEMCACHE_PICKLE = 1  # pymemcache.serde.FLAG_PICKLE
@@ -28,8 +51,17 @@ Found = TypeVar("Found")
 
 def find(table: Mapping[str, Found], instance: object) -> Found | None:
     """Return what a table has for an object's class, or for one that it inherits from."""
-    names = (f"{each.__module__}.{each.__qualname__}" for each in type(instance).__mro__)
+    names = (name_of(each) for each in type(instance).__mro__)
     return next((table[name] for name in names if name in table), None)
+
+
+def name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_known(cache: object) -> bool:
+    """Say whether a cache's backend is one of those itself; what inherits may differ."""
+    return name_of(type(cache)) in KNOWN
 
 
 def pymemcache_client(cache: Any) -> Any:
@@ -43,7 +75,7 @@ def _redis_pools(cache: Any) -> list[Any]:
 
 def _django_redis_pools(cache: Any) -> list[Any]:
     client = cache.client
-    is_sharded = find({SHARD_CLIENT: True}, client)
+    is_sharded = find(SHARDED, client)
     try:
         clients = client._serverdict.values() if is_sharded else [client.get_client(write=True)]
         return [each.connection_pool for each in clients]
@@ -52,16 +84,18 @@ def _django_redis_pools(cache: Any) -> list[Any]:
 
 
 def _django_redis_servers(cache: Any) -> list[str]:
-    return [] if find({SHARD_CLIENT: True}, cache.client) else cache.client._server
+    return [] if find(SHARDED, cache.client) else cache.client._server
 
 
 POOLS: dict[str, Callable[[Any], list[Any]]] = {
     REDIS: _redis_pools,
     DJANGO_REDIS: _django_redis_pools,
+    VALKEY: _django_redis_pools,
 }
 SERVERS: dict[str, Callable[[Any], list[str]]] = {
     REDIS: lambda cache: cache._servers,
     DJANGO_REDIS: _django_redis_servers,
+    VALKEY: _django_redis_servers,
 }
 
 
@@ -121,6 +155,15 @@ def _pymemcache_timeouts(cache: Any) -> dict[str, bool]:
     }
 
 
+def _django_redis_outages(cache: Any) -> dict[str, bool]:
+    return {'"IGNORE_EXCEPTIONS": False': not cache._ignore_exceptions}
+
+
+def _django_redis_timeouts(cache: Any) -> dict[str, bool]:
+    timeouts = _redis_timeouts(_django_redis_pools(cache))
+    return {option.upper(): is_so for option, is_so in timeouts.items()}
+
+
 def _redis_timeouts(pools: list[Any]) -> dict[str, bool]:
     # Asked of a connection: OPTIONS, the URL, a pool's class and redis-py all have a say.
     connections = [pool.connection_class(**pool.connection_kwargs) for pool in pools]
@@ -132,15 +175,14 @@ def _redis_timeouts(pools: list[Any]) -> dict[str, bool]:
 
 OUTAGE_OPTIONS: dict[str, Options] = {
     PYMEMCACHE: _pymemcache_outages,
-    DJANGO_REDIS: lambda cache: {'"IGNORE_EXCEPTIONS": False': not cache._ignore_exceptions},
+    DJANGO_REDIS: _django_redis_outages,
+    VALKEY: _django_redis_outages,
 }
 TIMEOUT_OPTIONS: dict[str, Options] = {
     PYMEMCACHE: _pymemcache_timeouts,
     REDIS: lambda cache: _redis_timeouts(_redis_pools(cache)),
-    DJANGO_REDIS: lambda cache: {
-        option.upper(): is_so
-        for option, is_so in _redis_timeouts(_django_redis_pools(cache)).items()
-    },
+    DJANGO_REDIS: _django_redis_timeouts,
+    VALKEY: _django_redis_timeouts,
 }
 
 
@@ -173,11 +215,13 @@ def _pymemcache_codec(cache: Any) -> Codec:
 CODECS: dict[str, Callable[[Any], Codec]] = {
     REDIS: _redis_codec,
     DJANGO_REDIS: _django_redis_codec,
+    VALKEY: _django_redis_codec,
     PYMEMCACHE: _pymemcache_codec,
 }
 SERIALIZERS = {
     REDIS: '"serializer": "django_multistore.serializers.BytesSerializer"',
     DJANGO_REDIS: '"SERIALIZER": "django_multistore.serializers.BytesSerializer"',
+    VALKEY: '"SERIALIZER": "django_multistore.serializers.BytesSerializer"',
     PYMEMCACHE: '"serde": bytes_serde (from django_multistore.serializers import bytes_serde)',
 }
-ALWAYS_PICKLED = {PYLIBMC: True, FILES: True, DATABASE: True}
+ALWAYS_PICKLED = dict.fromkeys((PYLIBMC, BMEMCACHED, FILES, DATABASE, MYSQL, DISKCACHE), True)

@@ -14,14 +14,17 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from .cache_backends import (
     ALWAYS_PICKLED,
+    BMEMCACHED,
     CODECS,
     DATABASE,
+    DISKCACHE,
     DJANGO_REDIS,
     DUMMY,
     FILES,
     HERD_CLIENT,
     LOCMEM,
     MEMCACHED,
+    MYSQL,
     OUTAGE_OPTIONS,
     POOLS,
     PYLIBMC,
@@ -31,18 +34,27 @@ from .cache_backends import (
     SERVERS,
     SHARD_CLIENT,
     TIMEOUT_OPTIONS,
+    VALKEY,
+    VALKEY_HERD_CLIENT,
+    VALKEY_SHARD_CLIENT,
     Codec,
     Found,
     Options,
     find,
+    is_known,
     maxmemory_policy,
     places_of,
     pymemcache_client,
 )
+from .cache_probe import Verdict, probe
 
 MIN_ENTRIES = 100_000  # Sessions, and what is left of those that ended. Django's default is 300.
 PROBE = b"\x00\xff"
 OTHER_BACKEND = f"Set {{cache}}['BACKEND'] to {REDIS!r} or {PYMEMCACHE!r}."
+IN_MEMCACHED = (
+    f"Set {{cache}}['BACKEND'] to {PYMEMCACHE!r} and {{cache}}['OPTIONS'] to "
+    '{"retry_attempts": 0, "dead_timeout": 0, "connect_timeout": 1, "timeout": 1}.'
+)
 
 
 class Problem(NamedTuple):
@@ -84,7 +96,7 @@ def check_cache(
         max_age: the store's option MAX_AGE, in seconds.
     """
     used = CacheInUse(alias, cache_alias, key_prefix, max_age)
-    return [_message(Warning, used, problem) for check in WARNINGS for problem in check(used)]
+    return [_message(used, problem) for check in FOR_PRODUCTION for problem in check(used)]
 
 
 def check_cache_always(alias: str, cache_alias: str) -> list[CheckMessage]:
@@ -96,11 +108,12 @@ def check_cache_always(alias: str, cache_alias: str) -> list[CheckMessage]:
         cache_alias: the cache's.
     """
     used = CacheInUse(alias, cache_alias)
-    return [_message(Error, used, problem) for check in ERRORS for problem in check(used)]
+    return [_message(used, problem) for check in ALWAYS for problem in check(used)]
 
 
-def _message(kind: type[Error] | type[Warning], used: CacheInUse, problem: Problem) -> CheckMessage:
+def _message(used: CacheInUse, problem: Problem) -> CheckMessage:
     anchor = problem.id.rpartition(".")[2].lower()
+    kind = Error if anchor.startswith("e") else Warning
     remedy = problem.remedy.replace("{cache}", f"CACHES[{used.alias!r}]")
     remedy = remedy.replace("{store}", f"SESSION_STORES[{used.store!r}]")
     return kind(
@@ -161,8 +174,14 @@ def _waits_for_ever(used: CacheInUse) -> Iterator[Problem]:
 
 
 def _has_unfit_backend(used: CacheInUse) -> Iterator[Problem]:
-    if problem := used.find(UNFIT_BACKENDS):
-        yield problem
+    yield from used.find(UNFIT_BACKENDS) or ()
+
+
+def _fails_a_trial(used: CacheInUse) -> Iterator[Problem]:
+    if is_known(used.cache):
+        return
+    for verdict, text in probe(used.alias, used.key_prefix):
+        yield Problem(TRIALS[verdict], text, OTHER_BACKEND)
 
 
 def _evicts(used: CacheInUse) -> Iterator[Problem]:
@@ -186,11 +205,12 @@ def _is_shared(used: CacheInUse) -> Iterator[Problem]:
 
 
 def _has_unfit_client(used: CacheInUse) -> Iterator[Problem]:
-    if used.find({DJANGO_REDIS: True}) and (flaw := find(UNFIT_CLIENTS, used.cache.client)):
+    default = used.find(DEFAULT_CLIENTS)
+    if default and (flaw := find(UNFIT_CLIENTS, used.cache.client)):
         yield Problem(
             "django_multistore.W008",
             f"whose client {flaw}",
-            _set_options('"CLIENT_CLASS": "django_redis.client.DefaultClient"'),
+            _set_options(f'"CLIENT_CLASS": "{default}"'),
         )
 
 
@@ -207,7 +227,7 @@ def _reads_replicas(used: CacheInUse) -> Iterator[Problem]:
 
 
 def _has_no_prefix(used: CacheInUse) -> Iterator[Problem]:
-    if not used.key_prefix and not used.cache.key_prefix:
+    if not used.key_prefix and not getattr(used.cache, "key_prefix", ""):
         yield Problem(
             "django_multistore.W010",
             "without a prefix: another site that uses it has its sessions under the same names.",
@@ -240,8 +260,8 @@ def _unpickles(used: CacheInUse) -> Iterator[Problem]:
 
 Check = Callable[[CacheInUse], Iterator[Problem]]
 
-ERRORS: tuple[Check, ...] = (_keeps_nothing, _keeps_no_bytes, _reads_no_answers)
-WARNINGS: tuple[Check, ...] = (
+ALWAYS: tuple[Check, ...] = (_keeps_nothing, _keeps_no_bytes, _reads_no_answers)
+FOR_PRODUCTION: tuple[Check, ...] = (
     _outage_looks_like_a_miss,
     _waits_for_ever,
     _has_unfit_backend,
@@ -252,47 +272,92 @@ WARNINGS: tuple[Check, ...] = (
     _has_no_prefix,
     _ends_sessions_early,
     _unpickles,
+    _fails_a_trial,
 )
 
 
 # Backends and clients that are unfit whatever their options
 
-UNFIT_BACKENDS = {
-    LOCMEM: Problem(
-        "django_multistore.W005",
-        "in the memory of one process: other processes don't see these sessions, and a restart "
-        "logs everyone out.",
-        OTHER_BACKEND,
+IN_TRANSACTIONS = Problem(
+    "django_multistore.W021",
+    "which writes within the site's transactions: where one is rolled back, a session that was "
+    "ended in it lives on, and a lock keeps others waiting until its end.",
+    "Set {store}['BACKEND'] to 'django_multistore.stores.orm.OrmStore'.",
+)
+UNFIT_BACKENDS: dict[str, tuple[Problem, ...]] = {
+    LOCMEM: (
+        Problem(
+            "django_multistore.W005",
+            "in the memory of one process: other processes don't see these sessions, and a "
+            "restart logs everyone out.",
+            OTHER_BACKEND,
+        ),
     ),
-    PYLIBMC: Problem(
-        "django_multistore.W003",
-        "whose get_many() finds nothing in a server that is down or hangs: visitors would be "
-        "logged out.",
-        f"Set {{cache}}['BACKEND'] to {PYMEMCACHE!r} and {{cache}}['OPTIONS'] to "
-        '{"retry_attempts": 0, "dead_timeout": 0, "connect_timeout": 1, "timeout": 1}.',
+    PYLIBMC: (
+        Problem(
+            "django_multistore.W003",
+            "whose get_many() finds nothing in a server that is down or hangs: visitors would be "
+            "logged out.",
+            IN_MEMCACHED,
+        ),
     ),
-    DATABASE: Problem(
-        "django_multistore.W003",
-        "which drops what the database refuses, without an error: a session that was ended may "
-        "live on.",
-        "Set {store}['BACKEND'] to 'django_multistore.stores.orm.OrmStore'.",
+    BMEMCACHED: (
+        Problem(
+            "django_multistore.W003",
+            "whose client reports no outage: what it asks of a server that is down is not there, "
+            "so that visitors would be logged out.",
+            IN_MEMCACHED,
+        ),
     ),
-    FILES: Problem(
-        "django_multistore.W013",
-        "whose add() is no single step: two requests can have one lock, and what one of them "
-        "saves is lost.",
-        OTHER_BACKEND,
+    DATABASE: (
+        Problem(
+            "django_multistore.W003",
+            "which drops what the database refuses, without an error: a session that was ended "
+            "may live on.",
+            "Set {store}['BACKEND'] to 'django_multistore.stores.orm.OrmStore'.",
+        ),
+        IN_TRANSACTIONS,
+    ),
+    MYSQL: (IN_TRANSACTIONS,),
+    DISKCACHE: (
+        Problem(
+            "django_multistore.W003",
+            "which finds nothing in a file that is busy or damaged: visitors would be logged out.",
+            OTHER_BACKEND,
+        ),
+    ),
+    FILES: (
+        Problem(
+            "django_multistore.W013",
+            "whose add() is no single step: two requests can have one lock, and what one of them "
+            "saves is lost.",
+            OTHER_BACKEND,
+        ),
     ),
 }
+DEFAULT_CLIENTS = {
+    DJANGO_REDIS: "django_redis.client.DefaultClient",
+    VALKEY: "django_valkey.client.DefaultClient",
+}
+KEEPS_LONGER = (
+    "HerdClient keeps sessions and locks for a minute after their time, and hides them at random "
+    "meanwhile."
+)
+SPLITS = (
+    "ShardClient keeps a session and the mark that it has ended on different servers, and asks "
+    "them one after the other."
+)
 UNFIT_CLIENTS = {
-    HERD_CLIENT: (
-        "HerdClient keeps sessions and locks for a minute after their time, and hides them at "
-        "random meanwhile."
-    ),
-    SHARD_CLIENT: (
-        "ShardClient keeps a session and the mark that it has ended on different servers, and "
-        "asks them one after the other."
-    ),
+    HERD_CLIENT: KEEPS_LONGER,
+    VALKEY_HERD_CLIENT: KEEPS_LONGER,
+    SHARD_CLIENT: SPLITS,
+    VALKEY_SHARD_CLIENT: SPLITS,
+}
+TRIALS = {
+    Verdict.UNFIT: "django_multistore.E014",
+    Verdict.UNKNOWN: "django_multistore.W022",
+    Verdict.DROPS_LARGE: "django_multistore.W023",
+    Verdict.HIDES_OUTAGES: "django_multistore.W003",
 }
 
 
@@ -301,12 +366,24 @@ UNFIT_CLIENTS = {
 
 def _culling(used: CacheInUse) -> Problem | None:
     entries = used.cache._max_entries
-    if entries >= MIN_ENTRIES:
+    if entries >= MIN_ENTRIES or (entries < 0 and used.find({MYSQL: True})):
         return None
     return Problem(
         "django_multistore.W006",
         f"which removes sessions once it has {entries} entries.",
         _set_options('"MAX_ENTRIES": 1_000_000'),
+    )
+
+
+def _disk_eviction(used: CacheInUse) -> Problem | None:
+    files = used.cache._cache
+    if files.eviction_policy == "none":
+        return None
+    size = files.size_limit * files._count / 2**30
+    return Problem(
+        "django_multistore.W006",
+        f"which removes sessions once it has {size:.2g} GiB.",
+        _set_options('"eviction_policy": "none"'),
     )
 
 
@@ -338,9 +415,12 @@ EVICTIONS: dict[str, Callable[[CacheInUse], Problem | None]] = {
     LOCMEM: _culling,
     FILES: _culling,
     DATABASE: _culling,
+    MYSQL: _culling,
+    DISKCACHE: _disk_eviction,
     MEMCACHED: _memcached_eviction,
     REDIS: _redis_eviction,
     DJANGO_REDIS: _redis_eviction,
+    VALKEY: _redis_eviction,
 }
 
 

@@ -24,6 +24,8 @@ from django.utils import timezone
 from .. import conf
 from ..exceptions import StoreUnavailable
 from ..records import Page, SessionRecord, Update, successor
+from .base import backoff
+from .cache_answers import UNREADABLE
 from .cache_client import CacheClient
 from .cache_options import CacheOptions
 from .packing import Entry, Listing, pack, unpack
@@ -35,8 +37,6 @@ from .user_index import AT_A_TIME, Row, UserIndex
 SESSION, TOMBSTONE, LOCK, PROBE, CANARY = "s:", "t:", "l:", "p:", "c:"
 DEAD = b"dead"
 ATTEMPTS = 25
-# A tombstone outlives what a writer may leave behind that died before it could look for it.
-AFTERLIFE = timedelta(days=1)
 # What a request that has written the row has for writing the cache, before gc takes its
 # session for lost. A matter of kindness: if it comes later, it finds the tombstone.
 IN_FLIGHT = timedelta(minutes=10)
@@ -44,6 +44,11 @@ LONGEST_PAUSE = 0.05  # seconds, of one who waits for a lock
 ITEM_SIZE = 1_000_000  # bytes; memcached's limit is 1 MiB unless its operator raised it
 HEAD_SIZE = 4096  # bytes that a record takes beside its payload, at the most
 CANARY_SECONDS = 60
+# How often a cache may say that it can't add, and have nothing there. Another lock's end may fall
+# between the two; a session or a tombstone hardly ever.
+REFUSALS, REFUSALS_OF_A_LOCK = 2, 10
+
+REMEDY = "'manage.py check --deploy' says which option makes that an error"
 
 Item = TypeVar("Item")
 Change = Callable[[SessionRecord], SessionRecord | None]
@@ -65,6 +70,15 @@ class Lock:
         return time.monotonic() >= self.until
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the cache has of some rows, by their row_id."""
+
+    live: dict[int, Entry]
+    unreadable: set[int]  # There is something under their keys that is no session.
+    nothing: set[int]  # Not even what remains of a session that has ended.
+
+
 class CacheProtocol(Operations):
     """The steps of each operation, for run() and arun()."""
 
@@ -76,7 +90,7 @@ class CacheProtocol(Operations):
         self._prefix = options.prefix
         self._client = client
         self._index = index
-        self._buried_for = _seconds(options.max_age + AFTERLIFE)
+        self._buried_for = options.buried_for
         self._has_warned = False
 
     # One session.
@@ -96,6 +110,13 @@ class CacheProtocol(Operations):
             return None
         return None if _is_expired(entry.record) else entry
 
+    def _is_unreadable(self, key: str, values: Mapping[str, Any]) -> bool:
+        """Say whether what is there may be a session to another process, and is none to this."""
+        if values.get(self._name(TOMBSTONE, key), UNREADABLE) is not UNREADABLE:
+            return False
+        value = values.get(self._name(SESSION, key))
+        return value is not None and value != DEAD and unpack(key, value) is None
+
     def confirm(self, entry: Entry) -> Steps[Entry | None]:
         """Look for a tentative session's row."""
         record = entry.record
@@ -109,9 +130,14 @@ class CacheProtocol(Operations):
             return (yield from self._entry(record.key)) is None
         yield from self._require_room(record)
         if record.user_id is None:
-            return (yield from self._add(record, None))
+            return (yield from self._add(*self._session(record, None)))
         listing: Listing = yield DatabaseStep(self._index.insert, (record,))
-        if not (yield from self._add(record, listing)):
+        is_added = yield from self._added(*self._session(record, listing))
+        if is_added is None:
+            # Nothing will lead to this row's session, and an outage may bring many of them.
+            yield DatabaseStep(self._index.withdraw, (record,))
+            raise self._refused()
+        if not is_added:
             return False
         # By destroy_for_user() or gc, which have come upon the row.
         return not (yield from self._withdraws_if_dead(record))
@@ -136,15 +162,19 @@ class CacheProtocol(Operations):
         return (yield from self._change(record.key, change)) is Update.DONE
 
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Update]:
-        for _ in range(ATTEMPTS):
+        for delay in backoff(ATTEMPTS):
+            yield from _pause(delay)
             outcome = yield from self._change(key, lambda old: successor(old, change(old)))
             if outcome is not Update.CONFLICT:
                 return outcome
         raise self._gave_up("saving one session took longer than LOCK_SECONDS each time")
 
     def destroy(self, key: str) -> Steps[bool]:
-        entry = yield from self._entry(key)
+        values = yield Step(self._client, "get_many", (self.names(key),))
+        entry = yield from self._confirmed(self.live(key, values))
         yield from self._bury([key])
+        if not values:
+            yield from self._require_buried([key])
         if entry is not None:
             yield from self._unlist(entry.record)
         return entry is not None
@@ -154,10 +184,11 @@ class CacheProtocol(Operations):
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         found: dict[int, SessionRecord] = {}
         rows: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
-        while rows:
+        for delay in backoff(ATTEMPTS):
+            yield from _pause(delay)
             lost: dict[int, str] = {}
             for batch in _batches(rows):
-                live = yield from self._live_entries(batch)
+                live = (yield from self._look(batch)).live
                 for entry in live.values():
                     if entry.record.user_id == user_id:
                         found[entry.record.id] = replace(entry.record, payload=b"")
@@ -167,18 +198,20 @@ class CacheProtocol(Operations):
             # One that was rotated in between was under neither key when it was looked for.
             again: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
             rows = [row for row in again if lost.get(row.row_id, row.key) != row.key]
+            if not rows:
+                break
         return list(found.values())
 
     def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
         rows: list[Row]
         rows, total = yield DatabaseStep(self._index.page_of_user, (user_id, start, size))
-        live = yield from self._live_entries(rows)
+        live = (yield from self._look(rows)).live
         lost = {row.row_id: row.key for row in rows if row.row_id not in live}
         if lost:
             # As in sessions_for_user(), but once: of the cache's misses most are no rotations.
             again: list[Row] = yield DatabaseStep(self._index.rows_again, (list(lost),))
             moved = [row for row in again if row.key != lost[row.row_id]]
-            live |= yield from self._live_entries(moved)
+            live |= (yield from self._look(moved)).live
         listed = [live[row.row_id].record for row in rows if row.row_id in live]
         mine = (replace(record, payload=b"") for record in listed if record.user_id == user_id)
         return Page(records=tuple(mine), total=total)
@@ -192,7 +225,7 @@ class CacheProtocol(Operations):
         targets = None if id is None else {id}
         ended: set[int] = set()
         strangers: set[int] = set()
-        for _ in range(ATTEMPTS):
+        for delay in backoff(ATTEMPTS):
             found: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
             rows = [row for row in found if row.key != except_key and row.row_id not in strangers]
             if targets is None:
@@ -201,8 +234,10 @@ class CacheProtocol(Operations):
             rows = [row for row in rows if row.id in targets]
             if not rows:
                 return len(ended)
+            yield from _pause(delay)
             for batch in _batches(rows):
-                live = yield from self._live_entries(batch)
+                seen = yield from self._look(batch)
+                live = seen.live
                 # By now another user's, whose session it is not for this one to end.
                 strangers |= {
                     row_id for row_id, entry in live.items() if entry.record.user_id != user_id
@@ -210,6 +245,15 @@ class CacheProtocol(Operations):
                 own = [row for row in batch if row.row_id not in strangers]
                 if own:
                     yield from self._bury([key for row in own for key in row.keys])
+                    now = timezone.now()
+                    missing = [
+                        key
+                        for row in own
+                        if row.row_id in seen.nothing and row.expires_at > now
+                        for key in row.keys
+                    ]
+                    if missing:
+                        yield from self._require_buried(missing)
                     # Waits for a rotation whose transaction is open.
                     yield DatabaseStep(self._index.remove_rows, (own,))
                 ended |= {live[row.row_id].record.id for row in own if row.row_id in live}
@@ -219,14 +263,23 @@ class CacheProtocol(Operations):
 
     def gc(self, rows: Sequence[Row], *, dry_run: bool) -> Steps[int]:
         """Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many."""
+        # Of those under other names this cache says nothing: they go when they have expired.
+        own = [row for row in rows if row.store == self._index.place]
         # A cache that takes an outage for a miss answers that nothing is there at all.
-        canary = {self._name(CANARY, secrets.token_hex(8)): secrets.token_bytes(8)}
-        yield Step(self._client, "set_many", (canary, CANARY_SECONDS))
-        live = yield from self._live_entries(rows, canary=canary)
+        canary = (yield from self._let_out_canary()) if own else None
+        found = yield from self._look(own, canary=canary)
         past = timezone.now() - IN_FLIGHT
-        gone = [row for row in rows if row.row_id not in live]
+        gone = [row for row in rows if row.row_id not in found.live]
         expired = [row for row in gone if row.expires_at <= past]
-        lost = [row for row in gone if row.expires_at > past and row.seen_at <= past]
+        # What can't be read here is read elsewhere perhaps, with the serializer of before.
+        lost = [
+            row
+            for row in own
+            if row.row_id not in found.live
+            and row.expires_at > past
+            and row.seen_at <= past
+            and row.row_id not in found.unreadable
+        ]
         if dry_run:
             return len(expired) + len(lost)
         removed: int = 0
@@ -241,34 +294,36 @@ class CacheProtocol(Operations):
     # What these are made of.
 
     def _entry(self, key: str) -> Steps[Entry | None]:
-        entry = self.live(key, (yield Step(self._client, "get_many", (self.names(key),))))
+        values = yield Step(self._client, "get_many", (self.names(key),))
+        return (yield from self._confirmed(self.live(key, values)))
+
+    def _confirmed(self, entry: Entry | None) -> Steps[Entry | None]:
         if entry is None or not is_tentative(entry):
             return entry
         return (yield from self.confirm(entry))
 
-    def _live_entries(
+    def _look(
         self, rows: Sequence[Row], *, canary: Mapping[str, bytes] | None = None
-    ) -> Steps[dict[int, Entry]]:
-        """Return the live session of each row that has one, by row_id."""
+    ) -> Steps[Found]:
+        """Look what the cache has of these rows, and whether it has the canary."""
+        found = Found(live={}, unreadable=set(), nothing=set())
         if not rows:
-            return {}
+            return found
         keys = [key for row in rows for key in row.keys]
-        names = [self._name(kind, key) for key in keys for kind in (SESSION, TOMBSTONE)]
+        names = [name for key in keys for name in self.names(key)]
         values = yield Step(self._client, "get_many", ([*names, *(canary or ())],))
-        if canary is not None and any(values.get(name) != canary[name] for name in canary):
-            raise StoreUnavailable(
-                f"Session store {self._alias!r}: the cache {self._options.cache!r} doesn't have "
-                "what it was just given, so nothing is known about any session. 'manage.py "
-                "check --deploy' says whether it reports an outage as a miss."
-            )
-        found: dict[int, Entry] = {}
+        self._require_canary(canary or {}, values)
         for row in rows:
+            if not any(name in values for key in row.keys for name in self.names(key)):
+                found.nothing.add(row.row_id)
             for key in row.keys:
                 entry = self.live(key, values)
+                if entry is None and self._is_unreadable(key, values):
+                    found.unreadable.add(row.row_id)
                 # Of a tentative session the row decides, and this one is elsewhere.
                 has_left = entry is not None and key != row.key and is_tentative(entry)
                 if entry is not None and not has_left:
-                    found[row.row_id] = entry
+                    found.live[row.row_id] = entry
         return found
 
     def _change(self, key: str, change: Change) -> Steps[Update]:
@@ -315,11 +370,14 @@ class CacheProtocol(Operations):
                 return Update.GONE
         # Of two rotations, or a rotation and a destroy, the first to get it wins.
         claim = (self._name(TOMBSTONE, old.key), secrets.token_bytes(8), self._buried_for)
-        if not (yield Step(self._client, "add", claim)):
+        if not (yield from self._add(*claim)):
             yield from self._unlist(record)
             return Update.GONE
-        yield from self._add(record, listing)
+        is_added = yield from self._add(*self._session(record, listing))
         is_dead = record.user_id is not None and (yield from self._withdraws_if_dead(record))
+        if not is_added and not is_dead:  # It is another's, with a key that was to be new.
+            yield from self._unlist(record)
+            is_dead = True
         remains = {self._name(SESSION, old.key): DEAD}
         yield Step(self._client, "set_many", (remains, self._buried_for))
         if old.user_id != record.user_id:
@@ -369,11 +427,26 @@ class CacheProtocol(Operations):
         if record.user_id is not None:
             yield DatabaseStep(self._index.remove, (record.key, record.user_id))
 
-    def _add(self, record: SessionRecord, listing: Listing | None) -> Steps[bool]:
+    def _session(self, record: SessionRecord, listing: Listing | None) -> tuple[str, bytes, int]:
+        """Return what is to be added for a session: its name, its value and its time to live."""
         value = pack(Entry(record, listing))
-        arguments = (self._name(SESSION, record.key), value, _time_to_live(record))
-        is_added: bool = yield Step(self._client, "add", arguments)
+        return self._name(SESSION, record.key), value, _time_to_live(record)
+
+    def _add(self, name: str, value: bytes, seconds: int) -> Steps[bool]:
+        """Add a value, and say whether no other was there."""
+        is_added = yield from self._added(name, value, seconds)
+        if is_added is None:
+            raise self._refused()
         return is_added
+
+    def _added(self, name: str, value: bytes, seconds: int) -> Steps[bool | None]:
+        """See _add(). None: the cache doesn't store it, and has nothing there."""
+        for _ in range(REFUSALS):
+            is_added: bool | None = yield Step(self._client, "add", (name, value, seconds))
+            if is_added is not None:
+                return is_added
+            yield from _pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
+        return None
 
     def _withdraws_if_dead(self, record: SessionRecord) -> Steps[bool]:
         """Look whether the session was ended while it was written, and undo that if so."""
@@ -389,6 +462,28 @@ class CacheProtocol(Operations):
         dead = {self._name(kind, key): DEAD for key in keys for kind in (TOMBSTONE, SESSION)}
         yield Step(self._client, "set_many", (dead, self._buried_for))
 
+    def _require_buried(self, keys: Sequence[str]) -> Steps[None]:
+        """
+        Look whether the cache has the tombstones that it was just given.
+
+        Asked where it knew nothing at all: a cache that reports an outage as a miss may report
+        a write as done, and the sessions would be alive again when it is over.
+        """
+        names = [self._name(TOMBSTONE, key) for key in keys]
+        values = yield Step(self._client, "get_many", (names,))
+        if any(name not in values for name in names):
+            raise self._forgetful()
+
+    def _let_out_canary(self) -> Steps[Mapping[str, bytes]]:
+        """Give the cache something to keep, for a moment."""
+        canary = {self._name(CANARY, secrets.token_hex(8)): secrets.token_bytes(8)}
+        yield Step(self._client, "set_many", (canary, CANARY_SECONDS))
+        return canary
+
+    def _require_canary(self, canary: Mapping[str, bytes], values: Mapping[str, Any]) -> None:
+        if any(values.get(name) != value for name, value in canary.items()):
+            raise self._forgetful()
+
     def _lock(self, key: str) -> Steps[Lock | None]:
         if not self._options.is_exact:
             return None
@@ -396,10 +491,15 @@ class CacheProtocol(Operations):
         seconds = self._options.lock_seconds
         # One who died with it leaves it for so long, and the next comes to his turn then.
         give_up_at = time.monotonic() + seconds + 1
+        refusals = 0
         while True:
             began = time.monotonic()
-            if (yield Step(self._client, "add", (name, token, seconds))):
+            is_added: bool | None = yield Step(self._client, "add", (name, token, seconds))
+            if is_added:
                 return Lock(name, until=began + seconds)
+            refusals = refusals + 1 if is_added is None else 0
+            if refusals == REFUSALS_OF_A_LOCK or (refusals and began >= give_up_at):
+                raise self._refused()
             if began >= give_up_at:
                 raise self._gave_up(f"other requests were saving one session for {seconds} s")
             yield Pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
@@ -421,7 +521,11 @@ class CacheProtocol(Operations):
         try:
             yield Step(self._client, "set_many", ({probe: bytes(size)}, 1))
         except StoreUnavailable as error:
-            yield Step(self._client, "get_many", ([probe],))  # Raises if it is an outage.
+            # These raise if it is an outage.
+            canary = yield from self._let_out_canary()
+            self._require_canary(
+                canary, (yield Step(self._client, "get_many", ([probe, *canary],)))
+            )
             raise ValueError(
                 f"Session store {self._alias!r}: this session has {len(record.payload)} bytes, "
                 f"more than the cache {self._options.cache!r} takes for one item. Nothing was "
@@ -448,6 +552,25 @@ class CacheProtocol(Operations):
 
     def _gave_up(self, why: str) -> StoreUnavailable:
         return StoreUnavailable(f"Session store {self._alias!r}: {why}. Nothing was written.")
+
+    def _refused(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"Session store {self._alias!r}: the cache {self._options.cache!r} does not store what "
+            "is new, and has nothing in its place. It reports an outage as an answer, or is full; "
+            f"{REMEDY}."
+        )
+
+    def _forgetful(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"Session store {self._alias!r}: the cache {self._options.cache!r} doesn't have what "
+            "it was just given, so nothing is known about any session. It reports an outage as a "
+            f"miss, or is full; {REMEDY}."
+        )
+
+
+def _pause(seconds: float) -> Steps[None]:
+    if seconds:
+        yield Pause(seconds)
 
 
 def _compare_and_set(record: SessionRecord) -> Change:

@@ -19,7 +19,8 @@ from .statements import Statement, StatementWriter
 from .table import Table
 
 AT_A_TIME = 400  # rows in one statement: SQLite counts two parameters for each, up to 999
-FOUND = ("row_id", "id", "key", "previous_key", "user_id", "seen_at", "expires_at")
+NAMESPACE_LENGTH = 16
+FOUND = ("row_id", "id", "key", "previous_key", "user_id", "seen_at", "expires_at", "store")
 REFRESHED = ("authenticated_at", "seen_at", "expires_at", "ip_address", "user_agent")
 
 
@@ -34,6 +35,7 @@ class Row:
     user_id: str
     seen_at: datetime
     expires_at: datetime
+    store: str
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -44,8 +46,18 @@ class Row:
 class UserIndex:
     """The rows of models.UserSession that belong to one store. One statement a method."""
 
-    def __init__(self, store: BaseStore) -> None:
+    def __init__(self, store: BaseStore, namespace: str) -> None:
+        """
+        Take a store's place in the table.
+
+        Args:
+            store: whose sessions are entered.
+            namespace: stands for the names that it gives them. Under other names they are not
+                found, and their rows are left to whoever finds them.
+        """
         self._alias = store.alias
+        self._of_any_namespace = f"{store.alias}@"
+        self.place = f"{self._of_any_namespace}{namespace}"
         self._table = Table(store, UserSession, _write_statements)
 
     @property
@@ -74,8 +86,13 @@ class UserIndex:
 
     def remove(self, key: str, user_id: str) -> None:
         """Remove the row of a session that has ended or has another user now."""
-        values = {"key": key, "user_id": user_id, "store": self._alias}
+        values = {"key": key, "user_id": user_id, "store": self.place}
         self._table.execute("remove", values)
+
+    def withdraw(self, record: SessionRecord) -> None:
+        """Remove the row that was entered for a new session, and none that was there before."""
+        values = {"id": record.id, "key": record.key, "user_id": record.user_id}
+        self._table.execute("withdraw", values | {"store": self.place})
 
     def confirm(self, key: str, user_id: str, listing: Listing) -> Listing | None:
         """
@@ -84,20 +101,19 @@ class UserIndex:
         Returns:
             None if it isn't there. What is seen from outside of any transaction is sure.
         """
-        values = {"key": key, "user_id": user_id, "store": self._alias}
+        values = {"key": key, "user_id": user_id, "store": self.place}
         if not self._table.fetch("confirm", values):
             return None
         return listing._replace(is_tentative=self._table.is_in_transaction())
 
     def rows_of_user(self, user_id: str) -> list[Row]:
         """Return the rows of a user."""
-        rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self._alias})
+        rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self.place})
         return [_row(row) for row in rows]
 
     def live(self) -> SessionRowQuerySet:
         """Select the rows that have not expired, which is all that the database knows."""
-        rows = UserSession.objects.using(self.database).filter(store=self._alias)
-        return rows.live(timezone.now())
+        return self._rows(store=self.place).live(timezone.now())
 
     def page_of_user(self, user_id: str, start: int, size: int) -> tuple[list[Row], int]:
         """Return some of a user's rows, the one seen last first, and how many there are."""
@@ -107,12 +123,21 @@ class UserIndex:
 
     def rows_again(self, row_ids: Sequence[int]) -> list[Row]:
         """Return these rows as they are by now."""
-        return self._found(UserSession.objects.filter(row_id__in=row_ids))
+        return self._found(self._rows(row_id__in=row_ids))
 
     def rows_after(self, row_id: int, count: int) -> list[Row]:
-        """Return the rows that follow one, in the order in which they were entered."""
-        found = UserSession.objects.filter(store=self._alias, row_id__gt=row_id)
+        """
+        Return the rows that follow one, in the order in which they were entered.
+
+        Those of other namespaces of the store as well, which nobody else would remove.
+        """
+        found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
         return self._found(found.order_by("row_id")[:count])
+
+    def newest(self) -> int:
+        """Return the row_id that was given last, to whichever store; 0 if there is none."""
+        row_ids = self._rows().order_by("-row_id").values_list("row_id", flat=True)[:1]
+        return sum(self._table.run(lambda connection: list(row_ids)))
 
     def remove_rows(self, rows: Sequence[Row], expired_at: datetime | None = None) -> int:
         """
@@ -127,7 +152,7 @@ class UserIndex:
         Returns:
             How many were removed.
         """
-        there = UserSession.objects.filter(
+        there = self._rows(
             row_id__in=[row.row_id for row in rows], key__in=[row.key for row in rows]
         )
         if expired_at is not None:
@@ -146,15 +171,17 @@ class UserIndex:
     def _values(self, record: SessionRecord, listing: Listing) -> dict[str, Any]:
         return row_values(self._alias, record) | {
             "expires_at": listing.valid_until,
-            "store": self._alias,
+            "store": self.place,
             "previous_key": None,
         }
 
-    def _found(self, rows: Any) -> list[Row]:
-        def fetch(connection: Any) -> list[Row]:
-            return [_row(row) for row in rows.using(connection.alias).values_list(*FOUND)]
+    def _rows(self, **lookups: Any) -> SessionRowQuerySet:
+        # The database is said here: the routers would say where to read, and that may lag.
+        rows: SessionRowQuerySet = UserSession.objects.using(self.database).filter(**lookups)
+        return rows
 
-        return self._table.run(fetch)
+    def _found(self, rows: SessionRowQuerySet) -> list[Row]:
+        return self._table.run(lambda connection: [_row(row) for row in rows.values_list(*FOUND)])
 
 
 def _row(values: Sequence[Any]) -> Row:
@@ -177,6 +204,7 @@ def _write_statements(using: str) -> dict[str, Statement]:
         "refresh": writer.update(refreshed, **at_key),
         "move": writer.update(moved, **at_key | {"key": parameter("old_key", "key")}),
         "remove": writer.delete(**at_key),
+        "withdraw": writer.delete(**at_key, id=parameter("id")),
         "confirm": writer.select(["row_id"], **at_key),
         "rows_of_user": writer.select(FOUND, **of_user),
     }

@@ -5,12 +5,14 @@ from typing import ClassVar
 
 from django.core.cache import caches
 from django.db import connections
-from django.test import TestCase, TransactionTestCase
+from django.test import TestCase, TransactionTestCase, override_settings
 
 from django_multistore.stores.cache import CacheStore
 from django_multistore.testing import StoreContract
 from tests import servers
+from tests.caches import django_valkey
 from tests.races.support import DATABASES, alias_of
+from tests.settings import OWN_PREFIX
 
 SERVERS = {"memcached": "memcached", "redis": "redis", "django_redis": "redis"}
 
@@ -35,6 +37,34 @@ class CacheStoreContract(StoreContract):
 
 class WithoutLocksTests(CacheStoreContract, TransactionTestCase):
     is_exact = False
+
+
+class OddAnswersTests(CacheStoreContract, TransactionTestCase):
+    cache = "odd"
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        entry = {"BACKEND": "tests.caches.OddCache", "LOCATION": "odd"}
+        cls.enterClassContext(override_settings(CACHES={"odd": entry}))
+        super().setUpClass()
+
+
+class ValkeyTests(CacheStoreContract, TransactionTestCase):
+    """django-valkey, whose backend is no BaseCache, on a Redis server."""
+
+    cache = "valkey"
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.enterClassContext(django_valkey())
+        entry = {
+            "BACKEND": "django_valkey.cache.ValkeyCache",
+            "LOCATION": f"valkey://{servers.require('redis')}/2",
+            "KEY_PREFIX": OWN_PREFIX,
+            "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 2, "SOCKET_TIMEOUT": 2},
+        }
+        cls.enterClassContext(override_settings(CACHES={"valkey": entry}))
+        super().setUpClass()
 
 
 # The index on each database in autocommit; on the default one within a transaction as well.

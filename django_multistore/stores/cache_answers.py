@@ -1,0 +1,96 @@
+"""What caches answer, read in one way for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import iscoroutinefunction
+from typing import Any
+
+NEEDED = ("get_many", "add", "set_many", "delete")
+# Under a name there is a value that the cache's serializer can't read.
+UNREADABLE = object()
+
+
+class NoAnswer(Exception):
+    """What came in place of one, from a client that does not raise its errors."""
+
+
+def unfit(cache: Any) -> str | None:
+    """
+    Say why a store can't ask a cache at all, or return None.
+
+    A backend need not inherit from Django's BaseCache, and some do not.
+
+    Args:
+        cache: an entry of django.core.cache.caches.
+    """
+    missing = [name for name in NEEDED if not callable(getattr(cache, name, None))]
+    if missing:
+        return f"it has no {', '.join(f'{name}()' for name in missing)}"
+    if any(iscoroutinefunction(getattr(cache, name)) for name in NEEDED):
+        return (
+            "it is for async code alone, and sessions are asked for by sync code too. The "
+            "backend for sync code serves both"
+        )
+    return None
+
+
+def found(answer: object) -> dict[str, Any]:
+    """
+    Return what get_many() has found.
+
+    Raises:
+        NoAnswer: it is no such thing.
+    """
+    if isinstance(answer, dict):
+        return answer
+    if isinstance(answer, Mapping):
+        return dict(answer)
+    raise NoAnswer(f"get_many() returned {type(answer).__name__}, not what it found")
+
+
+def without_none(values: Mapping[str, Any], *, means_missing: bool) -> dict[str, Any]:
+    """
+    Return values as if a cache had no None, which no store has given it.
+
+    Args:
+        values: what was found.
+        means_missing: whether it is what the cache says of a name that it doesn't have. Else it
+            is what the cache's client says of a value that can't be read, as pymemcache does.
+    """
+    if means_missing:
+        return {name: value for name, value in values.items() if value is not None}
+    return {name: UNREADABLE if value is None else value for name, value in values.items()}
+
+
+def has_stored(answer: object, count: int) -> bool:
+    """
+    Say whether set_many() has stored all that it was given.
+
+    Args:
+        answer: the names that have failed, as Django says; None or True; how many were stored.
+        count: how many values it was given.
+    """
+    if isinstance(answer, int):
+        return answer is True or (answer is not False and answer == count)
+    return not answer
+
+
+def may_be_a_value(error: BaseException) -> bool:
+    """
+    Say whether reading may have failed for a value that is stored, and not for its server.
+
+    A serializer can raise anything. What comes of a socket is an OSError, or was raised in
+    place of one by every client that translates it.
+    """
+    # A chain may be a ring: django-redis raises an error's cause while it handles the error.
+    chain: list[BaseException] = []
+    further: list[BaseException | None] = [error]
+    while further:
+        link = further.pop()
+        if isinstance(link, OSError | NoAnswer):
+            return False
+        if link is not None and not any(link is known for known in chain):
+            chain.append(link)
+            further += [link.__cause__, link.__context__]
+    return True
