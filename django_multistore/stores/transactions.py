@@ -159,7 +159,7 @@ class _Doom:
         # With autocommit off, the site's own rollback() is what should follow an error.
         self._is_managed = connection.in_atomic_block and connection.commit_on_exit
         self._mark: Callable[[], Any] = self._raise
-        names = set(connection.savepoint_ids) if _has_savepoints(connection) else set()
+        names = set(connection.savepoint_ids) if _has_savepoints(connection, error) else set()
         hooks: list[Any] = connection.run_on_commit
         hooks.append((names, self._mark, False))
         for name in self.METHODS:
@@ -226,9 +226,14 @@ def _has_hook(connection: BaseDatabaseWrapper, hook: Callable[[], Any]) -> bool:
     return any(function is hook for _, function, _ in hooks)
 
 
-def _has_savepoints(connection: BaseDatabaseWrapper) -> bool:
+def _has_savepoints(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
     """Say whether the server still has those of a transaction that is lost."""
-    return connection.vendor == "postgresql" and _postgres_status(connection) == POSTGRES_HAS_FAILED
+    if connection.connection is None:
+        return False
+    if connection.vendor == "postgresql":
+        return _postgres_status(connection) != POSTGRES_IS_GONE
+    # It may be lost because Django says so: needs_rollback.
+    return not LOOKS.get(connection.vendor, _is_unusable)(connection, error)
 
 
 # Of a transaction that an error came up in: whether it is lost. To ask costs what an error may.
@@ -242,12 +247,13 @@ def _postgres_status(connection: Any) -> int:
     return int(connection.connection.info.transaction_status)
 
 
-def _is_lost_on_mysql(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
+def _is_lost_on_mysql(connection: Any, error: BaseException) -> bool:
     if undoes_transaction(error):
         return True
     try:
-        with connection.cursor() as cursor:
-            # Not by ping(), by which PyMySQL connects again.
+        # Not by Django's cursor, which refuses while needs_rollback is set; nor by ping(), by which
+        # PyMySQL connects again.
+        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
             cursor.execute("SELECT @@innodb_rollback_on_timeout")
             (undoes_on_timeout,) = cursor.fetchone()
     except Error:
