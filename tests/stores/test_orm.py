@@ -39,3 +39,13 @@ class PostgresTests(OrmStoreContract, TransactionTestCase):
 class MariaDBTests(OrmStoreContract, TransactionTestCase):
     database = "mariadb"
     databases = {"mariadb"}
+
+
+class MySQLTests(OrmStoreContract, TransactionTestCase):
+    database = "mysql"
+    databases = {"mysql"}
+
+
+class InTransactionOnMySQLTests(OrmStoreContract, TestCase):
+    database = "mysql"
+    databases = {"mysql"}
