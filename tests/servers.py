@@ -143,7 +143,7 @@ class Server(ABC):
     programs: ClassVar[tuple[str, ...]]  # it needs these; the last one is the server
     packages: ClassVar[tuple[str, ...]]  # and these Debian packages have them
     optional: ClassVar[str] = ""  # where not every release has it: how to get it
-    driver: ClassVar[str]  # the Python module that its clients need
+    drivers: ClassVar[tuple[str, ...]]  # its clients need one of these Python modules
     question: ClassVar[bytes] = b""  # once connected, what to ask
     answer: ClassVar[bytes]  # a pattern: what only a server that is ready says
     stop_signal: ClassVar = signal.SIGTERM  # ends it in good order
@@ -357,7 +357,7 @@ class Postgres(Server):
     name = "postgres"
     programs = ("initdb", "postgres")
     packages = ("postgresql",)
-    driver = "psycopg"
+    drivers = ("psycopg", "psycopg2")
     # The startup message (43 bytes, version 3.0), and what only a server that is ready answers:
     # AuthenticationOk.
     question = b"\0\0\0\x2b\0\3\0\0user\0multistore\0database\0postgres\0\0"
@@ -381,7 +381,7 @@ class Postgres(Server):
 
 
 class _MySQLFamily(Server):
-    driver = "MySQLdb"
+    drivers = ("MySQLdb",)
     answer = rb"...\0\x0a"  # the first packet (length, number 0) is the handshake, version 10
 
     def initialise(self) -> None:
@@ -461,7 +461,7 @@ class Redis(Server):
     name = "redis"
     programs = ("redis-server",)
     packages = ("redis-server",)
-    driver = "django_redis"
+    drivers = ("django_redis",)
     question = b"PING\r\n"
     answer = rb"\+PONG"
 
@@ -477,7 +477,7 @@ class Memcached(Server):
     name = "memcached"
     programs = ("memcached",)
     packages = ("memcached",)
-    driver = "pymemcache"
+    drivers = ("pymemcache",)
     question = b"version\r\n"
     answer = rb"VERSION "
 
@@ -500,7 +500,7 @@ def _isolation() -> str:
 def address(name: str) -> str | None:
     """Return a shared server's "host:port", or None where it or its Python driver is missing."""
     server = SERVERS[name]
-    if importlib.util.find_spec(server.driver) is None:
+    if not _has_module(*server.drivers):
         return None
     return os.environ.get(server.variable())
 
@@ -510,7 +510,7 @@ def require(name: str) -> str:
     found = address(name)
     if found is None:
         server = SERVERS[name]
-        reason = f"{name} is missing: no {server.variable()}, or no module {server.driver}"
+        reason = f"{name} is missing: no {server.variable()}, or no module {server.drivers[0]}"
         _give_up(reason, server.optional)
     return found
 
@@ -523,8 +523,8 @@ def private(name: str, *, durable: bool = False, arguments: Sequence[str] = ()) 
     """
     server = SERVERS[name]
     lacks = server.missing()
-    if importlib.util.find_spec(server.driver) is None:
-        lacks.append(f"the module {server.driver}")
+    if not _has_module(*server.drivers):
+        lacks.append(f"the module {server.drivers[0]}")
     if lacks:
         _give_up(f"{name} is missing: no {', '.join(lacks)}", server.optional)
     return server(durable=durable, arguments=arguments)
@@ -541,6 +541,17 @@ def require_browser() -> str:
     if path is None:
         _give_up(f"a browser is missing: no {', no '.join(BROWSERS)}")
     return path
+
+
+def require_module(name: str) -> None:
+    """Without a Python module skip the test, or fail it with CI=true."""
+    if not _has_module(name):
+        _give_up(f"the module {name} is missing")
+
+
+def _has_module(*names: str) -> bool:
+    """Tell whether one of these Python modules can be imported."""
+    return any(importlib.util.find_spec(name.partition(".")[0]) for name in names)
 
 
 def require_gettext() -> None:

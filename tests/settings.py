@@ -8,12 +8,16 @@ are databases of their own.
 MULTISTORE_ISOLATION ("read committed", "repeatable read" or "serializable") is the isolation level
 of all connections to these servers. If it is "server's", Django sets none, and what the server has
 by default holds: see MULTISTORE_SERVER_ISOLATION in tests/servers.py. Unset, Django's holds.
+
+MULTISTORE_DRIVER ("psycopg2", "pymysql" or "mysql.connector") takes the place of psycopg 3 or of
+mysqlclient.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,15 @@ RUN = Path(
 
 # The servers are shared with other runs and workers: no test may flush them.
 OWN_PREFIX = RUN.name + os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
+DRIVER = os.environ.get("MULTISTORE_DRIVER")
+if DRIVER == "psycopg2":
+    sys.modules["psycopg"] = None  # type: ignore[assignment]  # Django prefers it
+elif DRIVER == "pymysql":
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
 
 
 def database(kind: str, name: str, address: str = "") -> dict[str, Any]:
@@ -58,7 +71,9 @@ def database(kind: str, name: str, address: str = "") -> dict[str, Any]:
     if kind == "postgres":
         return server | {"ENGINE": "django.db.backends.postgresql", "OPTIONS": _isolation(kind)}
     return server | {
-        "ENGINE": "django.db.backends.mysql",
+        "ENGINE": "mysql.connector.django"
+        if DRIVER == "mysql.connector"
+        else "django.db.backends.mysql",
         "OPTIONS": {"charset": "utf8mb4"} | _isolation(kind),
         "TEST": {"CHARSET": "utf8mb4"},
     }

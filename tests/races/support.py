@@ -242,7 +242,9 @@ def server_id(alias: str) -> int:
     connection.ensure_connection()
     if connection.vendor == "postgresql":
         return int(connection.connection.info.backend_pid)
-    return int(connection.connection.thread_id())
+    with connection.cursor() as cursor:  # each driver has another name for it
+        cursor.execute("SELECT CONNECTION_ID()")
+        return int(cursor.fetchone()[0])
 
 
 def waits_for_a_lock(alias: str, number: int) -> bool:
