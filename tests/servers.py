@@ -502,7 +502,7 @@ def address(name: str) -> str | None:
     server = SERVERS[name]
     if not _has_module(*server.drivers):
         return None
-    return os.environ.get(server.variable())
+    return os.environ.get(server.variable()) or None
 
 
 def require(name: str) -> str:
@@ -511,7 +511,7 @@ def require(name: str) -> str:
     if found is None:
         server = SERVERS[name]
         reason = f"{name} is missing: no {server.variable()}, or no module {server.drivers[0]}"
-        _give_up(reason, server.optional)
+        give_up(reason, server.optional)
     return found
 
 
@@ -526,7 +526,7 @@ def private(name: str, *, durable: bool = False, arguments: Sequence[str] = ()) 
     if not _has_module(*server.drivers):
         lacks.append(f"the module {server.drivers[0]}")
     if lacks:
-        _give_up(f"{name} is missing: no {', '.join(lacks)}", server.optional)
+        give_up(f"{name} is missing: no {', '.join(lacks)}", server.optional)
     return server(durable=durable, arguments=arguments)
 
 
@@ -539,14 +539,14 @@ def require_browser() -> str:
     """Return a browser's path; without one skip the test, or fail it with CI=true."""
     path = browser()
     if path is None:
-        _give_up(f"a browser is missing: no {', no '.join(BROWSERS)}")
+        give_up(f"a browser is missing: no {', no '.join(BROWSERS)}")
     return path
 
 
 def require_module(name: str) -> None:
     """Without a Python module skip the test, or fail it with CI=true."""
     if not _has_module(name):
-        _give_up(f"the module {name} is missing")
+        give_up(f"the module {name} is missing")
 
 
 def _has_module(*names: str) -> bool:
@@ -557,10 +557,10 @@ def _has_module(*names: str) -> bool:
 def require_gettext() -> None:
     """Without GNU gettext skip the test, or fail it with CI=true."""
     if lacks := [program for program in GETTEXT if _find(program) is None]:
-        _give_up(f"gettext is missing: no {', no '.join(lacks)}")
+        give_up(f"gettext is missing: no {', no '.join(lacks)}")
 
 
-def _give_up(reason: str, optional: str = "") -> NoReturn:
+def give_up(reason: str, optional: str = "") -> NoReturn:
     """Skip the test, or fail it with CI=true, unless it needs what is optional."""
     if optional:
         raise unittest.SkipTest(f"{reason} (to get it, {optional})")
