@@ -9,6 +9,8 @@ MULTISTORE_ISOLATION ("read committed", "repeatable read" or "serializable") is 
 of all connections to these servers. If it is "server's", Django sets none, and what the server has
 by default holds: see MULTISTORE_SERVER_ISOLATION in tests/servers.py. Unset, Django's holds.
 
+MULTISTORE_PREPARE_THRESHOLD, a number, has psycopg prepare statements on the server.
+
 MULTISTORE_DRIVER ("psycopg2", "pymysql" or "mysql.connector") takes the place of psycopg 3 or of
 mysqlclient.
 """
@@ -35,6 +37,11 @@ RUN = Path(
 # The servers are shared with other runs and workers: no test may flush them.
 OWN_PREFIX = RUN.name + os.environ.get("PYTEST_XDIST_WORKER", "")
 
+
+# Whether a transaction on the servers sees what there was when it began.
+IN_SNAPSHOTS = {"repeatable read", "serializable"} & {
+    os.environ.get(f"MULTISTORE_{name}", "").lower() for name in ("ISOLATION", "SERVER_ISOLATION")
+} != set()
 
 DRIVER = os.environ.get("MULTISTORE_DRIVER")
 if DRIVER == "psycopg2":
@@ -69,7 +76,10 @@ def database(kind: str, name: str, address: str = "") -> dict[str, Any]:
     host, port = address.split(":")
     server = {"NAME": name, "USER": servers.USER, "HOST": host, "PORT": port}
     if kind == "postgres":
-        return server | {"ENGINE": "django.db.backends.postgresql", "OPTIONS": _isolation(kind)}
+        return server | {
+            "ENGINE": "django.db.backends.postgresql",
+            "OPTIONS": _isolation(kind) | _prepared(),
+        }
     return server | {
         "ENGINE": "mysql.connector.django"
         if DRIVER == "mysql.connector"
@@ -88,6 +98,13 @@ def _isolation(kind: str) -> dict[str, Any]:
     from django.db.backends.postgresql.psycopg_any import IsolationLevel  # noqa: PLC0415
 
     return {"isolation_level": IsolationLevel[level.upper().replace(" ", "_")]}
+
+
+def _prepared() -> dict[str, Any]:
+    threshold = os.environ.get("MULTISTORE_PREPARE_THRESHOLD")
+    if threshold is None:
+        return {}
+    return {"server_side_binding": True, "prepare_threshold": int(threshold)}
 
 
 def _database(alias: str, kind: str) -> dict[str, Any]:
