@@ -44,6 +44,8 @@ def _check_version(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMes
         reason = _too_old(connection)
     except NotSupportedError as error:
         reason = str(error)
+    except NotImplementedError:
+        return []  # A backend that isn't Django's need not tell versions.
     except AnyDatabaseError:
         return []  # Nothing is known about it. Who uses it says why.
     if not reason:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from django.core.checks import CheckMessage
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_multistore.stores import orm_checks
 from django_multistore.stores.orm import OrmStore
@@ -76,6 +77,18 @@ def test_what_mysql_needs_mariadb_does_not(
     if server_kind(alias) != "mariadb":
         pytest.skip("this is MySQL")
     monkeypatch.setattr(orm_checks, "MYSQL_MIN_VERSION", (999, 0, 17))
+    assert checked(alias) == []
+
+
+@SERVERS
+def test_a_backend_that_tells_no_version(
+    kind: str, alias: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connections[alias]
+    connection.ensure_connection()
+    # As mysql.connector.django has it.
+    version = BaseDatabaseWrapper.get_database_version.__get__(connection)
+    monkeypatch.setattr(connection, "get_database_version", version)
     assert checked(alias) == []
 
 
