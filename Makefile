@@ -2,6 +2,7 @@
 # make demo     the demonstration in a terminal          make serve   the demo site
 # make stress   the races with their full rounds         make bench   measurements against others
 # make lint     ruff and mypy alone                      make clean   remove what these made
+# make servers-matrix  the tests on servers of other releases (as root, on Debian; long)
 # make messages the strings to translate, and the translations compiled (docs/translations.md)
 
 SHELL := /bin/bash
@@ -19,7 +20,7 @@ INTERPRETERS := $(sort $(wildcard $(BESIDE)/3.1[1-9]*/bin $(PYENV_ROOT)/versions
 export PATH := $(PATH)$(subst $(SPACE),,$(addprefix :,$(INTERPRETERS)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: test demo serve stress bench lint messages clean
+.PHONY: test demo serve stress bench lint messages servers-matrix clean
 
 test: .venv/tox
 	$(SERVERS) run -- $(TOX)
@@ -38,6 +39,10 @@ serve: .venv/demo
 
 bench: .venv-bench/ready
 	$(SERVERS) run -- .venv-bench/bin/python -m bench
+
+servers-matrix: .venv-matrix/ready
+	.venv-matrix/bin/python -m tests.matrix fetch
+	.venv-matrix/bin/python -m tests.matrix run
 
 # makemessages puts the time of each run into the header.
 messages: CATALOGUES := django_multistore/locale/*/LC_MESSAGES/django.po
@@ -69,5 +74,12 @@ messages: .venv/demo
 	.venv-bench/bin/python tests/servers.py driver
 	touch $@
 
+.venv-matrix/ready: Makefile setup.cfg pyproject.toml
+	$(SERVERS) install mmdebstrap
+	$(PYTHON) -m venv .venv-matrix
+	.venv-matrix/bin/pip install --quiet --editable '.[test]' mysql-connector-python
+	.venv-matrix/bin/python tests/servers.py driver
+	touch $@
+
 clean:
-	rm -rf .venv .venv-bench .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache docs/_build testproject.sqlite3*
+	rm -rf .venv .venv-bench .venv-matrix .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache docs/_build testproject.sqlite3*

@@ -1,5 +1,5 @@
 """
-Private PostgreSQL, MariaDB, Redis and memcached servers for the tests, and programs they need.
+Private PostgreSQL, MariaDB, MySQL, Redis and memcached servers for the tests, and what they need.
 
     python tests/servers.py install                   get what is missing (as root, by apt)
     python tests/servers.py install wrk               and this program, by the package of its name
@@ -10,16 +10,27 @@ Private PostgreSQL, MariaDB, Redis and memcached servers for the tests, and prog
 Standard library only: this file also runs before there is any virtual environment.
 
 `run` tells its command where the servers are by MULTISTORE_POSTGRES, MULTISTORE_MARIADB,
-MULTISTORE_REDIS and MULTISTORE_MEMCACHED, each "127.0.0.1:port". A test gets a shared server's
-address by `require()`, and a server of its own, to kill and to freeze, by `private()`; a browser
-or gettext by `require_browser()` and `require_gettext()`. Where what a test needs is missing the
-test is skipped; with CI=true it fails.
+MULTISTORE_MYSQL, MULTISTORE_REDIS and MULTISTORE_MEMCACHED, each "127.0.0.1:port". A test gets a
+shared server's address by `require()`, and a server of its own, to kill and to freeze, by
+`private()`; a browser or gettext by `require_browser()` and `require_gettext()`. Where what a test
+needs is missing the test is skipped; with CI=true it fails. A server that the system's own release
+need not have, as MySQL, is optional: without it the test is skipped in CI too.
+
+Servers of other releases are run from directories that hold nothing but these, as
+`python -m tests.matrix fetch` makes them: as root, in a chroot of their own.
+
+    MULTISTORE_SERVERS_ROOT        such directories, with colons between; each server comes from
+                                   the first that has it, else from the system
+    MULTISTORE_SERVERS_CACHE       where they are kept; ~/.cache/django-multistore/servers if unset
+    MULTISTORE_SERVER_ISOLATION    the default isolation level of databases that are started, for
+                                   example "repeatable read"
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import os
 import pwd
@@ -54,6 +65,11 @@ COMMAND_TIMEOUT = 3
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 GETTEXT = ("xgettext", "msgfmt")
+PGBOUNCER = "pgbouncer"  # program and package
+
+# What a chroot has of the system.
+MOUNTED = ("/dev", "/proc", "/etc/passwd", "/etc/group", "/etc/hosts")
+SYSTEM = Path("/")
 
 
 class ServerError(Exception):
@@ -70,12 +86,37 @@ def _unprivileged_user() -> pwd.struct_passwd | None:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
 
-def _find(program: str) -> str | None:
-    """Return a program's path; Debian keeps PostgreSQL's off PATH, a directory per version."""
-    versions = Path("/usr/lib/postgresql").glob("[0-9]*/bin")
+def cache() -> Path:
+    """Return where the directories with servers of other releases are kept."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    default = Path(caches, "django-multistore", "servers")
+    return Path(os.environ.get("MULTISTORE_SERVERS_CACHE") or default)
+
+
+def _find(program: str, root: Path = SYSTEM) -> str | None:
+    """
+    Return a program's path; Debian keeps PostgreSQL's off PATH, a directory per version.
+
+    Args:
+        program: Its name.
+        root: What is "/" for it.
+    """
+    versions = (root / "usr/lib/postgresql").glob("[0-9]*/bin")
     newest_first = sorted(versions, key=lambda path: int(path.parent.name), reverse=True)
-    path = [*map(str, newest_first), os.environ.get("PATH", os.defpath), "/usr/sbin"]
+    path = [os.environ.get("PATH", os.defpath)] if root == SYSTEM else [f"{root}/usr/bin"]
+    path = [*map(str, newest_first), *path, f"{root}/usr/sbin"]
     return shutil.which(program, path=os.pathsep.join(path))
+
+
+@functools.cache
+def _version(path: str, root: Path) -> str:
+    """Return what a program says of its version, or an empty text."""
+    inside = [] if root == SYSTEM else [str(_find("chroot")), str(root)]
+    program = path if root == SYSTEM else f"/{Path(path).relative_to(root)}"
+    said = subprocess.run(
+        [*inside, program, "--version"], capture_output=True, text=True, check=False
+    )
+    return (said.stdout.strip() or "\n").splitlines()[0]
 
 
 def _free_port() -> int:
@@ -99,9 +140,10 @@ class Server(ABC):
     """
 
     name: ClassVar[str]
-    programs: ClassVar[tuple[str, ...]]  # it needs these
+    programs: ClassVar[tuple[str, ...]]  # it needs these; the last one is the server
     packages: ClassVar[tuple[str, ...]]  # and these Debian packages have them
-    driver: ClassVar[str]  # the Python module that its clients need
+    optional: ClassVar[str] = ""  # where not every release has it: how to get it
+    drivers: ClassVar[tuple[str, ...]]  # its clients need one of these Python modules
     question: ClassVar[bytes] = b""  # once connected, what to ask
     answer: ClassVar[bytes]  # a pattern: what only a server that is ready says
     stop_signal: ClassVar = signal.SIGTERM  # ends it in good order
@@ -110,15 +152,38 @@ class Server(ABC):
     def __init__(self, *, durable: bool = False, arguments: Sequence[str] = ()) -> None:
         self.durable = durable
         self.arguments = arguments
+        self.root = self.place()
         self.port = _free_port()
         self.directory = Path(tempfile.mkdtemp(prefix=f"multistore-{self.name}-"))
         self.data = self.directory / "data"
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
+    def roots(cls) -> list[Path]:
+        """Return what may be "/" for its programs, the first choice first."""
+        chosen = os.environ.get("MULTISTORE_SERVERS_ROOT", "")
+        return [*map(Path, filter(None, chosen.split(os.pathsep))), SYSTEM]
+
+    @classmethod
+    def has(cls, root: Path) -> bool:
+        """Tell whether all of its programs are there."""
+        return all(_find(program, root) for program in cls.programs)
+
+    @classmethod
+    def place(cls) -> Path:
+        """Return what is "/" for its programs."""
+        return next((root for root in cls.roots() if cls.has(root)), SYSTEM)
+
+    @classmethod
+    def version(cls) -> str:
+        """Return what the server says of its version, or an empty text where there is none."""
+        path = _find(cls.programs[-1], cls.place())
+        return _version(path, cls.place()) if path else ""
+
+    @classmethod
     def missing(cls) -> list[str]:
         """Return the programs that this machine lacks."""
-        return [program for program in cls.programs if _find(program) is None]
+        return [program for program in cls.programs if _find(program, cls.place()) is None]
 
     @classmethod
     def variable(cls) -> str:
@@ -161,7 +226,7 @@ class Server(ABC):
             self.initialise()
         program, *arguments = [*self.command(), *self.arguments]
         keeper = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), "keep"]
-        keeper += [str(int(self.end_signal)), str(self.directory)]
+        keeper += [str(int(self.end_signal)), str(self.directory), str(self.root)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*keeper, self._path_of(program), *arguments],
@@ -242,31 +307,28 @@ class Server(ABC):
         return "\n".join(lines[-15:]) or "it said nothing."
 
     def _path_of(self, program: str) -> str:
-        path = _find(program)
+        path = _find(program, self.root)
         if path is None:
             raise ServerError(f"{self.name} needs {program}, which is not on this machine.")
-        return path
+        return path if self.root == SYSTEM else f"/{Path(path).relative_to(self.root)}"
 
     def _environment(self) -> dict[str, str]:
         # Nothing else of ours: PGPORT, PGDATA, MYSQL_HOME and the like would reach the server.
-        path = os.environ.get("PATH", os.defpath)
+        path = os.environ.get("PATH", os.defpath) if self.root == SYSTEM else "/usr/bin:/usr/sbin"
         return {"PATH": path, "LC_ALL": "C", "HOME": str(self.directory)}
 
     def _call(self, program: str, *arguments: str) -> None:
         """Run a program to its end as the server's user."""
-        user = _unprivileged_user()
+        become = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), "become"]
         with self._log.open("ab") as log:
             ended = subprocess.run(
-                [self._path_of(program), *arguments],
+                [*become, str(self.directory), str(self.root), self._path_of(program), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self.data,
                 env=self._environment(),
                 start_new_session=True,
-                user=user.pw_uid if user else None,
-                group=user.pw_gid if user else None,
-                extra_groups=[] if user else None,
                 check=False,
             )
         if ended.returncode:
@@ -295,7 +357,7 @@ class Postgres(Server):
     name = "postgres"
     programs = ("initdb", "postgres")
     packages = ("postgresql",)
-    driver = "psycopg"
+    drivers = ("psycopg", "psycopg2")
     # The startup message (43 bytes, version 3.0), and what only a server that is ready answers:
     # AuthenticationOk.
     question = b"\0\0\0\x2b\0\3\0\0user\0multistore\0database\0postgres\0\0"
@@ -311,37 +373,36 @@ class Postgres(Server):
     def command(self) -> list[str]:
         command = ["postgres", "-D", str(self.data), "-p", str(self.port), "-h", HOST, "-k", ""]
         settings = ["max_connections=200"]
+        if level := _isolation():
+            settings.append(f"default_transaction_isolation={level}")
         if not self.durable:
             settings += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
         return command + [f"--{setting}" for setting in settings]
 
 
-class MariaDB(Server):
-    name = "mariadb"
-    programs = ("mariadb-install-db", "mariadbd")
-    packages = ("mariadb-server",)
-    driver = "MySQLdb"
+class _MySQLFamily(Server):
+    drivers = ("MySQLdb",)
     answer = rb"...\0\x0a"  # the first packet (length, number 0) is the handshake, version 10
 
     def initialise(self) -> None:
         super().initialise()
-        options = ["--skip-test-db", "--auth-root-authentication-method=normal"]
-        self._call("mariadb-install-db", "--no-defaults", f"--datadir={self.data}", *options)
         self._users.write_text(
             f"CREATE USER IF NOT EXISTS '{USER}'@'{HOST}';\n"
             f"GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'{HOST}' WITH GRANT OPTION;\n"
         )
 
     def command(self) -> list[str]:
-        command = ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--port={self.port}"]
-        command += [f"--bind-address={HOST}", "--skip-name-resolve", f"--init-file={self._users}"]
+        command = [self.programs[-1], "--no-defaults", f"--datadir={self.data}"]
+        command += [f"--port={self.port}", f"--bind-address={HOST}", "--skip-name-resolve"]
+        command += [f"--init-file={self._users}"]
         # Relative to the data directory: a whole path may be longer than a socket's can be.
         command += ["--socket=socket", "--pid-file=pid"]
         command += ["--character-set-server=utf8mb4", "--max-connections=200"]
         command += ["--innodb-buffer-pool-size=64M"]
+        if level := _isolation():
+            command.append(f"--transaction-isolation={level.upper().replace(' ', '-')}")
         if not self.durable:
             command += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0"]
-            command += ["--debug-no-sync"]
         return command
 
     @property
@@ -349,11 +410,58 @@ class MariaDB(Server):
         return self.directory / "users.sql"
 
 
+class MariaDB(_MySQLFamily):
+    name = "mariadb"
+    programs = ("mariadb-install-db", "mariadbd")
+    packages = ("mariadb-server",)
+
+    def initialise(self) -> None:
+        super().initialise()
+        options = ["--skip-test-db", "--auth-root-authentication-method=normal"]
+        self._call("mariadb-install-db", "--no-defaults", f"--datadir={self.data}", *options)
+
+    def command(self) -> list[str]:
+        return super().command() + ([] if self.durable else ["--debug-no-sync"])
+
+
+class MySQL(_MySQLFamily):
+    """Found on PATH, or where `python -m tests.matrix fetch mysql` puts it: it can't share /usr."""
+
+    name = "mysql"
+    programs = ("mysqld",)
+    packages = ()
+    optional = "as root on Debian: python3 -m tests.matrix fetch mysql"
+
+    @classmethod
+    def roots(cls) -> list[Path]:
+        kept = cache() / cls.name
+        return super().roots() + ([kept] if os.geteuid() == 0 else [])  # a chroot needs root
+
+    @classmethod
+    def has(cls, root: Path) -> bool:
+        # MariaDB's packages have links of MySQL's names.
+        path = _find(cls.programs[-1], root)
+        return path is not None and "MariaDB" not in _version(path, root)
+
+    @classmethod
+    def missing(cls) -> list[str]:
+        return [] if cls.has(cls.place()) else ["mysqld of MySQL"]
+
+    def initialise(self) -> None:
+        super().initialise()
+        options = ["--initialize-insecure", "--innodb-buffer-pool-size=64M"]
+        self._call("mysqld", "--no-defaults", f"--datadir={self.data}", *options)
+
+    def command(self) -> list[str]:
+        command = [*super().command(), "--mysqlx=OFF", "--secure-file-priv=NULL"]
+        return command if self.durable else [*command, "--skip-log-bin"]
+
+
 class Redis(Server):
     name = "redis"
     programs = ("redis-server",)
     packages = ("redis-server",)
-    driver = "django_redis"
+    drivers = ("django_redis",)
     question = b"PING\r\n"
     answer = rb"\+PONG"
 
@@ -369,7 +477,7 @@ class Memcached(Server):
     name = "memcached"
     programs = ("memcached",)
     packages = ("memcached",)
-    driver = "pymemcache"
+    drivers = ("pymemcache",)
     question = b"version\r\n"
     answer = rb"VERSION "
 
@@ -378,8 +486,12 @@ class Memcached(Server):
 
 
 SERVERS: dict[str, type[Server]] = {
-    server.name: server for server in (Postgres, MariaDB, Redis, Memcached)
+    server.name: server for server in (Postgres, MariaDB, MySQL, Redis, Memcached)
 }
+
+
+def _isolation() -> str:
+    return os.environ.get("MULTISTORE_SERVER_ISOLATION", "").lower()
 
 
 # What tests and settings ask for
@@ -388,9 +500,9 @@ SERVERS: dict[str, type[Server]] = {
 def address(name: str) -> str | None:
     """Return a shared server's "host:port", or None where it or its Python driver is missing."""
     server = SERVERS[name]
-    if importlib.util.find_spec(server.driver) is None:
+    if not _has_module(*server.drivers):
         return None
-    return os.environ.get(server.variable())
+    return os.environ.get(server.variable()) or None
 
 
 def require(name: str) -> str:
@@ -398,7 +510,8 @@ def require(name: str) -> str:
     found = address(name)
     if found is None:
         server = SERVERS[name]
-        _give_up(f"{name} is missing: no {server.variable()}, or no module {server.driver}")
+        reason = f"{name} is missing: no {server.variable()}, or no module {server.drivers[0]}"
+        give_up(reason, server.optional)
     return found
 
 
@@ -410,10 +523,10 @@ def private(name: str, *, durable: bool = False, arguments: Sequence[str] = ()) 
     """
     server = SERVERS[name]
     lacks = server.missing()
-    if importlib.util.find_spec(server.driver) is None:
-        lacks.append(f"the module {server.driver}")
+    if not _has_module(*server.drivers):
+        lacks.append(f"the module {server.drivers[0]}")
     if lacks:
-        _give_up(f"{name} is missing: no {', '.join(lacks)}")
+        give_up(f"{name} is missing: no {', '.join(lacks)}", server.optional)
     return server(durable=durable, arguments=arguments)
 
 
@@ -426,17 +539,31 @@ def require_browser() -> str:
     """Return a browser's path; without one skip the test, or fail it with CI=true."""
     path = browser()
     if path is None:
-        _give_up(f"a browser is missing: no {', no '.join(BROWSERS)}")
+        give_up(f"a browser is missing: no {', no '.join(BROWSERS)}")
     return path
+
+
+def require_module(name: str) -> None:
+    """Without a Python module skip the test, or fail it with CI=true."""
+    if not _has_module(name):
+        give_up(f"the module {name} is missing")
+
+
+def _has_module(*names: str) -> bool:
+    """Tell whether one of these Python modules can be imported."""
+    return any(importlib.util.find_spec(name.partition(".")[0]) for name in names)
 
 
 def require_gettext() -> None:
     """Without GNU gettext skip the test, or fail it with CI=true."""
     if lacks := [program for program in GETTEXT if _find(program) is None]:
-        _give_up(f"gettext is missing: no {', no '.join(lacks)}")
+        give_up(f"gettext is missing: no {', no '.join(lacks)}")
 
 
-def _give_up(reason: str) -> NoReturn:
+def give_up(reason: str, optional: str = "") -> NoReturn:
+    """Skip the test, or fail it with CI=true, unless it needs what is optional."""
+    if optional:
+        raise unittest.SkipTest(f"{reason} (to get it, {optional})")
     raise (AssertionError if in_ci() else unittest.SkipTest)(reason)
 
 
@@ -473,7 +600,7 @@ def _is_watcher(pid: int) -> bool:
         return False
 
 
-def keep(end_signal: signal.Signals, directory: Path, command: list[str]) -> NoReturn:
+def keep(end_signal: signal.Signals, directory: Path, root: Path, command: list[str]) -> NoReturn:
     """
     Become the server, leaving a child behind that ends it when its starter is gone.
 
@@ -485,10 +612,50 @@ def keep(end_signal: signal.Signals, directory: Path, command: list[str]) -> NoR
         _watch(server, end_signal, directory)
         os._exit(0)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if user := _unprivileged_user():
+    become(directory, root, command)
+
+
+def become(directory: Path, root: Path, command: list[str]) -> NoReturn:
+    """Become a program, as the servers' user, where `root` is "/" and `directory` is there."""
+    if root != SYSTEM:
+        # What is mounted from here on nobody else sees, and ends with us. It is the same process.
+        this = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), "enter"]
+        namespace = [str(_find("unshare")), "--mount", "--propagation", "private", *this]
+        _execute([*namespace, str(directory), str(root), *command])
+    _drop_privileges()
+    _execute(command)
+
+
+def enter(directory: Path, root: Path, command: list[str]) -> NoReturn:
+    """Do what become() does, in a namespace of mounts of our own."""
+    here, user = Path.cwd(), _unprivileged_user()
+    _mount("-t", "tmpfs", "tmpfs", str(root / "tmp"))
+    for path in (str(directory), *MOUNTED):
+        place = Path(f"{root}{path}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if Path(path).is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.touch()
+        _mount("--rbind", path, str(place))
+    os.chroot(root)
+    os.chdir(here)
+    _drop_privileges(user)
+    _execute(command)
+
+
+def _mount(*arguments: str) -> None:
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def _drop_privileges(user: pwd.struct_passwd | None = None) -> None:
+    if user := user or _unprivileged_user():
         os.setgroups([])
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
+
+
+def _execute(command: list[str]) -> NoReturn:
     os.execv(command[0], command)  # noqa: S606 (there is no shell, and none is wanted)
 
 
@@ -523,6 +690,8 @@ def run(command: list[str], names: Sequence[str]) -> int:
         for name in names:
             if lacks := SERVERS[name].missing():
                 problems[name] = f"no {', '.join(lacks)} on this machine"
+                if optional := SERVERS[name].optional:
+                    problems[name] += f"; what needs it is skipped (to get it, {optional})"
                 continue
             server = SERVERS[name]()
             stack.callback(server.close)
@@ -535,8 +704,11 @@ def run(command: list[str], names: Sequence[str]) -> int:
             _say(f"{server.name}: {server.address}")
         for name, problem in problems.items():
             _say(f"{name}: MISSING: {problem}")
-        if problems and in_ci():
-            _say(f"With CI=true every server must start; missing: {', '.join(problems)}.")
+        required = [
+            name for name in problems if not (SERVERS[name].optional and SERVERS[name].missing())
+        ]
+        if required and in_ci():
+            _say(f"With CI=true every server must start; missing: {', '.join(required)}.")
             return 1
         environment = {key: value for key, value in os.environ.items() if key not in _variables()}
         environment |= {server.variable(): server.address for server in running}
@@ -584,6 +756,10 @@ def install(programs: Sequence[str] = ()) -> int:
     for server in SERVERS.values():
         if server.missing():
             packages += server.packages
+            if server.optional:
+                _say(f"{server.name} is missing, and optional. To get it, {server.optional}")
+    if _find(PGBOUNCER) is None:
+        packages.append(PGBOUNCER)
     if any(_find(program) is None for program in GETTEXT):
         packages.append("gettext")
     if importlib.util.find_spec("ensurepip") is None:  # Debian's venv fails without it
@@ -654,15 +830,19 @@ def driver() -> int:
     built = subprocess.run(pip, capture_output=True, text=True, check=False)
     if built.returncode == 0:
         return 0
-    _say("mysqlclient could not be installed: tests on MariaDB will be skipped.")
+    _say("mysqlclient could not be installed: tests on MariaDB and MySQL will be skipped.")
     _say("\n".join(built.stderr.splitlines()[-20:]))
     return 1 if in_ci() else 0
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["keep"]:  # by Server.start() only
-        number, directory, *command = arguments[1:]
-        keep(signal.Signals(int(number)), Path(directory), command)
+    match arguments:  # by Server.start() and become() only
+        case ["keep", number, directory, root, *command]:
+            keep(signal.Signals(int(number)), Path(directory), Path(root), command)
+        case ["become", directory, root, *command]:
+            become(Path(directory), Path(root), command)
+        case ["enter", directory, root, *command]:
+            enter(Path(directory), Path(root), command)
     parser = argparse.ArgumentParser(description="Servers for the tests.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     install_parser = verbs.add_parser("install", help="install by apt what this machine lacks")

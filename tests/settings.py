@@ -1,15 +1,25 @@
 """
 Django settings of the tests.
 
-MULTISTORE_DEFAULT_DB (sqlite, postgres or mariadb; sqlite if unset) says what is behind the alias
-"default". The aliases "postgres" and "mariadb" are there when their servers are. All are databases
-of their own.
+MULTISTORE_DEFAULT_DB (sqlite, postgres, mariadb or mysql; sqlite if unset) says what is behind the
+alias "default". The aliases "postgres", "mariadb" and "mysql" are there when their servers are. All
+are databases of their own.
+
+MULTISTORE_ISOLATION ("read committed", "repeatable read" or "serializable") is the isolation level
+of all connections to these servers. If it is "server's", Django sets none, and what the server has
+by default holds: see MULTISTORE_SERVER_ISOLATION in tests/servers.py. Unset, Django's holds.
+
+MULTISTORE_PREPARE_THRESHOLD, a number, has psycopg prepare statements on the server.
+
+MULTISTORE_DRIVER ("psycopg2", "pymysql" or "mysql.connector") takes the place of psycopg 3 or of
+mysqlclient.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -28,12 +38,26 @@ RUN = Path(
 OWN_PREFIX = RUN.name + os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
+# Whether a transaction on the servers sees what there was when it began.
+IN_SNAPSHOTS = {"repeatable read", "serializable"} & {
+    os.environ.get(f"MULTISTORE_{name}", "").lower() for name in ("ISOLATION", "SERVER_ISOLATION")
+} != set()
+
+DRIVER = os.environ.get("MULTISTORE_DRIVER")
+if DRIVER == "psycopg2":
+    sys.modules["psycopg"] = None  # type: ignore[assignment]  # Django prefers it
+elif DRIVER == "pymysql":
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
+
+
 def database(kind: str, name: str, address: str = "") -> dict[str, Any]:
     """
     Return the entry in DATABASES of one database.
 
     Args:
-        kind: "sqlite", "postgres" or "mariadb".
+        kind: "sqlite", "postgres", "mariadb" or "mysql".
         name: The database's name; for SQLite its file.
         address: The server's "host:port".
     """
@@ -52,12 +76,35 @@ def database(kind: str, name: str, address: str = "") -> dict[str, Any]:
     host, port = address.split(":")
     server = {"NAME": name, "USER": servers.USER, "HOST": host, "PORT": port}
     if kind == "postgres":
-        return server | {"ENGINE": "django.db.backends.postgresql"}
+        return server | {
+            "ENGINE": "django.db.backends.postgresql",
+            "OPTIONS": _isolation(kind) | _prepared(),
+        }
     return server | {
-        "ENGINE": "django.db.backends.mysql",
-        "OPTIONS": {"charset": "utf8mb4"},
+        "ENGINE": "mysql.connector.django"
+        if DRIVER == "mysql.connector"
+        else "django.db.backends.mysql",
+        "OPTIONS": {"charset": "utf8mb4"} | _isolation(kind),
         "TEST": {"CHARSET": "utf8mb4"},
     }
+
+
+def _isolation(kind: str) -> dict[str, Any]:
+    level = os.environ.get("MULTISTORE_ISOLATION", "").lower()
+    if kind != "postgres":  # where Django sets READ COMMITTED by itself, and none for None
+        return {"isolation_level": None if level == "server's" else level} if level else {}
+    if level in ("", "server's"):
+        return {}
+    from django.db.backends.postgresql.psycopg_any import IsolationLevel  # noqa: PLC0415
+
+    return {"isolation_level": IsolationLevel[level.upper().replace(" ", "_")]}
+
+
+def _prepared() -> dict[str, Any]:
+    threshold = os.environ.get("MULTISTORE_PREPARE_THRESHOLD")
+    if threshold is None:
+        return {}
+    return {"server_side_binding": True, "prepare_threshold": int(threshold)}
 
 
 def _database(alias: str, kind: str) -> dict[str, Any]:
@@ -73,7 +120,9 @@ DEFAULT_DB = os.environ.get("MULTISTORE_DEFAULT_DB", "sqlite")
 DEFAULT_DB_IS_THERE = DEFAULT_DB == "sqlite" or servers.address(DEFAULT_DB) is not None
 
 DATABASES = {"default": _database("default", DEFAULT_DB if DEFAULT_DB_IS_THERE else "sqlite")} | {
-    kind: _database(kind, kind) for kind in ("postgres", "mariadb") if servers.address(kind)
+    kind: _database(kind, kind)
+    for kind in ("postgres", "mariadb", "mysql")
+    if servers.address(kind)
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

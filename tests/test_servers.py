@@ -117,6 +117,67 @@ def test_missing_server_fails_in_ci_only(tmp_path: Path, ci: str, code: int) -> 
     assert "redis: MISSING: no redis-server" in ended.stderr
 
 
+def program(path: Path, says: str) -> Path:
+    """Write a program that says something, whatever it is asked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def only_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Hide all programs but those that the test puts into this directory."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("MULTISTORE_SERVERS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MULTISTORE_SERVERS_ROOT", raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("says", "missing"),
+    [
+        ("mysqld  Ver 10.11.6-MariaDB-0+deb12u1 for debian-linux-gnu", ["mysqld of MySQL"]),
+        ("/usr/sbin/mysqld  Ver 8.0.45 for Linux on x86_64 (Ubuntu)", []),
+    ],
+)
+def test_mariadb_under_the_name_of_mysql_is_no_mysql(
+    only_here: Path, says: str, missing: list[str]
+) -> None:
+    program(only_here / "mysqld", says)
+    assert servers.MySQL.missing() == missing
+
+
+def test_a_server_comes_from_the_first_root_that_has_it(
+    only_here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(only_here / "redis-server", "of the system")
+    first, second = only_here / "first", only_here / "second"
+    for root, name in ((first, "memcached"), (second, "redis-server"), (second, "memcached")):
+        program(root / "usr/bin" / name, "of a root")
+    monkeypatch.setenv("MULTISTORE_SERVERS_ROOT", f"{first}:{second}")
+    assert servers.Redis.place() == second
+    assert servers.Memcached.place() == first
+    monkeypatch.setenv("MULTISTORE_SERVERS_ROOT", str(first))
+    assert servers.Redis.place() == servers.SYSTEM
+    assert servers.Redis.version() == "of the system"
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_mysql_may_be_missing_in_ci_too(
+    only_here: Path, monkeypatch: pytest.MonkeyPatch, ci: str
+) -> None:
+    program(only_here / "mysqld", "mysqld of MariaDB")  # before one that may be in /usr/sbin
+    command = [*RUN, "--only", "mysql", "--", "/bin/true"]
+    environment = os.environ | {"CI": ci}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    assert f"to get it, {servers.MySQL.optional}" in ended.stderr
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(unittest.SkipTest, match="fetch mysql"):
+        servers.private("mysql")
+
+
 def test_what_needs_a_missing_server_is_skipped_or_fails_in_ci(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

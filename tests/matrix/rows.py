@@ -1,0 +1,127 @@
+"""The rows of the table, each a server, and its columns, each a part of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+# Where the versions of a server come from; "" is the system's own.
+DATABASES = {
+    "postgres": ("", "trixie", "sid"),
+    "mariadb": ("", "trixie"),
+    "mysql": ("mysql",),
+}
+REDIS = ("", "trixie", "sid", "trixie-valkey", "sid-valkey")
+MEMCACHED = ("", "trixie", "sid")
+PGBOUNCER = ("", "trixie", "sid")
+
+LEVELS = ("read committed", "repeatable read", "serializable")
+ROUNDS = "50"  # of each race
+
+# Parts of the tests: pytest's arguments, where {} is the server.
+CONTRACT = ("tests/stores/test_orm.py", "-k", "DefaultDatabase or InTransactionTests")
+ENGINE = (
+    "tests/test_engine.py",
+    "tests/test_users.py",
+    "tests/test_devices.py",
+    "tests/test_gc.py",
+)
+CROSSING = ("tests/test_interleavings.py", "tests/test_lock_views.py")
+LIMITS = ("tests/test_limits.py", "-k", "not memory and not redis")
+ERRORS = ("tests/test_drivers.py", "-k", "not another_driver")
+CHECKS = ("tests/stores/test_orm_checks.py",)
+RACES = ("tests/races/test_races.py",)
+FAULTS = ("tests/test_faults.py", "tests/races/test_kills.py", "-k", "{}")
+OF_REDIS = {
+    "contract": ("tests/stores/test_redis.py", "tests/test_redis_store.py"),
+    "engine": ("tests/test_on_redis.py", "tests/test_hops.py"),
+    "interleavings": ("tests/test_redis_explorer.py",),
+    "limits": ("tests/test_limits.py", "-k", "redis"),
+    "races": ("tests/races/test_races.py", "-k", "redis and not postgres"),
+    "faults": ("tests/test_redis_faults.py", "tests/test_redis_groups.py"),
+}
+OF_MEMCACHED = {
+    "contract": ("tests/stores/test_cache.py", "-k", "memcached"),
+    "races": ("tests/races/test_races.py", "-k", "memcached and sqlite"),
+    "faults": ("tests/test_cache_faults.py", "-k", "memcached"),
+}
+COLUMNS = ("contract", "engine", "interleavings", "limits", "errors", "checks", "races", "faults")
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One server and how it is used.
+
+    Args:
+        server: Its name in tests/servers.py.
+        root: The directory of its own release; "" for the system's.
+        suites: The columns that it has, as pytest's arguments.
+        note: What else there is to say, behind the version.
+        environment: What the tests are told.
+        behind: The root of the PgBouncer in front of it, "" for the system's; None without one.
+    """
+
+    server: str
+    root: str
+    suites: Mapping[str, tuple[str, ...]]
+    note: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    behind: str | None = None
+
+
+def rows() -> Iterator[Row]:
+    """Return all rows, in the order of the table."""
+    for server, roots in DATABASES.items():
+        for root in roots:
+            yield from _rows_of_database(server, root)
+    for root in PGBOUNCER:
+        yield _row_behind_pgbouncer(root)
+    for root in REDIS:
+        yield Row("redis", root, OF_REDIS)
+    for root in MEMCACHED:
+        yield Row("memcached", root, OF_MEMCACHED)
+
+
+def _rows_of_database(server: str, root: str) -> Iterator[Row]:
+    crossing = {
+        "contract": CONTRACT,
+        "interleavings": CROSSING,
+        "limits": LIMITS,
+        "errors": ERRORS,
+        "races": RACES,
+    }
+    whole = crossing | {"engine": ENGINE, "checks": CHECKS, "faults": FAULTS}
+    yield Row(server, root, whole, environment={"MULTISTORE_DEFAULT_DB": server})
+    for level in LEVELS:
+        yield Row(
+            server,
+            root,
+            crossing,
+            f"{level} by Django's option",
+            {"MULTISTORE_DEFAULT_DB": server, "MULTISTORE_ISOLATION": level},
+        )
+        yield Row(
+            server,
+            root,
+            crossing,
+            f"{level} by the server's default",
+            {
+                "MULTISTORE_DEFAULT_DB": server,
+                "MULTISTORE_ISOLATION": "server's",
+                "MULTISTORE_SERVER_ISOLATION": level,
+            },
+        )
+
+
+def _row_behind_pgbouncer(root: str) -> Row:
+    # Its statements' names are kept apart from 1.21 on.
+    prepare = {"MULTISTORE_PREPARE_THRESHOLD": "0"} if root else {}
+    return Row(
+        "postgres",
+        "",
+        {"contract": CONTRACT, "engine": ENGINE, "limits": LIMITS, "races": RACES},
+        "prepare_threshold 0" if prepare else "",
+        {"MULTISTORE_DEFAULT_DB": "postgres", **prepare},
+        behind=root,
+    )
