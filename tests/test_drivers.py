@@ -170,9 +170,6 @@ def test_a_connection_that_was_cut_is_an_outage_and_then_over(kind: str, store: 
     assert found.payload == record.payload
 
 
-@pytest.mark.xfail(
-    DRIVER == "mysql.connector", reason="its error is a bare DatabaseError", strict=True
-)
 @SERVERS
 def test_a_lock_that_is_not_to_be_had_is_an_outage(kind: str, store: OrmStore) -> None:
     alias = alias_of(kind)

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import NotSupported, SessionLimitReached, StoreUnavailable
-from django_multistore.models import StoredSession
+from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
 from django_multistore.stores.isolation import level_of
@@ -33,11 +33,20 @@ from tests.races.support import (
     on,
     saved,
     store_setting,
+    with_index_on,
 )
 
 SERVERS = pytest.mark.parametrize("kind", on("postgres", "mariadb", "mysql", transaction=True))
 POSTGRES = pytest.mark.parametrize("kind", on("postgres", transaction=True))
 LEVELS = pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+CACHES = pytest.mark.parametrize(
+    "kind",
+    on(
+        *with_index_on("postgres", ["redis"]),
+        *with_index_on("mariadb", ["redis"]),
+        transaction=True,
+    ),
+)
 SNAPSHOTS = pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 
 
@@ -254,6 +263,26 @@ def test_what_came_after_the_snapshot_is_ended_with_the_commit(
             return
     assert data_of(later) is None
     assert (data_of(first) is None) is (way == "all")
+
+
+@CACHES
+@pytest.mark.parametrize("level", ["repeatable read"])
+@pytest.mark.parametrize("way", ["all", "one"])
+def test_so_it_is_with_an_index_alone(
+    kind: str, level: str, way: str, call: Any, user: User
+) -> None:
+    alias = alias_of(kind)
+    store = call(stores["default"])
+    with Actor(alias) as elsewhere, transaction.atomic(using=alias):
+        list(UserSession.objects.using(alias).values_list("id"))
+        later = elsewhere.does(saved, **login_of(user))
+        if way == "all":
+            store.destroy_for_user(user.pk)
+        else:
+            (listed,) = elsewhere.does(stores["default"].sessions_for_user, user.pk)
+            store.destroy_session(user.pk, listed.id)
+    assert data_of(later) is None
+    assert sessions_of(user) == 0
 
 
 def rows_of(alias: str, session_key: str) -> list[int]:

@@ -15,6 +15,8 @@ from .cache_checks import check_cache, check_cache_always
 from .cache_client import CacheClient
 from .cache_options import parsed
 from .cache_protocol import CacheProtocol, is_tentative
+from .isolation_checks import check_isolation
+from .orm_checks import check_database
 from .pacing import batch_sizes
 from .steps import Result, Steps, arun, run
 from .stepwise import StepwiseStore
@@ -128,9 +130,14 @@ class CacheStore(StepwiseStore):
         options = self._options
         if not kwargs.get("deploy"):
             return check_cache_always(self.alias, options.cache)
-        return check_cache(
-            self.alias,
-            options.cache,
-            key_prefix=options.prefix,
-            max_age=int(options.max_age.total_seconds()),
-        )
+        using = self.database
+        return [
+            *check_cache(
+                self.alias,
+                options.cache,
+                key_prefix=options.prefix,
+                max_age=int(options.max_age.total_seconds()),
+            ),
+            *check_database(self.alias, using),
+            *check_isolation(self.alias, using),
+        ]

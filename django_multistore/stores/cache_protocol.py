@@ -29,7 +29,7 @@ from .cache_answers import UNREADABLE
 from .cache_client import CacheClient
 from .cache_options import CacheOptions
 from .packing import Entry, Listing, pack, unpack
-from .steps import DatabaseStep, Pause, Step, Steps
+from .steps import DatabaseStep, Pause, Step, Steps, run
 from .stepwise import Operations
 from .user_index import AT_A_TIME, Row, UserIndex
 
@@ -225,8 +225,15 @@ class CacheProtocol(Operations):
         targets = None if id is None else {id}
         ended: set[int] = set()
         strangers: set[int] = set()
+
+        def end_the_rest() -> None:
+            run(self.destroy_for_user(user_id, except_key=except_key, id=id))
+
+        after_commit: Callable[[], None] | None = end_the_rest
         for delay in backoff(ATTEMPTS):
-            found: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+            found: list[Row]
+            found = yield DatabaseStep(self._index.rows_of_user, (user_id, after_commit))
+            after_commit = None
             rows = [row for row in found if row.key != except_key and row.row_id not in strangers]
             if targets is None:
                 targets = {row.id for row in rows}

@@ -33,12 +33,14 @@ CONFLICTS = {
     MYSQL_DEADLOCK,
 }
 UNDOING = {MARIADB_RECORD_HAS_CHANGED, MYSQL_LOCK_TABLE_FULL, MYSQL_DEADLOCK}
-DAMAGED_FILE = {SQLITE_CORRUPT, SQLITE_NOT_A_DATABASE}
+# Whatever class a driver gives them: mysql-connector's of a lock is a bare DatabaseError, and so
+# is sqlite3's of a file that is no database.
+OUTAGE_CODES = CONFLICTS | {MYSQL_LOCK_WAIT_TIMEOUT, SQLITE_CORRUPT, SQLITE_NOT_A_DATABASE}
 
 
 def is_outage(error: Error) -> bool:
     """Say whether the database could not be asked, so that nothing is known."""
-    return isinstance(error, OUTAGES) or not DAMAGED_FILE.isdisjoint(codes_of(error))
+    return isinstance(error, OUTAGES) or not OUTAGE_CODES.isdisjoint(codes_of(error))
 
 
 def is_table_missing(error: Error) -> bool:
@@ -66,12 +68,9 @@ def codes_of(error: BaseException) -> set[object]:
     Args:
         error: the driver's, or one that it is the cause of, as Django's.
     """
-    codes: set[object] = set()
-    each: BaseException | None = error
-    while each is not None:
-        codes.update(code for code in _codes(each) if code is not None)
-        each = each.__cause__
-    return codes
+    # A store's own error has Django's as its cause, and that one the driver's.
+    chain = (error, error.__cause__, error.__cause__ and error.__cause__.__cause__)
+    return {code for each in chain if each for code in _codes(each) if code is not None}
 
 
 def _codes(error: BaseException) -> Iterator[object]:

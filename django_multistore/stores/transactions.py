@@ -155,7 +155,7 @@ class _Doom:
         self._connection = connection
         self._error = error
         # What was being handled already when the error came up does not leave the block.
-        self._handled = [*_contexts(sys.exception())]
+        self._handled = _contexts(sys.exception())
         # With autocommit off, the site's own rollback() is what should follow an error.
         self._is_managed = connection.in_atomic_block and connection.commit_on_exit
         self._mark: Callable[[], Any] = self._raise
@@ -215,10 +215,13 @@ class _Doom:
         ) from self._error
 
 
-def _contexts(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
+def _contexts(error: BaseException | None) -> list[BaseException]:
+    chain: list[BaseException] = []
+    # Which may be a ring: some raise an error's cause while they handle the error.
+    while error is not None and not any(error is known for known in chain):
+        chain.append(error)
         error = error.__context__
+    return chain
 
 
 def _has_hook(connection: BaseDatabaseWrapper, hook: Callable[[], Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -106,8 +106,19 @@ class UserIndex:
             return None
         return listing._replace(is_tentative=self._table.is_in_transaction())
 
-    def rows_of_user(self, user_id: str) -> list[Row]:
-        """Return the rows of a user."""
+    def rows_of_user(
+        self, user_id: str, after_commit: Callable[[], object] | None = None
+    ) -> list[Row]:
+        """
+        Return the rows of a user.
+
+        Args:
+            user_id: whose.
+            after_commit: what to do once more after the commit, if this is in the snapshot of a
+                caller's transaction, which may lack some.
+        """
+        if after_commit is not None and self._table.is_in_snapshot():
+            self._table.once_more_after_commit(after_commit)
         rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self.place})
         return [_row(row) for row in rows]
 
