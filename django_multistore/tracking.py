@@ -184,15 +184,13 @@ class TrackedSession(SessionBase):
         self._login_at = None
         self._is_key_certain = True
 
-    def _beliefs(self) -> Beliefs:
-        return {name: getattr(self, name) for name in BELIEFS}
-
-    def _wrote(self, fate: Fate | None, before: Beliefs) -> None:
+    def _remember(self, fate: Fate | None, *, moves: bool = False) -> None:
+        """Keep what is believed now, before a write is believed that may be undone."""
         if fate is None or fate.is_settled:
             return
-        if fate.is_unknown and before["_session_key"] != self.session_key:
-            return  # Under which of the two keys it is can't be known. The new one is not certain.
-        self._unsettled.append((before, fate))
+        if fate.is_unknown and moves:
+            return  # Under which of two keys it is can't be known. The new one is not certain.
+        self._unsettled.append(({name: getattr(self, name) for name in BELIEFS}, fate))
 
     def _unlearn_undone(self) -> None:
         """Believe again what was so before a write that was rolled back."""
@@ -372,10 +370,9 @@ class TrackedSession(SessionBase):
 
     def _touched(self, touched: SessionRecord, is_done: bool) -> None:
         if is_done:
-            before = self._beliefs()
+            self._remember(touched.fate)
             self._record = touched
             self.was_written = True
-            self._wrote(touched.fate, before)
 
     def _touch_failed(self, outage: StoreUnavailable) -> None:
         if outage.loses_transaction:
@@ -406,7 +403,7 @@ class TrackedSession(SessionBase):
         self._adopt(replace(written, version=version), draft)
 
     def _adopt(self, record: SessionRecord, draft: Draft) -> None:
-        before = self._beliefs()
+        self._remember(record.fate, moves=draft.session_key is not None)
         self._forget()
         self._record, self._base = record, draft.body
         self._was_stored = self.was_written = True
@@ -414,7 +411,6 @@ class TrackedSession(SessionBase):
             self._session_key = draft.session_key
             self._is_key_certain = False
             self.has_new_key = self.modified = True
-        self._wrote(record.fate, before)
 
     def _inserted(self, draft: Draft, is_free: bool) -> None:
         if not is_free:

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse
-from django.test import Client
+from django.test import Client, TestCase
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
@@ -70,6 +70,16 @@ def test_a_save_to_a_savepoint(kind: str, call: Any, undone: Any) -> None:
     undone(call(session).save)
     call(session).save()
     assert data_of(session.session_key) == {"cart": "full", "mine": 1}
+
+
+@IN_A_TEST_CASE
+def test_a_site_that_counts_its_hooks_in_a_test_counts_none_of_ours(kind: str, call: Any) -> None:
+    with TestCase.captureOnCommitCallbacks(using=alias_of(kind)) as hooks:
+        session = SessionStore()
+        session["mine"] = 1
+        call(session).save()
+        call(session).cycle_key()
+    assert hooks == []
 
 
 @EVERYWHERE
