@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
+from unittest.mock import patch
 
 from django.db import OperationalError, connections
+
+from django_multistore.exceptions import StoreUnavailable
+from django_multistore.stores.base import BaseStore
+from django_multistore.testing import INTERFACE
 
 Execute = Callable[..., Any]
 Fault = Callable[[Execute, Any], None]
@@ -132,3 +138,55 @@ def _is_of_the_package() -> bool:
         if name.startswith("django_multistore.") and name != "django_multistore.middleware":
             return True
     return False
+
+
+class Outage:
+    """A store that can't be asked, once: at one of the calls inside it."""
+
+    def __init__(self, store: BaseStore, number: int) -> None:
+        """
+        Prepare for it.
+
+        Args:
+            store: what can't be asked.
+            number: at which call of its methods or their async twins, counted from 1.
+        """
+        self._store = store
+        self._left = number
+        self._patches = ExitStack()
+
+    @property
+    def has_come(self) -> bool:
+        return self._left <= 0
+
+    def __enter__(self) -> Self:
+        for name in INTERFACE:
+            self._patch(name, self._counted)
+            self._patch(f"a{name}", self._acounted)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._patches.close()
+
+    def _patch(self, name: str, counted: Callable[[Any], Any]) -> None:
+        own = getattr(self._store, name)
+        self._patches.enter_context(patch.object(self._store, name, counted(own)))
+
+    def _counted(self, own: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._count()
+            return own(*arguments, **options)
+
+        return call
+
+    def _acounted(self, own: Any) -> Any:
+        async def call(*arguments: Any, **options: Any) -> Any:
+            self._count()
+            return await own(*arguments, **options)
+
+        return call
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise StoreUnavailable("struck")

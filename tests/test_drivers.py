@@ -189,6 +189,7 @@ def test_a_lock_that_is_not_to_be_had_is_an_outage(kind: str, store: OrmStore) -
             store.destroy(record.key)
         holder.ends(commit=True)
     assert store.destroy(record.key)
+    connections[alias].close()  # Which has become impatient for good.
 
 
 # SQLite's files.

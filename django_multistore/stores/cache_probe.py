@@ -53,7 +53,10 @@ def probe(alias: str, key_prefix: str) -> list[Finding]:
     """
     findings: list[Finding] = []
     # In a thread: a client may wait for a server that hangs without an end.
-    thread = threading.Thread(target=_try, args=(alias, key_prefix, findings.append), daemon=True)
+    # Its settings are read here: the thread may outlast them, where it has taken too long.
+    entry = dict(settings.CACHES[alias])
+    arguments = (alias, entry, key_prefix, findings.append)
+    thread = threading.Thread(target=_try, args=arguments, daemon=True)
     thread.start()
     thread.join(PATIENCE)
     if thread.is_alive():
@@ -62,7 +65,9 @@ def probe(alias: str, key_prefix: str) -> list[Finding]:
     return findings
 
 
-def _try(alias: str, key_prefix: str, report: Callable[[Finding], None]) -> None:
+def _try(
+    alias: str, entry: dict[str, Any], key_prefix: str, report: Callable[[Finding], None]
+) -> None:
     prefix = f"{key_prefix}p:{secrets.token_hex(8)}:"
     try:
         for finding in _at_work(alias, [f"{prefix}{number}" for number in range(5)]):
@@ -71,7 +76,7 @@ def _try(alias: str, key_prefix: str, report: Callable[[Finding], None]) -> None
         text = f"which could not be tried ({type(error).__name__}: {error})."
         report((Verdict.UNKNOWN, text))
     # Afterwards: some clients keep to the first address that they were given.
-    if _hides_outages(settings.CACHES[alias], f"{prefix}5"):
+    if _hides_outages(entry, f"{prefix}5"):
         text = (
             "which reports an outage as a miss: where no server is, it finds nothing, and raises "
             "no error. Visitors would be logged out."
