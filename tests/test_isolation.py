@@ -182,6 +182,21 @@ def test_a_limit_is_kept_by_logins_at_once(
 
 @SERVERS
 @LEVELS
+def test_a_login_that_evicts_looks_and_ends_once(
+    kind: str, level: str, user: User, settings: Any
+) -> None:
+    settings.SESSION_MAX_PER_USER = 1
+    logs_in(user)
+    with CaptureQueriesContext(connections[alias_of(kind)]) as captured:
+        logs_in(user)
+    words = [query["sql"].split()[0] for query in captured if "LOCK" not in query["sql"].upper()]
+    assert [word for word in words if word in ("INSERT", "DELETE")] == ["INSERT", "DELETE"]
+    assert "SHOW" not in words
+    assert not [query for query in captured if "FOR UPDATE" in query["sql"]]
+
+
+@SERVERS
+@LEVELS
 def test_a_merge_costs_no_more_where_the_level_is_the_usual_one(kind: str, level: str) -> None:
     session_key = saved(a=1)
     session = loaded(session_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ class Table:
         self._write_statements = write_statements
         self._statements: dict[str, dict[str, Statement]] = {}
         self._levels: dict[str, str] = {}
+        self._thread = threading.local()  # Has `is_in_own` in a transaction of transact().
 
     @property
     def database(self) -> str:
@@ -78,7 +80,7 @@ class Table:
 
     def is_in_snapshot(self) -> bool:
         """Say whether this is in a transaction that doesn't see what is committed meanwhile."""
-        if not self.is_in_transaction():
+        if getattr(self._thread, "is_in_own", False) or not self.is_in_transaction():
             return False
         using = self.database
         if using not in self._levels:  # Asked for once: a server's default is seldom changed.
@@ -138,8 +140,12 @@ class Table:
         connection = connections[self.database]
 
         def attempt() -> Result:
-            with own_transaction(connection):
-                return action()
+            self._thread.is_in_own = True
+            try:
+                with own_transaction(connection):
+                    return action()
+            finally:
+                self._thread.is_in_own = False
 
         try:
             with self.outages_translated():
