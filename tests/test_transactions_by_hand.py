@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -11,12 +11,17 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.db import DataError, connections, transaction
 
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable, TransactionLost
+from django_multistore.models import StoredSession
+from django_multistore.testing import Calls
 from tests.faults import FAULTS, OF_A_STATEMENT, Strike
 from tests.races.support import (
     alias_of,
     data_of,
     loaded,
+    login_of,
+    new_user,
     on,
     orm_store_on,
     saved,
@@ -33,6 +38,11 @@ ON_MYSQL = pytest.mark.parametrize("kind", on("mariadb", transaction=True))
 @pytest.fixture(autouse=True)
 def store(kind: str, settings: Any) -> None:
     settings.SESSION_STORES = store_setting(kind)
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Callable[[object], Any]:
+    return lambda target: Calls(target, twins=request.param)
 
 
 def write(alias: str, name: str) -> None:
@@ -125,3 +135,61 @@ def test_an_outage_of_another_database_loses_nothing(
     finally:
         del connections["gone"]
     assert not User.objects.using(alias).exists()
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("has_block", [False, True])
+def test_a_hook_of_the_sites_finds_a_write_committed(kind: str, has_block: bool, call: Any) -> None:
+    alias = alias_of(kind)
+    session = SessionStore()
+
+    def save_more() -> None:
+        if has_block:
+            with transaction.atomic(using=alias):
+                write(alias, "by the hook")
+        session["more"] = 1
+        call(session).save()
+
+    with transaction.atomic(using=alias):
+        transaction.on_commit(save_more, using=alias)
+        session["mine"] = 1
+        call(session).save()
+        session_key = session.session_key
+    assert session.session_key == session_key
+    assert data_of(session_key) == {"mine": 1, "more": 1}
+    assert StoredSession.objects.using(alias).count() == 1
+
+
+@EVERYWHERE
+def test_a_hook_of_the_sites_after_a_login(kind: str, call: Any) -> None:
+    alias = alias_of(kind)
+    session = loaded(saved(cart="full"))
+
+    def save_more() -> None:
+        session["more"] = 1
+        call(session).save()
+
+    user = new_user()
+    with transaction.atomic(using=alias):
+        transaction.on_commit(save_more, using=alias)
+        session.update(login_of(user))
+        call(session).cycle_key()
+    assert data_of(session.session_key) == {"cart": "full", "more": 1, **login_of(user)}
+
+
+@EVERYWHERE
+def test_a_hook_that_fails_undoes_no_commit(kind: str, call: Any) -> None:
+    alias = alias_of(kind)
+    session = SessionStore()
+
+    def fail() -> None:
+        raise LookupError
+
+    session["mine"] = 1
+    with suppress(LookupError), transaction.atomic(using=alias):
+        transaction.on_commit(fail, using=alias)
+        call(session).save()
+    session["more"] = 1
+    call(session).save()
+    assert data_of(session.session_key) == {"mine": 1, "more": 1}
+    assert StoredSession.objects.using(alias).count() == 1

@@ -138,6 +138,25 @@ def follow(fate: Fate | None, connection: BaseDatabaseWrapper) -> None:
     hook = fate.settle
     connection.on_commit(hook)
     fate.depends_on(lambda: _has_hook(connection, hook))
+    _settle_first(connection)
+
+
+def _settle_first(connection: BaseDatabaseWrapper) -> None:
+    # Before the hooks of the site: one may write the session once more, or fail, and then Django
+    # calls none of the others, though all is committed.
+    name = "run_and_clear_commit_hooks"
+    if name in vars(connection):
+        return
+
+    def run() -> None:
+        delattr(connection, name)  # The class's is there again.
+        hooks: list[Any] = connection.run_on_commit
+        for _, hook, _ in hooks:
+            if isinstance(getattr(hook, "__self__", None), Fate):
+                hook()
+        connection.run_and_clear_commit_hooks()
+
+    setattr(connection, name, run)
 
 
 class _Doom:
