@@ -447,7 +447,7 @@ def look_at(scene: Scene) -> None:
         assert not scene.is_done or not scene.is_in_table or scene.operation.holds(scene)
     if scene.shape.has_savepoint and scene.alias == "postgres" and not scene.is_cut:
         assert scene.has_answered  # The savepoint has healed it.
-    if scene.shape.inside is plainly:
+    if scene.shape.inside is plainly and (scene.shape.is_atomic or not scene.is_cut):
         assert is_fine or not scene.is_done  # Nothing went on as if all were well.
     if scene.shape.is_atomic:
         assert both <= names or not both & names
@@ -559,6 +559,25 @@ def test_an_outage_of_a_store_that_is_elsewhere_undoes_nothing(
                     break
                 struck += 1
     assert struck >= len(OPERATIONS)
+
+
+SWALLOWERS = ("tolerated load", "touch", "count beside a link", "deactivate the user")
+
+
+@TWINS
+@pytest.mark.parametrize("name", SWALLOWERS)
+@EVERYWHERE
+def test_who_goes_on_without_an_answer_raises_what_is_lost_at_once(
+    kind: str, name: str, twins: bool, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL")
+    alias, operation = alias_of(kind), OPERATIONS[name]
+    with at(operation, settings):
+        for fault in FAULTS[connections[alias].vendor].values():
+            strike = Strike(alias, fault, 1)
+            scene = play(alias, operation, SHAPES["ATOMIC_REQUESTS"], twins=twins, strike=strike)
+            assert strike.has_come
+            assert scene.is_done is scene.has_answered is (scene.answer.status_code == 200)
 
 
 @EVERYWHERE

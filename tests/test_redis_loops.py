@@ -22,6 +22,8 @@ from tests.stores.test_redis_options import Certificate
 from tests.test_redis_faults import client_of, wait_until
 
 LOOPS = 20
+# Nothing here is about time, and machines may be busy.
+PATIENT = {"CONNECT_TIMEOUT": 30, "TIMEOUT": 60}
 
 no_resource_warning = test_redis_faults.no_resource_warning
 
@@ -77,12 +79,14 @@ def assert_few_stay(store: RedisStore, *nodes: Any) -> None:
 
 
 def test_on_a_server(server: servers.Server, no_resource_warning: None) -> None:
-    assert_few_stay(RedisStore("default", URL=f"redis://{server.address}/5"), server)
+    assert_few_stay(RedisStore("default", URL=f"redis://{server.address}/5", **PATIENT), server)
 
 
 def test_by_a_unix_socket(no_resource_warning: None) -> None:
     with servers.private("redis", arguments=["--unixsocket", "socket"]) as server:
-        assert_few_stay(RedisStore("default", URL=f"unix://{server.data}/socket"), server)
+        assert_few_stay(
+            RedisStore("default", URL=f"unix://{server.data}/socket", **PATIENT), server
+        )
 
 
 def test_with_tls(no_resource_warning: None) -> None:
@@ -90,7 +94,7 @@ def test_with_tls(no_resource_warning: None) -> None:
         certificate = Certificate(stack)
         url = f"rediss://127.0.0.1:{certificate.port}/0"
         trust = {"ssl_ca_certs": str(certificate.path)}
-        store = RedisStore("web", URL=url, CONNECTION=trust)
+        store = RedisStore("web", URL=url, CONNECTION=trust, **PATIENT)
         read = five_reads(store)
         loops = [in_a_loop_that_is_dropped(read) for _ in range(LOOPS)]
         assert len(store._client._loops) == 1
@@ -103,7 +107,7 @@ def test_with_tls(no_resource_warning: None) -> None:
 @pytest.mark.fault
 def test_behind_sentinels(no_resource_warning: None) -> None:
     with private_group(SentinelGroup) as group:
-        store = RedisStore("default", SENTINELS=group.sentinels, SERVICE=SERVICE)
+        store = RedisStore("default", SENTINELS=group.sentinels, SERVICE=SERVICE, **PATIENT)
         assert_few_stay(store, *group.nodes)
         store._client._connections.drop()
 
@@ -120,7 +124,7 @@ def test_connections_that_are_in_use(
     server: servers.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a task had that was still waiting is closed as well. How redis-py dies is its own."""
-    store = RedisStore("default", URL=f"redis://{server.address}/5", TIMEOUT=60)
+    store = RedisStore("default", URL=f"redis://{server.address}/5", **PATIENT)
     name = store._protocol.session_name("0" * 40)
 
     async def wait_for_long() -> None:
@@ -144,7 +148,7 @@ def test_connections_that_are_in_use(
 
 def test_threads_with_loops_of_their_own(server: servers.Server, no_resource_warning: None) -> None:
     """One that drops its loops takes nothing from the others."""
-    store = RedisStore("default", URL=f"redis://{server.address}/5")
+    store = RedisStore("default", URL=f"redis://{server.address}/5", **PATIENT)
     record = make_record()
     assert store.create(record)
     is_over = threading.Event()

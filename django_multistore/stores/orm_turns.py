@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import Error, OperationalError, connections
@@ -75,10 +76,12 @@ def _with_named_lock(
             try:
                 cursor.execute("DO RELEASE_LOCK(%s)", [name])
             except Error:
-                # With a connection that is gone the lock is gone as well. What was done by itself
-                # is done; what was part of a transaction is gone.
+                # What was part of a transaction may be gone; what was done by itself is done, and
+                # with the connection the lock goes as well.
                 if is_open(connection):
                     raise
+                with suppress(Error):
+                    connection.close()
 
 
 def _number_of(user_id: str) -> int:

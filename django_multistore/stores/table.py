@@ -165,7 +165,7 @@ class Table:
             NotSupported: nobody tells when the transaction ends.
         """
         connection = connections[self.database]
-        if not connection.in_atomic_block:
+        if not transactions.is_managed(connection):
             raise NotSupported(
                 f"Session store {self._store.alias!r}: with autocommit off, and the database "
                 f"{self.database!r} at isolation level {self._levels[self.database]!r}, sessions "

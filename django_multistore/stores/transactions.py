@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 
 # Of PQtransactionStatus(), as psycopg and psycopg2 have them.
 # https://www.postgresql.org/docs/current/libpq-status.html
-POSTGRES_HAS_FAILED, POSTGRES_IS_GONE = 3, 4
+POSTGRES_IS_WHOLE, POSTGRES_HAS_FAILED, POSTGRES_IS_GONE = 2, 3, 4
 
 
 def is_open(connection: BaseDatabaseWrapper) -> bool:
     """Say whether what was written just now can be rolled back."""
     is_connected = connection.connection is not None
     return connection.in_atomic_block or (is_connected and not connection.autocommit)
+
+
+def is_managed(connection: BaseDatabaseWrapper) -> bool:
+    """Say whether Django ends the open transaction, and not the site, with autocommit off."""
+    return connection.in_atomic_block and connection.commit_on_exit
 
 
 def open_transactions() -> list[BaseDatabaseWrapper]:
@@ -135,12 +140,31 @@ def follow(fate: Fate | None, connection: BaseDatabaseWrapper) -> None:
     blocks: list[Any] = connection.atomic_blocks
     if blocks and all(block._from_testcase for block in blocks):
         return  # The end of a test undoes it, which is nobody's news; and tests count hooks.
-    if not connection.in_atomic_block:
+    if not is_managed(connection):
         fate.is_unknown = True  # Django tells nobody how a transaction ends that it didn't begin.
         return
     hook = fate.settle
     connection.on_commit(hook)
     fate.depends_on(lambda: _has_hook(connection, hook))
+    _settle_first(connection)
+
+
+def _settle_first(connection: BaseDatabaseWrapper) -> None:
+    # Before the hooks of the site: one may write the session once more, or fail, and then Django
+    # calls none of the others, though all is committed.
+    name = "run_and_clear_commit_hooks"
+    if name in vars(connection):
+        return
+
+    def run() -> None:
+        delattr(connection, name)  # The class's is there again.
+        hooks: list[Any] = connection.run_on_commit
+        for _, hook, _ in hooks:
+            if isinstance(getattr(hook, "__self__", None), Fate):
+                hook()
+        connection.run_and_clear_commit_hooks()
+
+    setattr(connection, name, run)
 
 
 class _Doom:
@@ -158,13 +182,13 @@ class _Doom:
         self._connection = connection
         self._error = error
         # What was being handled already when the error came up does not leave the block.
-        self._handled = _contexts(sys.exception())
+        self._handled = [each for each in _contexts(sys.exception()) if each is not error]
         # With autocommit off, the site's own rollback() is what should follow an error.
-        self._is_managed = connection.in_atomic_block and connection.commit_on_exit
+        self._is_managed = is_managed(connection)
         self._mark: Callable[[], Any] = self._raise
         names = set(connection.savepoint_ids) if _has_savepoints(connection, error) else set()
-        hooks: list[Any] = connection.run_on_commit
-        hooks.append((names, self._mark, False))
+        self._entry = (names, self._mark, False)
+        self._hooks.append(self._entry)
         for name in self.METHODS:
             setattr(connection, name, getattr(self, f"_{name}"))
 
@@ -172,8 +196,16 @@ class _Doom:
     def is_in_force(self) -> bool:
         return _has_hook(self._connection, self._mark)
 
+    @property
+    def _hooks(self) -> list[Any]:
+        hooks: list[Any] = self._connection.run_on_commit
+        return hooks
+
     def _commit(self) -> None:
         is_in_force = self._lift()
+        if is_in_force and self._is_healed():
+            self._hooks.remove(self._entry)
+            is_in_force = False
         if not is_in_force:
             return self._connection.commit()
         self._roll_back()
@@ -190,9 +222,17 @@ class _Doom:
             self._raise()
 
     def _set_rollback(self, rollback: bool) -> None:
-        if rollback:
-            self._lift()  # Then it is no news to the site.
-        self._connection.set_rollback(rollback)
+        savepoints = [sid for sid in self._connection.savepoint_ids if sid is not None]
+        if rollback and not savepoints:
+            self._lift()  # Then it is no news to the site. Of an inner block it says nothing more.
+        type(self._connection).set_rollback(self._connection, rollback)
+
+    def _is_healed(self) -> bool:
+        # By a savepoint that the site has made by hand, which Django's hooks know nothing of. There
+        # can be none from after the error: PostgreSQL refuses all until it is rolled back to one.
+        if self._connection.vendor != "postgresql" or self._connection.connection is None:
+            return False
+        return _postgres_status(self._connection) == POSTGRES_IS_WHOLE
 
     def _lift(self) -> bool:
         is_in_force = self.is_in_force
@@ -254,6 +294,8 @@ def _postgres_status(connection: Any) -> int:
 
 
 def _is_lost_on_mysql(connection: Any, error: BaseException) -> bool:
+    if not connection.errors_occurred:
+        return False  # It is another database's, whose numbers may mean as much.
     if undoes_transaction(error):
         return True
     try:

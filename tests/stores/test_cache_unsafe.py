@@ -415,6 +415,7 @@ def test_a_trial_takes_no_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) ->
     assert time.monotonic() - began < 2.5
 
 
+@pytest.mark.django_db
 def test_no_trial_without_deploy() -> None:
     entry = {"BACKEND": f"{HERE}.AddsTwice", "LOCATION": "mine"}
     with override_settings(CACHES={"sessions": entry}):
