@@ -3,6 +3,7 @@
 # make stress   the races with their full rounds         make bench   measurements against others
 # make lint     ruff and mypy alone                      make clean   remove what these made
 # make servers-matrix  the tests on servers of other releases (as root, on Debian; long)
+#   ROWS=PATTERN       those rows alone whose names match, as ROWS='^Redis 8'
 # make messages the strings to translate, and the translations compiled (docs/translations.md)
 
 SHELL := /bin/bash
@@ -42,7 +43,7 @@ bench: .venv-bench/ready
 
 servers-matrix: .venv-matrix/ready
 	.venv-matrix/bin/python -m tests.matrix fetch
-	.venv-matrix/bin/python -m tests.matrix run
+	.venv-matrix/bin/python -m tests.matrix run --only '$(ROWS)'
 
 # makemessages puts the time of each run into the header.
 messages: CATALOGUES := django_multistore/locale/*/LC_MESSAGES/django.po

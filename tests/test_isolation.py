@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -37,6 +38,7 @@ from tests.races.support import (
 )
 
 SERVERS = pytest.mark.parametrize("kind", on("postgres", "mariadb", "mysql", transaction=True))
+MYSQL = pytest.mark.parametrize("kind", on("mariadb", "mysql", transaction=True))
 POSTGRES = pytest.mark.parametrize("kind", on("postgres", transaction=True))
 LEVELS = pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
 CACHES = pytest.mark.parametrize(
@@ -145,8 +147,6 @@ def test_ends_that_cross_saves_are_no_outage(kind: str, level: str, user: User) 
 
 
 def ignoring_interrupts(act: Callable[..., None], *arguments: Any) -> None:
-    from django.contrib.sessions.exceptions import SessionInterrupted  # noqa: PLC0415
-
     try:
         act(*arguments)
     except SessionInterrupted:
@@ -259,7 +259,7 @@ def test_what_came_after_the_snapshot_is_ended_with_the_commit(
         try:
             with transaction.atomic(using=alias):
                 takes_snapshot(alias)
-                later = elsewhere.starts(saved, **login_of(user))
+                later = elsewhere.reaches_a_lock(saved, **login_of(user))
                 if level == "serializable" and connections[alias].vendor == "mysql":
                     # There a read locks what it reads, and what would come between.
                     assert not later.done()
@@ -303,6 +303,88 @@ def test_so_it_is_with_an_index_alone(
 def rows_of(alias: str, session_key: str) -> list[int]:
     rows = StoredSession.objects.using(alias).filter(key=key_of(session_key))
     return list(rows.values_list("id", flat=True))
+
+
+def ends_it(session_key: str) -> None:
+    SessionStore(session_key).delete()
+
+
+def moves_it(session_key: str) -> None:
+    loaded(session_key).cycle_key()
+
+
+@SERVERS
+@pytest.mark.parametrize("level", ["repeatable read"])
+@pytest.mark.parametrize("is_rotated", [False, True], ids=["save", "rotation"])
+@pytest.mark.parametrize("change", [ends_it, moves_it])
+def test_what_another_has_ended_or_moved_since_the_snapshot_stays_so(
+    kind: str, level: str, change: Any, is_rotated: bool, call: Any, user: User
+) -> None:
+    alias = alias_of(kind)
+    session_key = saved(**login_of(user))
+    session = loaded(session_key)
+    session["more"] = 1
+    refused: type[Exception] = SessionInterrupted if is_rotated else UpdateError
+    if connections[alias].vendor == "postgresql":
+        refused = StoreUnavailable
+
+    def cross() -> None:
+        with Actor(alias) as elsewhere, transaction.atomic(using=alias):
+            takes_snapshot(alias)
+            elsewhere.does(change, session_key)
+            if is_rotated:
+                call(session).cycle_key()
+            else:
+                call(session).save()
+
+    with pytest.raises(refused):
+        cross()
+    assert data_of(session_key) is None
+    assert sessions_of(user) == int(change is moves_it)
+
+
+@MYSQL
+@pytest.mark.parametrize("level", ["serializable"])
+def test_what_a_serializable_transaction_has_loaded_waits_for_its_end(
+    kind: str, level: str
+) -> None:
+    alias = alias_of(kind)
+    session_key = saved(a=1)
+    with Actor(alias) as elsewhere:
+        with transaction.atomic(using=alias):
+            loaded(session_key)
+            save = elsewhere.reaches_a_lock(saves, session_key, "theirs", 1)
+            assert not save.done()
+        save.result(60)
+    assert data_of(session_key) == {"a": 1, "theirs": 0}
+
+
+@MYSQL
+@pytest.mark.parametrize("level", ["serializable"])
+def test_of_two_serializable_transactions_that_change_a_session_one_is_an_outage(
+    kind: str, level: str
+) -> None:
+    """Each holds what it has loaded, and waits for the other."""
+    session_key = saved()
+    with actors(alias_of(kind), 2) as (one, other):
+        for actor in (one, other):
+            actor.begins()
+        ours, theirs = one.does(loaded, session_key), other.does(loaded, session_key)
+        ours["ours"], theirs["theirs"] = 1, 1
+        waiting = one.reaches_a_lock(ours.save)
+        assert not waiting.done()
+        errors = [other.starts(theirs.save).exception(60)]
+        if errors == [None]:  # The other one was undone.
+            other.ends(commit=True)
+        errors.append(waiting.exception(60))
+        if errors[-1] is None:
+            one.ends(commit=True)
+        (undone,) = filter(None, errors)
+        assert isinstance(undone, StoreUnavailable)
+        assert undone.loses_transaction
+        with pytest.raises(StoreUnavailable):
+            (one if errors[0] is None else other).ends(commit=True)
+    assert data_of(session_key) in ({"ours": 1}, {"theirs": 1})
 
 
 @POSTGRES
