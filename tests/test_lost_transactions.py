@@ -561,6 +561,19 @@ def test_an_outage_of_a_store_that_is_elsewhere_undoes_nothing(
     assert struck >= len(OPERATIONS)
 
 
+@EVERYWHERE
+def test_what_comes_after_is_not_written_by_itself(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL")
+    alias = alias_of(kind)
+    for fault in FAULTS[connections[alias].vendor].values():
+        strike, is_cut = Strike(alias, fault, 1), fault is faults.cut
+        load, shape = OPERATIONS["load"], SHAPES["swallowing"]
+        look_at(play(alias, load, shape, twins=False, strike=strike, is_cut=is_cut))
+        assert strike.has_come
+
+
 SWALLOWERS = ("tolerated load", "touch", "count beside a link", "deactivate the user")
 
 
