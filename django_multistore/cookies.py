@@ -7,9 +7,11 @@ what needs the store is raised as StoreWanted, done by whoever can wait for it, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.core.handlers.exception import response_for_exception
 
 from .stores.steps import Step
 
@@ -48,7 +50,7 @@ class CookieSession:
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to save, and no cookie to send."""
-        if self.is_left_alone or self._session.is_unknown:
+        if self.is_left_alone or self._session.is_unknown or self._session.is_elsewhere:
             return True
         return self._has_no_news() or self._session.is_empty()
 
@@ -110,8 +112,54 @@ class CookieRequest:
 
     def __init__(self, request: HttpRequest, session: SessionStore) -> None:
         self._request = request
-        self.COOKIES = request.COOKIES if session.was_flushed else {}
+        self._session = session
         self.session = CookieSession(session, request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+
+    @property
+    def COOKIES(self) -> dict[str, str]:  # noqa: N802 - Django's name
+        return self._request.COOKIES if self._session.was_flushed else {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._request, name)
+
+
+class NewKeySession:
+    """A session that is saved, or will not be, and whose new session key is yet to be sent."""
+
+    accessed = modified = True
+
+    def __init__(self, session: SessionStore) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def is_empty(self) -> bool:
+        return False
+
+    def save(self) -> None:
+        pass
+
+
+class NewKeyRequest:
+    """A request whose session's cookie is sent whatever came of the request."""
+
+    COOKIES: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, session: SessionStore) -> None:
+        self.session = NewKeySession(session)
+
+
+class ErrorAnswers:
+    """Django's answers to exceptions, to which a cookie can still be added."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    def answer(self, error: Exception) -> HttpResponse:
+        return response_for_exception(self._request, error)
+
+    async def aanswer(self, error: Exception) -> HttpResponse:
+        return await sync_to_async(response_for_exception, thread_sensitive=False)(
+            self._request, error
+        )

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any, ClassVar
 
-from . import signals
+from django.conf import settings
+
+from . import auth_hashes, session_keys, signals, trails
 from .exceptions import StoreUnavailable
 from .lifetimes import is_too_old
+from .moves import MovedSession
 from .records import Limit, SessionRecord, Update
 from .session_keys import Secret, key_if_valid
 from .signals import Reason
 from .stores import stores
 from .stores.base import BaseStore, backoff
-from .stores.steps import Pause
-from .tracking import Draft, TrackedSession
+from .stores.steps import Pause, arun, run
+from .tracking import Draft
 
 # How many session keys of 160 random bits may be taken before the store isn't believed.
 FRESH_KEYS = 5
-SESSION_KEY_LENGTH = 32
-# From a random byte to one of base32's 32 letters and digits, each as likely as any other.
-SESSION_KEY_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 
 
-def new_session_key() -> str:
-    """
-    Draw a session key.
-
-    Returns:
-        160 bits from the system's random source, as 32 lower-case letters and digits.
-    """
-    return secrets.token_bytes(SESSION_KEY_LENGTH).translate(SESSION_KEY_LETTERS).decode()
-
-
-class SessionStore(TrackedSession):
+class SessionStore(MovedSession):
     """
     One visitor's session, in the store that SESSION_STORES names.
 
@@ -60,6 +49,8 @@ class SessionStore(TrackedSession):
         key = self.key
         try:
             record = self.get_store().read(key) if key else None
+            if record is None and key and settings.SECRET_KEY_FALLBACKS:
+                record = run(self._follow_upgrade())
             if record is not None and is_too_old(record):
                 self._expire(record)
                 record = None
@@ -76,6 +67,8 @@ class SessionStore(TrackedSession):
         key = self.key
         try:
             record = await self.get_store().aread(key) if key else None
+            if record is None and key and settings.SECRET_KEY_FALLBACKS:
+                record = await arun(self._follow_upgrade())
             if record is not None and is_too_old(record):
                 await self._aexpire(record)
                 record = None
@@ -123,7 +116,12 @@ class SessionStore(TrackedSession):
             return self._touch_if_due(draft.record)
         if draft.ends_session:
             return self._end(draft.record.key)
-        return self._updated(draft, self._replace(draft.record.key, draft))
+        outcome = self._replace(draft.record.key, draft)
+        if outcome is Update.GONE:
+            if self._has_ended_itself():
+                return self.create() if self._keep_own_changes() else None
+            outcome = run(self._catch_up(draft))
+        return self._updated(draft, outcome)
 
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
@@ -139,7 +137,12 @@ class SessionStore(TrackedSession):
             return await self._atouch_if_due(draft.record)
         if draft.ends_session:
             return await self._aend(draft.record.key)
-        return self._updated(draft, await self._areplace(draft.record.key, draft))
+        outcome = await self._areplace(draft.record.key, draft)
+        if outcome is Update.GONE:
+            if self._has_ended_itself():
+                return await self.acreate() if self._keep_own_changes() else None
+            outcome = await arun(self._catch_up(draft))
+        return self._updated(draft, outcome)
 
     def create(self) -> None:
         """
@@ -154,7 +157,7 @@ class SessionStore(TrackedSession):
         self._start_anew()
         for delay in backoff(FRESH_KEYS):
             Pause(delay).take()
-            draft = self._first_draft(Secret(new_session_key()))
+            draft = self._first_draft(Secret(session_keys.new_session_key()))
             if self._insert(draft):
                 return self._created(draft)
         raise self._all_taken()
@@ -164,7 +167,7 @@ class SessionStore(TrackedSession):
         self._start_anew()
         for delay in backoff(FRESH_KEYS):
             await Pause(delay).atake()
-            draft = self._first_draft(Secret(new_session_key()))
+            draft = self._first_draft(Secret(session_keys.new_session_key()))
             if await self._ainsert(draft):
                 return self._created(draft)
         raise self._all_taken()
@@ -184,13 +187,22 @@ class SessionStore(TrackedSession):
         self._unlearn_undone()
         if self.key is None:
             return self.create()
-        old_key, secret = self.key, Secret(new_session_key())
+        renewed_hash = run(auth_hashes.renewed(self._session_cache))
+        old_key, secret = self.key, self._next_key(renewed_hash)
         draft = self._draft(secret.key, secret=secret)
+        draft.is_followable = renewed_hash is not None
         if draft.ends_session:
             return self._end(old_key)
-        if not self._is_rotated(draft, self._replace(old_key, draft)):
+        outcome = self._rotate(old_key, draft)
+        if outcome is Update.GONE:
+            if run(self._follow_rotation(renews_hash=draft.is_followable)):
+                return None
+            if self._has_ended_itself():
+                self._keep_own_changes()
+                return self.create()
+        if not self._is_rotated(draft, outcome):
             return self.create()
-        signals.ended(type(self), Reason.ROTATED, **self._stored_name())
+        return signals.ended(type(self), Reason.ROTATED, **self._stored_name())
 
     async def acycle_key(self) -> None:
         """See cycle_key()."""
@@ -198,13 +210,22 @@ class SessionStore(TrackedSession):
         self._unlearn_undone()
         if self.key is None:
             return await self.acreate()
-        old_key, secret = self.key, Secret(new_session_key())
+        renewed_hash = await arun(auth_hashes.renewed(self._session_cache))
+        old_key, secret = self.key, self._next_key(renewed_hash)
         draft = self._draft(secret.key, secret=secret)
+        draft.is_followable = renewed_hash is not None
         if draft.ends_session:
             return await self._aend(old_key)
-        if not self._is_rotated(draft, await self._areplace(old_key, draft)):
+        outcome = await self._arotate(old_key, draft)
+        if outcome is Update.GONE:
+            if await arun(self._follow_rotation(renews_hash=draft.is_followable)):
+                return None
+            if self._has_ended_itself():
+                self._keep_own_changes()
+                return await self.acreate()
+        if not self._is_rotated(draft, outcome):
             return await self.acreate()
-        await signals.aended(type(self), Reason.ROTATED, **self._stored_name())
+        return await signals.aended(type(self), Reason.ROTATED, **self._stored_name())
 
     def delete(self, session_key: str | None = None) -> None:
         """
@@ -240,6 +261,8 @@ class SessionStore(TrackedSession):
         self.clear()
         key, name = self._key_to_delete(None), self._stored_name()
         was_there = key is not None and self.get_store().destroy(key)
+        if not was_there:
+            was_there = run(self._end_moved())
         signals.ended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
 
     async def aflush(self) -> None:
@@ -247,7 +270,37 @@ class SessionStore(TrackedSession):
         self.clear()
         key, name = self._key_to_delete(None), self._stored_name()
         was_there = key is not None and await self.get_store().adestroy(key)
+        if not was_there:
+            was_there = await arun(self._end_moved())
         await signals.aended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
+
+    def end_left_behind(self) -> None:
+        """End another user's session that a login leaves with nobody to hold it."""
+        name = run(self._left_behind())
+        if name is not None:
+            count = int(run(trails.end(self.get_store(), name)))
+            signals.ended(type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count)
+
+    async def aend_left_behind(self) -> None:
+        """See end_left_behind()."""
+        name = await arun(self._left_behind())
+        if name is not None:
+            count = int(await arun(trails.end(self.get_store(), name)))
+            await signals.aended(
+                type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count
+            )
+
+    def follow_form(self) -> bool:
+        """
+        Go on with the session that the first POST of a form has moved, if this is its second.
+
+        For a request whose session key no store knows. `form` has to be set.
+        """
+        return run(self._follow_form())
+
+    async def afollow_form(self) -> bool:
+        """See follow_form()."""
+        return await arun(self._follow_form())
 
     def touch(self) -> None:
         """Note that the session is in use, once in SESSION_TOUCH_INTERVAL. Needs it loaded."""
@@ -301,6 +354,13 @@ class SessionStore(TrackedSession):
                 return Update.GONE
             self._redrafting(draft)(stored)
         raise store.gave_up("other requests saved the session while its user logged in")
+
+    def _rotate(self, old_key: str, draft: Draft) -> Update:
+        if self.is_elsewhere:
+            # To write takes no session key; who gets a new one has escaped from the rotation.
+            return Update.GONE
+        run(self._leave_trail())
+        return self._replace(old_key, draft)
 
     def _write_over(self, old_key: str, draft: Draft) -> Update:
         store = self.get_store()
@@ -365,6 +425,13 @@ class SessionStore(TrackedSession):
                 return Update.GONE
             self._redrafting(draft)(stored)
         raise store.gave_up("other requests saved the session while its user logged in")
+
+    async def _arotate(self, old_key: str, draft: Draft) -> Update:
+        if self.is_elsewhere:
+            # To write takes no session key; who gets a new one has escaped from the rotation.
+            return Update.GONE
+        await arun(self._leave_trail())
+        return await self._areplace(old_key, draft)
 
     async def _awrite_over(self, old_key: str, draft: Draft) -> Update:
         store = self.get_store()

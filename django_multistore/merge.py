@@ -34,13 +34,20 @@ def merge_theirs(
             is; a tuple or an int key never equals its decoded self.
     """
     spelling = {_decoded_key(key, serializer): key for key in ours}
-    for key in _changed(base, theirs, serializer) - _changed(base, ours, serializer):
+    for key in changed_keys(base, theirs, serializer) - changed_keys(base, ours, serializer):
         ours.pop(spelling.get(key, key), None)
         if key in theirs:
             ours[key] = theirs[key]
 
 
-def _changed(base: Mapping[Any, Any], now: Mapping[Any, Any], serializer: Serializer) -> set[Any]:
+def changed_keys(
+    base: Mapping[Any, Any], now: Mapping[Any, Any], serializer: Serializer
+) -> set[Any]:
+    """
+    Return the keys of the top level that differ, as they are once they were serialised.
+
+    The three keys of a login are one: if one of them differs, all are returned.
+    """
     before, after = dict(_fingerprints(base, serializer)), dict(_fingerprints(now, serializer))
     keys = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     return keys | AUTH_KEYS if keys & AUTH_KEYS else keys

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
-from django.utils.cache import add_never_cache_headers
+from django.http import HttpResponse
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
 from . import conf
 from .addresses import device_of
-from .cookies import CookieRequest, StoreWanted
+from .cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
 from .outages import in_place_of, unavailable
+from .own_endings import Endings, noted_in
 from .stores.steps import Step, Steps, arun, run
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}  # RFC 9110, section 9.2.1
 
@@ -62,22 +67,59 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if self.async_mode:
             return self.__acall__(request)
         self.process_request(request)
-        try:
-            response: HttpResponse = self.get_response(request)  # type: ignore[assignment]
-        except StoreUnavailable as outage:
-            response = unavailable(outage, request)
-        return self.process_response(request, response)
+        with noted_in(_own_endings(request)):
+            try:
+                response: HttpResponse = self.get_response(request)  # type: ignore[assignment]
+            except StoreUnavailable as outage:
+                response = unavailable(outage, request)
+            return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         self.process_request(request)
-        try:
-            response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
-        except StoreUnavailable as outage:
-            # From a handler of errors that needs the session, as with CSRF_USE_SESSIONS.
-            response = unavailable(outage, request)
-        return await self.aprocess_response(request, response)
+        with noted_in(_own_endings(request)):
+            try:
+                response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
+            except StoreUnavailable as outage:
+                # From a handler of errors that needs the session, as with CSRF_USE_SESSIONS.
+                response = unavailable(outage, request)
+            return await self.aprocess_response(request, response)
 
     def _responding(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponse
+    ) -> Steps[HttpResponse]:
+        try:
+            response = yield from self._saving(request, session, response)
+        except SessionInterrupted:
+            raise
+        except Exception as error:
+            # Django answers it where no cookie can be set any more.
+            if not session.is_moved:
+                raise
+            response = yield Step(ErrorAnswers(request), "answer", (error,))
+        if (yield from self._owes_cookie(request, session, response)):
+            carrier = HttpResponse()
+            super().process_response(NewKeyRequest(session), carrier)  # type: ignore[arg-type]
+            response.cookies.update(carrier.cookies)
+            patch_vary_headers(response, ["Cookie"])
+        return response
+
+    def _owes_cookie(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponse
+    ) -> Steps[bool]:
+        """Say whether the browser's session key is dead, and nothing has told it the new one."""
+        cookie = settings.SESSION_COOKIE_NAME
+        if not session.is_moved or cookie in response.cookies:
+            return False
+        if request.COOKIES.get(cookie) == session.session_key:
+            return False
+        if session.is_move_certain:
+            return True
+        try:
+            return (yield Step(session, "exists", (session.session_key,)))  # type: ignore[no-any-return]
+        except StoreUnavailable:
+            return False
+
+    def _saving(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
     ) -> Steps[HttpResponse]:
         response = in_place_of(response, request)
@@ -102,4 +144,13 @@ class SessionMiddleware(DjangoSessionMiddleware):
             add_never_cache_headers(response)
         elif not cookie_session.is_saved and response.status_code < 500:
             yield Step(session, "touch", ())
+        elif not cookie_session.is_saved and session.needs_new_key and session.is_stored_for_user:
+            # The view has saved it with a user whom it didn't have, under the visitor's key.
+            with suppress(StoreUnavailable, SessionInterrupted):
+                yield Step(session, "cycle_key", ())
         return response
+
+
+def _own_endings(request: HttpRequest) -> Endings:
+    session = request.session
+    return session.own_endings if isinstance(session, SessionStore) else set()

@@ -49,6 +49,10 @@ class SessionRowQuerySet(models.QuerySet[Any]):
         """Select the rows of a user, by the primary key as text."""
         return self.filter(user_id=user_id)
 
+    def sessions(self) -> Self:
+        """Select sessions, and not what a rotation leaves of one for a minute: see trails.py."""
+        return self.exclude(user_id=None, authenticated_at__isnull=False)
+
     def latest_first(self) -> Self:
         """Put the one seen last first."""
         return self.order_by("-seen_at", "-id")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.signals import got_request_exception
@@ -34,6 +34,7 @@ def connect_receivers() -> None:
     if not apps.is_installed("django.contrib.auth"):
         return
     user_logged_in.connect(follow_login, dispatch_uid=f"{__name__}.logged_in")
+    user_logged_out.connect(follow_logout, dispatch_uid=f"{__name__}.logged_out")
     user_model = apps.get_model(settings.AUTH_USER_MODEL)
     # Proxies and children send signals of their own. A receiver for every sender would
     # keep Django from deleting any model's rows the fast way.
@@ -59,17 +60,27 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
     if not isinstance(session, SessionStore):
         return
     session.restart_authentication()
+    session.end_left_behind()
+    limit = conf.session_limit()
     try:
         if session.session_key is not None and not session.has_new_key:
             session.cycle_key()
-        elif conf.session_limit() is not None:
-            # Now, where a login can still fail; by the end of the request it has succeeded.
+        elif limit is not None and not limit.evicts:
+            # Now, where a login can still be refused. To evict waits for the end of the request:
+            # a login that fails after this must not have ended a session.
             session.save()
     except SessionLimitReached:
         _undo_login(request, session)
         raise
     except UpdateError as error:
         raise SessionInterrupted("The session was ended while its user logged in.") from error
+
+
+def follow_logout(*, request: HttpRequest, **kwargs: Any) -> None:
+    """Have the flush that comes next end the session wherever another request has moved it."""
+    session = getattr(request, "session", None)
+    if isinstance(session, SessionStore):
+        session.is_logging_out = True
 
 
 def _undo_login(request: HttpRequest, session: SessionStore) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from django.dispatch import Signal
 
+from . import own_endings
 from .records import SessionRecord
 from .stores import transactions
 
@@ -53,6 +54,7 @@ def ended(
 ) -> None:
     """Say that sessions ended, if any did."""
     if count:
+        _note(reason, user_id, id)
         _raise_loss(
             session_ended.send_robust(sender, reason=reason, user_id=user_id, id=id, count=count)
         )
@@ -63,11 +65,17 @@ async def aended(
 ) -> None:
     """See ended()."""
     if count:
+        _note(reason, user_id, id)
         await _araise_loss(
             await session_ended.asend_robust(
                 sender, reason=reason, user_id=user_id, id=id, count=count
             )
         )
+
+
+def _note(reason: Reason, user_id: str | None, id: int | None) -> None:
+    if reason is Reason.REVOKED and user_id is not None:
+        own_endings.note(user_id, id)
 
 
 def _raise_loss(responses: Responses) -> None:

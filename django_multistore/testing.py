@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import async_to_sync
 from django.utils import timezone
 
-from .engine import new_session_key
 from .exceptions import InvalidStore, NotSupported
 from .records import Admission, Device, Limit, Page, SessionRecord, Update, key_of, new_id
+from .session_keys import new_session_key
 from .stores.base import BaseStore
 
 if TYPE_CHECKING:

@@ -22,9 +22,11 @@ from . import codec, conf
 from .exceptions import SessionLimitReached, StoreUnavailable
 from .lifetimes import absolute_limit, in_current_timezone, is_too_old
 from .merge import merge_theirs
+from .own_endings import Endings
 from .records import Admission, Device, Fate, Limit, SessionRecord, Update, key_of, new_id
 from .session_keys import Secret, is_session_key, key_if_valid
 from .signals import Reason
+from .trails import Name
 
 FIRST_VERSION = 1
 UNKNOWN_VERSION = 0  # No stored version is: the next save meets a CONFLICT, and merges.
@@ -42,7 +44,10 @@ BELIEFS = (
     "_login_at",
     "_was_stored",
     "_is_key_certain",
+    "_elsewhere",
+    "_gained_user",
     "has_new_key",
+    "has_fresh_key",
     "was_written",
 )
 
@@ -56,6 +61,7 @@ class Draft:
     record: SessionRecord
     body: bytes = field(repr=False)  # The session, serialised.
     secret: Secret | None = None
+    is_followable: bool = False  # By whoever has the old session key alone.
     ends_session: bool  # Its expiry was set into the past, which means: gone now.
 
     @property
@@ -75,12 +81,18 @@ class TrackedSession(SessionBase):
     # What the middleware knows of the request.
     device: Device | None = None  # Where it comes from. None: leave what the record has.
     tolerates_outage: bool = False  # It may be served as a visitor's.
+    own_endings: Endings  # Which sessions it has ended.
+
+    # What views and receivers know.
+    form: Secret | None = None  # What only the form has that was posted, and a second POST of it.
+    is_logging_out: bool = False
 
     # What the middleware wants to know.
     was_out_of_reach: bool  # When it was to be loaded.
-    has_new_key: bool  # That this instance gave it.
+    has_new_key: bool  # That this instance gave it, or followed it to.
+    has_fresh_key: bool  # Which nobody can have who has the old one and nothing else.
     was_written: bool  # By this instance, so that the cookie's expiry may have moved.
-    was_flushed: bool  # And nobody else had ended it, or moved it to a newer key.
+    was_flushed: bool  # And ended by that: nobody else had.
 
     _record: SessionRecord | None  # As loaded or written last.
     _base: bytes | None  # Its data, serialised.
@@ -88,6 +100,10 @@ class TrackedSession(SessionBase):
     _login_at: datetime | None  # Of a login that isn't saved yet.
     _was_stored: bool  # Under the session key that this instance has.
     _is_key_certain: bool  # Not so for a key from a transaction that may be rolled back.
+    _elsewhere: str | None  # The key to which others have moved it; its session key isn't known.
+    _gained_user: bool  # By a save, under a key that whoever planted it may know.
+    _lost: Secret | None  # The cookie's session key, which no store knows.
+    _left: Name | None  # The session that a flush found moved, and let live.
     _outage: StoreUnavailable | None  # That was tolerated: nothing is known of the session.
     # What was believed before each write that a rollback may still undo, the last one at the end.
     _unsettled: list[tuple[Beliefs, Fate]]
@@ -98,7 +114,9 @@ class TrackedSession(SessionBase):
         self._was_stored = False
         self._outage = None
         self._unsettled = []
-        self.was_out_of_reach = False
+        self._lost = self._left = None
+        self.own_endings = set()
+        self.was_out_of_reach = self.has_fresh_key = False
         self.has_new_key = self.was_written = self.was_flushed = False
         super().__init__(session_key)
 
@@ -119,6 +137,8 @@ class TrackedSession(SessionBase):
     @property
     def key(self) -> str | None:
         """The key under which the store knows this session; None if it has none yet."""
+        if self._elsewhere is not None:
+            return self._elsewhere
         return key_of(self.session_key) if self.session_key else None
 
     @property
@@ -146,12 +166,38 @@ class TrackedSession(SessionBase):
         return self._outage is not None
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether others have moved it to a session key that this instance doesn't know."""
+        return self._elsewhere is not None
+
+    @property
     def needs_new_key(self) -> bool:
-        """Whether it has another user than was stored, under the key that was the visitor's."""
+        """Whether it has another user than it had, under the key that was the visitor's."""
         self._unlearn_undone()
-        if self._record is None or self.has_new_key:
+        if self.session_key is None or self.has_new_key or not hasattr(self, "_session_cache"):
             return False
-        return self.get_user_id(self._session_cache) not in (None, self._record.user_id)
+        user_id = self.get_user_id(self._session_cache)
+        if user_id is None:
+            return False
+        # What was cleared without a look may have been anybody's.
+        return self._gained_user or self._record is None or self._record.user_id != user_id
+
+    @property
+    def is_stored_for_user(self) -> bool:
+        """Whether it was saved with the user whom it didn't have."""
+        return self._gained_user
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether it is stored under a session key that the browser can't have yet."""
+        self._unlearn_undone()
+        return self.has_new_key and self._record is not None and self.session_key is not None
+
+    @property
+    def is_move_certain(self) -> bool:
+        """Whether the new key was acknowledged outside of a transaction of unknown end."""
+        fate = None if self._record is None else self._record.fate
+        return fate is None or not fate.is_unknown
 
     def restart_authentication(self) -> None:
         """Count SESSION_ABSOLUTE_AGE and "recent login" from now on; saved with the session."""
@@ -178,6 +224,8 @@ class TrackedSession(SessionBase):
         return False
 
     def _forget(self) -> None:
+        self._elsewhere = None
+        self._gained_user = False
         self._record = None
         self._base = None
         self._is_cleared = False
@@ -231,6 +279,8 @@ class TrackedSession(SessionBase):
         opened = self._opened(record) if record is not None else None
         has_cache = hasattr(self, "_session_cache")
         if record is None or opened is None:
+            if self.session_key is not None:
+                self._lost = Secret(self.session_key)
             self._session_key = None
             self._forget()
             self._was_stored = False
@@ -306,10 +356,12 @@ class TrackedSession(SessionBase):
             return self._login_at
         return stored.authenticated_at if stored.user_id == user_id else now
 
-    def _redrafting(self, draft: Draft) -> Callable[[SessionRecord], SessionRecord]:
+    def _redrafting(
+        self, draft: Draft, key: str | None = None
+    ) -> Callable[[SessionRecord], SessionRecord]:
         def redraft(stored: SessionRecord) -> SessionRecord:
             self._merge(stored)
-            fresh = self._draft(draft.record.key)
+            fresh = self._draft(key or draft.record.key)
             draft.record, draft.body = fresh.record, fresh.body
             return draft.record
 
@@ -404,6 +456,7 @@ class TrackedSession(SessionBase):
 
     def _adopt(self, record: SessionRecord, draft: Draft) -> None:
         self._remember(record.fate, moves=draft.session_key is not None)
+        elsewhere, gained_user = self._elsewhere, self._gains_user(record)
         self._forget()
         self._record, self._base = record, draft.body
         self._was_stored = self.was_written = True
@@ -411,6 +464,16 @@ class TrackedSession(SessionBase):
             self._session_key = draft.session_key
             self._is_key_certain = False
             self.has_new_key = self.modified = True
+            self.has_fresh_key = not draft.is_followable
+        else:
+            self._elsewhere = elsewhere
+            self._gained_user = gained_user
+            self.modified = self.modified or gained_user
+
+    def _gains_user(self, record: SessionRecord) -> bool:
+        if record.user_id is None:
+            return False
+        return self._gained_user or self._record is None or self._record.user_id != record.user_id
 
     def _inserted(self, draft: Draft, is_free: bool) -> None:
         if not is_free:
@@ -421,7 +484,7 @@ class TrackedSession(SessionBase):
         if draft.ends_session:
             self._forget()
             self._session_key = draft.session_key
-            self.has_new_key = self.modified = True
+            self.has_new_key = self.has_fresh_key = self.modified = True
         else:
             self._adopt(draft.record, draft)
 
@@ -444,9 +507,11 @@ class TrackedSession(SessionBase):
         return int(was_there)
 
     def _flushed(self, was_there: bool) -> int:
-        # A session that was alive and is gone was ended elsewhere, or moved to a newer key,
-        # whose cookie the browser may have by now.
-        self.was_flushed = was_there or self._record is None
+        # What was ended elsewhere, or moved to a newer key, whose cookie the browser may have by
+        # now, keeps its cookie. So does what no store knows.
+        self.was_flushed = self.was_flushed or was_there
+        if was_there:
+            self._lost = self._left = None
         self._forget()
         self._unsettled.clear()
         self._was_stored = False

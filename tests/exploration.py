@@ -18,8 +18,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from django_multistore.engine import new_session_key
 from django_multistore.records import SessionRecord, Update, key_of, new_id
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.steps import Pause, Step, Steps
 from django_multistore.testing import expired, make_record

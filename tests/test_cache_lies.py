@@ -12,10 +12,11 @@ import pytest
 from django.core.cache import caches
 from django.utils import timezone
 
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import InvalidStore, StoreUnavailable
 from django_multistore.models import UserSession
 from django_multistore.records import SessionRecord, key_of
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores import cache_protocol
 from django_multistore.stores.cache import CacheStore
 from django_multistore.testing import Calls, make_record

@@ -23,10 +23,10 @@ from django.test import TestCase, TransactionTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_multistore.engine import new_session_key
 from django_multistore.exceptions import InvalidStore, StoreUnavailable
 from django_multistore.models import UserSession
 from django_multistore.records import SessionRecord, Update, key_of, new_id
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores import cache_protocol
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.steps import run

@@ -20,10 +20,11 @@ from django.urls import include, path
 from django.utils import timezone
 
 from django_multistore import devices
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import StoredSession
 from django_multistore.records import Device, key_of, new_id
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.testing import make_record
 from tests.test_places import GRAZ, write_database

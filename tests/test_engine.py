@@ -16,9 +16,10 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.test import SimpleTestCase, TestCase, override_settings
 from django.utils import timezone
 
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Device, SessionRecord, key_of
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.testing import Calls, make_record
 
@@ -248,7 +249,7 @@ class SessionStoreTests(TestCase):
     def test_a_key_that_is_taken_is_drawn_again(self, calls: Any) -> None:
         taken, free = saved().session_key, new_session_key()
         session = SessionStore()
-        with patch("django_multistore.engine.new_session_key", side_effect=[taken, free]):
+        with patch("django_multistore.session_keys.new_session_key", side_effect=[taken, free]):
             calls(session).create()
         assert session.session_key == free
 

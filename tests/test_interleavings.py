@@ -275,12 +275,31 @@ def test_an_anonymous_session_rotated_elsewhere_starts_empty(call: Call) -> None
 
 
 @EVERYWHERE
-def test_a_save_of_a_session_that_was_rotated_is_refused(call: Call, user: User) -> None:
+def test_a_save_of_a_session_that_was_rotated_goes_where_it_is(call: Call, user: User) -> None:
     session_key = saved(**login_of(user))
     late, session = loaded(session_key), loaded(session_key)
     call(session).cycle_key()
+    late["seen"] = 1
+    call(late).save()
+    late["seen"] = 2
+    call(late).save()
+    assert data_of(session.session_key) == {**login_of(user), "seen": 2}
+    assert late.session_key == session_key
+    with pytest.raises(SessionInterrupted):
+        call(late).cycle_key()
+    assert data_of(session_key) is None
+
+
+@EVERYWHERE
+def test_a_save_that_changes_the_login_of_a_session_that_was_rotated_is_refused(
+    call: Call, user: User
+) -> None:
+    session_key = saved(**login_of(user))
+    late, session = loaded(session_key), loaded(session_key)
+    call(session).cycle_key()
+    late.update(login_of(new_user("bob")))
     with pytest.raises(UpdateError):
-        save(call, late, user)
+        call(late).save()
     assert data_of(session.session_key) == login_of(user)
 
 

@@ -75,7 +75,17 @@ FLOORS = [
         "stores.handler",
         "stores",
     ],
-    ["signals", "session_keys", "lifetimes", "tracking", "engine"],
+    [
+        "own_endings",
+        "signals",
+        "session_keys",
+        "auth_hashes",
+        "trails",
+        "lifetimes",
+        "tracking",
+        "moves",
+        "engine",
+    ],
     [
         "devices",
         "search.filters",

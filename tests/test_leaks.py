@@ -31,12 +31,12 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
 from django.views.debug import ExceptionReporter
 
-from django_multistore import codec, devices, engine
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore import codec, devices, engine, session_keys
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import StoredSession
 from django_multistore.records import key_of
-from django_multistore.session_keys import Secret
+from django_multistore.session_keys import Secret, new_session_key
 from django_multistore.stores import stores
 from django_multistore.testing import Calls
 from tests.races.support import (
@@ -81,7 +81,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         keys.append(new_session_key())
         return keys[-1]
 
-    monkeypatch.setattr(engine, "new_session_key", draw_and_note)
+    monkeypatch.setattr(session_keys, "new_session_key", draw_and_note)
     return keys
 
 
@@ -387,7 +387,7 @@ def overtaken(session: SessionStore) -> SessionStore:
 def test_data_that_cannot_be_serialised_tells_no_key(
     act: Any, twins: bool, user: User, drawn: list[str]
 ) -> None:
-    session, free = loaded(saved(**login_of(user))), engine.new_session_key()
+    session, free = loaded(saved(**login_of(user))), new_session_key()
     error = raised_by(lambda: act(lambda target: Calls(target, twins=twins), session, free))
     assert isinstance(error, TypeError)
     assert_tells_nothing(error, drawn)
@@ -449,7 +449,7 @@ def test_no_repr_tells_a_key(kind: str, user: User, drawn: list[str]) -> None:
         stores["default"],
         stores,
         session._draft(session.key),
-        session._draft("0" * 40, secret=Secret(engine.new_session_key())),
+        session._draft("0" * 40, secret=Secret(new_session_key())),
         devices.sessions_for_user(user),
         request_with(session),
     ]

@@ -24,9 +24,10 @@ from django.urls import path
 from django.utils import timezone
 
 from django_multistore import devices
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import NotSupported, SessionLimitReached
 from django_multistore.records import Limit, SessionRecord, Update, key_of
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.memory import MemoryStore
@@ -541,7 +542,9 @@ class UnsupportedTests(TestCase):
                 override_settings(SESSION_MAX_PER_USER_POLICY=policy),
                 pytest.raises(NotSupported, match=r"'default' \(SmallestStore\).*OrmStore can"),
             ):
-                login(request_with(SessionStore()), user, backend=BACKEND)
+                request = request_with(SessionStore())
+                login(request, user, backend=BACKEND)
+                request.session.save()
 
     def test_visitors_and_whoever_is_logged_in_do_not_mind(self) -> None:
         session = SessionStore()

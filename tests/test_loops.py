@@ -26,7 +26,7 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 # Every `while`, and what ends it. Whoever adds one says so here.
 ENDS = {
-    "middleware.SessionMiddleware._responding": "each step is taken once: open, save",
+    "middleware.SessionMiddleware._saving": "each step is taken once: open, save",
     "search.SessionSearch._batches": "ids rise",
     "search.usernames._primary_key": "the models above one",
     "session_admin.live_sessions._stored_field": "the models above one",

@@ -193,7 +193,7 @@ def test_a_slow_request_does_not_take_the_cookie_of_a_new_login(
     visitor = saved()
     response = respond(under_way(respond, user, before, after), visitor)
     assert not response.cookies
-    assert StoredSession.objects.get().user_id == str(user.pk)
+    assert StoredSession.objects.sessions().get().user_id == str(user.pk)
 
 
 def test_with_django_s_middleware_it_would(user: User, respond: Respond) -> None:
@@ -231,7 +231,7 @@ def test_a_slow_request_in_which_the_old_password_fails(respond: Respond, user: 
     response = respond(slow, session_key)
     assert not response.cookies
     assert respond(read, response.content.decode()).content == b"nothing"
-    assert StoredSession.objects.get().user_id == str(user.pk)
+    assert StoredSession.objects.sessions().get().user_id == str(user.pk)
 
 
 def with_user(view: View) -> View:
@@ -253,7 +253,7 @@ def test_the_same_user_s_login_rotates_the_key(respond: Respond, user: User, clo
     new_key = cookie_of(respond(log_in(user), session_key))
     assert new_key != session_key
     assert respond(read, session_key).content == b"nothing"
-    again = StoredSession.objects.get()
+    again = StoredSession.objects.sessions().get()
     assert (again.id, again.key) == (first.id, key_of(new_key))
     assert again.authenticated_at - first.authenticated_at >= timedelta(hours=1)
 
@@ -270,7 +270,7 @@ def test_a_user_put_in_by_hand_gets_a_new_key(respond: Respond, user: User) -> N
     assert new_key != session_key
     assert respond(read, session_key).content == b"nothing"
     assert respond(read, new_key).content == b"value"
-    assert StoredSession.objects.get().user_id == str(user.pk)
+    assert StoredSession.objects.sessions().get().user_id == str(user.pk)
     assert not respond(read, new_key).cookies
 
 

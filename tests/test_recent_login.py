@@ -140,7 +140,7 @@ class RecentLoginTests(TestCase):
 
     def logged_in(self, **ago: float) -> None:
         moment = timezone.now() - timedelta(**ago)
-        self.assertEqual(StoredSession.objects.update(authenticated_at=moment), 1)
+        self.assertEqual(StoredSession.objects.sessions().update(authenticated_at=moment), 1)
 
     def assert_safe(self, where: str, method: str = "get", **kwargs: Any) -> None:
         response = self.ask(where, method, **kwargs)
@@ -195,7 +195,7 @@ class RecentLoginTests(TestCase):
             self.assert_sent_to_log_in(f"{way}/float/")
 
     def test_a_session_without_a_login_time_is_not_recent(self) -> None:
-        StoredSession.objects.update(authenticated_at=None)
+        StoredSession.objects.sessions().update(authenticated_at=None)
         for way in self.ways:
             self.assert_sent_to_log_in(f"{way}/")
 
@@ -316,7 +316,9 @@ class PermissionTests(TestCase):
         self.client.force_login(User.objects.create_user("bob"))
         with self.assertLogs("django.request", "WARNING"):
             self.assertEqual(self.client.get("/permitted/").status_code, 403)
-        StoredSession.objects.update(authenticated_at=timezone.now() - timedelta(hours=1))
+        StoredSession.objects.sessions().update(
+            authenticated_at=timezone.now() - timedelta(hours=1)
+        )
         self.assertEqual(self.client.get("/permitted/").url, "/login/?next=/permitted/")
 
 

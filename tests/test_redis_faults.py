@@ -29,9 +29,10 @@ from asgiref.sync import SyncToAsync
 from django.contrib.auth import SESSION_KEY
 from django.utils import timezone
 
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Limit, SessionRecord, Update, key_of
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.redis import RedisStore
 from django_multistore.stores.redis.client import ServerClient

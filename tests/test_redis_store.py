@@ -15,9 +15,10 @@ import pytest
 import redis
 from django.utils import timezone
 
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Device, SessionRecord, Update, key_of, new_id
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.redis import RedisStore, cluster, expiry, protocol, scripts, values
 from django_multistore.stores.redis import server as server_protocol

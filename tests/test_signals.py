@@ -22,9 +22,10 @@ from django.urls import path
 from django.utils import timezone
 
 from django_multistore import devices
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import SessionLimitReached
 from django_multistore.records import new_id
+from django_multistore.session_keys import new_session_key
 from django_multistore.signals import Reason, session_created, session_ended
 from django_multistore.stores import stores
 from tests.models import Customer, ProxyUser
@@ -117,7 +118,10 @@ class CreatedTests(TestCase):
     def test_once_where_another_key_had_to_be_drawn(self, calls: Any) -> None:
         keys = [saved().session_key, new_session_key()]
         session = SessionStore()
-        with heard() as found, patch("django_multistore.engine.new_session_key", side_effect=keys):
+        with (
+            heard() as found,
+            patch("django_multistore.session_keys.new_session_key", side_effect=keys),
+        ):
             calls(session).create()
         assert session.session_key == keys[1]
         assert found == [created(session)]

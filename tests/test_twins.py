@@ -15,7 +15,7 @@ from django.dispatch import Signal
 
 from django_multistore import devices, signals
 from django_multistore.engine import SessionStore
-from django_multistore.stores import transactions
+from django_multistore.stores import steps, transactions
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.steps import Pause
 from django_multistore.testing import INTERFACE
@@ -32,7 +32,7 @@ def twin_name(name: str) -> str:
     return "_" * (len(name) - len(bare)) + "a" + bare
 
 
-HOMES = [SessionStore, BaseStore, devices, signals, transactions, Signal, Pause]
+HOMES = [SessionStore, BaseStore, devices, signals, steps, transactions, Signal, Pause]
 KNOWN = {twin_name(name): name for name in names_with_a_twin(*HOMES)} | {
     "_aget_session": "_get_session"
 }

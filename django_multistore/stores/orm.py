@@ -121,7 +121,8 @@ class OrmStore(BaseStore):
         return Page(records=tuple(map(_record, page)), total=total)
 
     def database_index(self) -> SessionRowQuerySet:
-        return StoredSession.objects.using(self.database).live(timezone.now()).defer("payload")
+        rows = StoredSession.objects.using(self.database).live(timezone.now())
+        return rows.sessions().defer("payload")
 
     def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         # No key is empty, so an empty one excepts nothing.

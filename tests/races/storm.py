@@ -36,8 +36,9 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connections, transaction
 
-from django_multistore import engine
-from django_multistore.engine import SESSION_KEY_LENGTH, SessionStore
+from django_multistore import session_keys
+from django_multistore.engine import SessionStore
+from django_multistore.session_keys import SESSION_KEY_LENGTH
 from django_multistore.stores import stores
 from tests.races.hesitation import hesitating
 from tests.races.support import (
@@ -120,8 +121,8 @@ class Visitor:
         self._pool = pool
         self._own: list[Held] = []
         self._since: int | None = None
-        self._draw = engine.new_session_key
-        engine.new_session_key = self._draw_and_note
+        self._draw = session_keys.new_session_key
+        session_keys.new_session_key = self._draw_and_note
 
     def visit(self) -> None:
         (act,) = random.choices([self._logs_in, self._uses_own, self._uses_shared], [1, 2, 2])

@@ -181,11 +181,18 @@ def request_with(session: SessionStore) -> HttpRequest:
 
 
 def stored_sessions() -> list[Any]:
-    """Return all that the store holds, by no way that it offers itself."""
+    """Return all sessions that the store holds, by no way that it offers itself."""
     store: Any = stores["default"]
     if isinstance(store, MemoryStore):
-        return list(store._records.values())
-    return list(StoredSession.objects.using(store.database))
+        found = list(store._records.values())
+    else:
+        found = list(StoredSession.objects.using(store.database))
+    return [stored for stored in found if not is_trail(stored)]
+
+
+def is_trail(stored: Any) -> bool:
+    """Say whether it is what a rotation leaves for a minute, and no session."""
+    return stored.user_id is None and stored.authenticated_at is not None
 
 
 def live_users() -> list[str]:

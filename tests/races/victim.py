@@ -23,7 +23,7 @@ if __name__ == "__main__":
 from django.conf import settings
 from django.db import connections, transaction
 
-from django_multistore import engine
+from django_multistore import session_keys
 from tests.races.support import loaded, orm_store_on
 
 
@@ -59,14 +59,14 @@ def rotate(alias: str, session_key: str, situation: str, when: str, number: str)
 
 
 def tell_keys_to(pipe: int) -> None:
-    draw = engine.new_session_key
+    draw = session_keys.new_session_key
 
     def draw_and_tell() -> str:
         session_key = draw()
         os.write(pipe, f"{session_key}\n".encode())
         return session_key
 
-    engine.new_session_key = draw_and_tell
+    session_keys.new_session_key = draw_and_tell
 
 
 def main(alias: str) -> None:

@@ -34,9 +34,10 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connections, transaction
 from django.utils import timezone
 
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import key_of
+from django_multistore.session_keys import new_session_key
 from django_multistore.stores import cache_protocol, stores
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.steps import DatabaseStep

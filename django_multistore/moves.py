@@ -1,0 +1,213 @@
+"""
+A session that another request has moved to a new key, ended, or is about to.
+
+Requests of one browser cross. Who comes too late may follow only where the new session key grants
+nothing that the old one didn't, and no thief could have it: see docs/design.md. To write into the
+session, or to end it, no session key is needed.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
+
+from . import auth_hashes, session_keys, trails
+from .merge import AUTH_KEYS, changed_keys
+from .records import SessionRecord, Update
+from .session_keys import HASH_UPGRADE, Secret, successors
+from .stores.base import BaseStore, backoff
+from .stores.steps import Pause, Step, Steps
+from .tracking import Draft, TrackedSession
+from .trails import Name
+
+# While a session moves, some stores have it under no key for a moment.
+LOOKS = 10
+
+
+class MovedSession(TrackedSession):
+    """What a session does about requests that cross its own: the engine takes the steps."""
+
+    @classmethod
+    def get_store(cls) -> BaseStore:
+        raise NotImplementedError
+
+    # A rotation.
+
+    def _next_key(self, renewed_hash: str | None) -> Secret:
+        """
+        Choose the session key to move to.
+
+        Args:
+            renewed_hash: in place of one of SECRET_KEY_FALLBACKS; None in any other rotation.
+        """
+        if renewed_hash is not None:
+            # It goes with the move: a request that follows must not find an old one to renew.
+            self._session_cache[HASH_SESSION_KEY] = renewed_hash
+            return self._old.successor(HASH_UPGRADE)
+        if self.form is not None:
+            return self._old.successor(self.form.session_key)
+        return Secret(session_keys.new_session_key())
+
+    def _leave_trail(self) -> Steps[None]:
+        trail = trails.trail_of(self._old, self._record)
+        if trail is not None:
+            yield Step(self.get_store(), "create", (trail,))
+
+    def _follow_rotation(self, *, renews_hash: bool) -> Steps[bool]:
+        """
+        Go on under the session key that another request's rotation has given the session.
+
+        Args:
+            renews_hash: whether this one would have been for a hash of SECRET_KEY_FALLBACKS.
+        """
+        stored = self._record
+        if stored is None or stored.user_id is None or not (renews_hash or self.form):
+            return False
+        name = Name(stored.id, stored.user_id)
+        found = yield from self._find_successor(self._old, name, upgraded=renews_hash)
+        if found is None:
+            return False
+        secret, stored = found
+        self._merge(stored)
+        self._move_to(secret)
+        return True
+
+    # A session key that no store knows.
+
+    def _follow_upgrade(self) -> Steps[SessionRecord | None]:
+        """Load the session that a request beside this one has moved for its renewed hash."""
+        name = yield from trails.find(self.get_store(), self._old)
+        if name is None:
+            return None
+        found = yield from self._find_successor(self._old, name, upgraded=True)
+        if found is None:
+            return None
+        secret, stored = found
+        self._move_to(secret)
+        return stored
+
+    def _follow_form(self) -> Steps[bool]:
+        if self._lost is None or self.form is None:
+            return False
+        name = yield from trails.find(self.get_store(), self._lost)
+        if name is None:
+            return False
+        has_fallbacks = bool(settings.SECRET_KEY_FALLBACKS)
+        found = yield from self._find_successor(self._lost, name, upgraded=has_fallbacks)
+        opened = None if found is None else self._opened(found[1])
+        if found is None or opened is None:
+            return False
+        (secret, self._record), (self._base, data) = found, opened
+        self._session_cache = data | self._session_cache
+        self._move_to(secret)
+        return True
+
+    def _find_successor(
+        self, old: Secret, name: Name, *, upgraded: bool
+    ) -> Steps[tuple[Secret, SessionRecord] | None]:
+        for delay in backoff(LOOKS):
+            yield Pause(delay)
+            for secret in successors(old, upgraded=upgraded, form=self.form):
+                stored = yield Step(self.get_store(), "read", (secret.key,))
+                if stored is not None and (stored.id, stored.user_id) == name:
+                    return secret, stored
+        return None
+
+    def _move_to(self, secret: Secret) -> None:
+        # Whoever has the old session key can come to this one, by the same way.
+        is_followable = secret == self._old.successor(HASH_UPGRADE)
+        self._session_key, self._lost = secret.session_key, None
+        self._elsewhere = None
+        self._unsettled.clear()
+        self._was_stored = self._is_key_certain = True
+        self.has_new_key = self.modified = True
+        self.has_fresh_key = not is_followable
+
+    # A save that finds nothing.
+
+    def _catch_up(self, draft: Draft) -> Steps[Update]:
+        """Write to where the session is by now, if it was moved: a request before that may."""
+        name = self._name()
+        if name is None or self.is_elsewhere or self._changes_login(draft):
+            return Update.GONE
+        store = self.get_store()
+        if (yield from trails.find(store, self._old)) != name:
+            return Update.GONE
+        for delay in backoff(LOOKS):
+            yield Pause(delay)
+            found = yield from trails.find_record(store, name)
+            if found is None:
+                continue
+            change = self._redrafting(draft, found.key)
+            if (yield Step(store, "modify", (found.key, change))) is Update.DONE:
+                self._elsewhere = found.key
+                return Update.DONE
+        return Update.GONE
+
+    def _changes_login(self, draft: Draft) -> bool:
+        if self._base is None or self._is_cleared or self._login_at is not None:
+            return True
+        serializer = self.serializer()
+        base = serializer.loads(self._base)
+        return bool(changed_keys(base, self._session_cache, serializer) & AUTH_KEYS)
+
+    def _has_ended_itself(self) -> bool:
+        stored = self._record
+        if stored is None:
+            return False
+        return bool(self.own_endings & {(stored.user_id, None), (stored.user_id, stored.id)})
+
+    def _keep_own_changes(self) -> bool:
+        """Start anew with what was set here since it was loaded, and say whether there is any."""
+        data, serializer = self._session_cache, self.serializer()
+        base = {} if self._base is None or self._is_cleared else serializer.loads(self._base)
+        kept = changed_keys(base, data, serializer) - AUTH_KEYS
+        self._start_anew()
+        self._session_cache = {key: value for key, value in data.items() if key in kept}
+        self.was_flushed = True
+        return bool(self._session_cache)
+
+    # The end of a session that was moved.
+
+    def _end_moved(self) -> Steps[bool]:
+        """End the session that a flush was meant for, under whichever key it is by now."""
+        name = yield from self._moved()
+        if name is None:
+            return False
+        if not (self.is_logging_out or (yield from self._holds())):
+            self._left = name
+            return False
+        return (yield from trails.end(self.get_store(), name))
+
+    def _left_behind(self) -> Steps[Name | None]:
+        """Name the session that was the browser's until its user logged in as somebody else."""
+        name, self._left = self._left, None
+        if name is None and self._lost is not None:
+            name = yield from trails.find(self.get_store(), self._lost)
+        user_id = self.get_user_id(self._session_cache)
+        return name if name is not None and name.user_id != user_id else None
+
+    def _holds(self) -> Steps[bool]:
+        # Django's get_user() flushes what it finds invalid. If that is because the password was
+        # changed a moment ago, in a request that went on with the session, it is not ours to end.
+        if self._base is None:
+            return True
+        return (yield from auth_hashes.holds(self.serializer().loads(self._base)))
+
+    def _moved(self) -> Steps[Name | None]:
+        if self._record is not None:
+            return self._name()
+        if self._left is not None:
+            return self._left
+        old = self._lost if self.session_key is None else self._old
+        return None if old is None else (yield from trails.find(self.get_store(), old))
+
+    def _name(self) -> Name | None:
+        stored = self._record
+        if stored is None or stored.user_id is None or not stored.version:
+            return None
+        return Name(stored.id, stored.user_id)
+
+    @property
+    def _old(self) -> Secret:
+        return Secret(self.session_key or "")

@@ -1,0 +1,30 @@
+"""Which sessions the request that is served here has ended itself: its own may be among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeAlias
+
+# By user id and the session's public name; None for all that the user had.
+Endings: TypeAlias = set[tuple[str | None, int | None]]
+
+_endings: ContextVar[Endings | None] = ContextVar("django_multistore.own_endings", default=None)
+
+
+@contextmanager
+def noted_in(endings: Endings) -> Iterator[None]:
+    """Note there what is ended meanwhile, in tasks and threads of this context too."""
+    token = _endings.set(endings)
+    try:
+        yield
+    finally:
+        _endings.reset(token)
+
+
+def note(user_id: str | None, id: int | None) -> None:
+    """Note that one session of a user was ended, or all."""
+    endings = _endings.get()
+    if endings is not None:
+        endings.add((user_id, id))
