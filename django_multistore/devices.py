@@ -125,7 +125,8 @@ def log_out_other_devices(request: HttpRequest) -> int:
     user_id = session.get_user_id(session._get_session())
     if user_id is None:
         return 0
-    session.cycle_key()
+    if not session.has_fresh_key:
+        session.cycle_key()
     count = session.get_store().destroy_for_user(user_id, except_key=session.key)
     signals.ended(type(session), Reason.REVOKED, user_id=user_id, count=count)
     return count
@@ -137,7 +138,8 @@ async def alog_out_other_devices(request: HttpRequest) -> int:
     user_id = session.get_user_id(await session._aget_session())
     if user_id is None:
         return 0
-    await session.acycle_key()
+    if not session.has_fresh_key:
+        await session.acycle_key()
     count = await session.get_store().adestroy_for_user(user_id, except_key=session.key)
     await signals.aended(type(session), Reason.REVOKED, user_id=user_id, count=count)
     return count

@@ -187,6 +187,8 @@ class SessionStore(MovedSession):
         self._unlearn_undone()
         if self.key is None:
             return self.create()
+        if self.form is not None and self.has_fresh_key:
+            return None  # Another POST of the form finds one move, not two.
         renewed_hash = run(auth_hashes.renewed(self._session_cache))
         old_key, secret = self.key, self._next_key(renewed_hash)
         draft = self._draft(secret.key, secret=secret)
@@ -210,6 +212,8 @@ class SessionStore(MovedSession):
         self._unlearn_undone()
         if self.key is None:
             return await self.acreate()
+        if self.form is not None and self.has_fresh_key:
+            return None  # Another POST of the form finds one move, not two.
         renewed_hash = await arun(auth_hashes.renewed(self._session_cache))
         old_key, secret = self.key, self._next_key(renewed_hash)
         draft = self._draft(secret.key, secret=secret)

@@ -121,7 +121,7 @@ class MovedSession(TrackedSession):
         self._unsettled.clear()
         self._was_stored = self._is_key_certain = True
         self.has_new_key = self.modified = True
-        self.has_fresh_key = not is_followable
+        self._has_fresh_key = not is_followable
 
     # A save that finds nothing.
 

@@ -47,7 +47,7 @@ BELIEFS = (
     "_elsewhere",
     "_gained_user",
     "has_new_key",
-    "has_fresh_key",
+    "_has_fresh_key",
     "was_written",
 )
 
@@ -90,7 +90,6 @@ class TrackedSession(SessionBase):
     # What the middleware wants to know.
     was_out_of_reach: bool  # When it was to be loaded.
     has_new_key: bool  # That this instance gave it, or followed it to.
-    has_fresh_key: bool  # Which nobody can have who has the old one and nothing else.
     was_written: bool  # By this instance, so that the cookie's expiry may have moved.
     was_flushed: bool  # And ended by that: nobody else had.
 
@@ -100,6 +99,7 @@ class TrackedSession(SessionBase):
     _login_at: datetime | None  # Of a login that isn't saved yet.
     _was_stored: bool  # Under the session key that this instance has.
     _is_key_certain: bool  # Not so for a key from a transaction that may be rolled back.
+    _has_fresh_key: bool  # Which nobody can have who has the old one and nothing else.
     _elsewhere: str | None  # The key to which others have moved it; its session key isn't known.
     _gained_user: bool  # By a save, under a key that whoever planted it may know.
     _lost: Secret | None  # The cookie's session key, which no store knows.
@@ -116,7 +116,7 @@ class TrackedSession(SessionBase):
         self._unsettled = []
         self._lost = self._left = None
         self.own_endings = set()
-        self.was_out_of_reach = self.has_fresh_key = False
+        self.was_out_of_reach = self._has_fresh_key = False
         self.has_new_key = self.was_written = self.was_flushed = False
         super().__init__(session_key)
 
@@ -164,6 +164,14 @@ class TrackedSession(SessionBase):
     def is_unknown(self) -> bool:
         """Whether an outage was tolerated: it looks like a visitor's, and can't be saved."""
         return self._outage is not None
+
+    @property
+    def has_fresh_key(self) -> bool:
+        """Whether its user's session is out of reach for whoever has the key that it had before."""
+        self._unlearn_undone()
+        if not self._has_fresh_key or self._record is None:
+            return False
+        return self._record.user_id == self.get_user_id(self._session_cache)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -261,6 +269,10 @@ class TrackedSession(SessionBase):
             self._forget()
             self._was_stored = False
             self._session_cache = {}
+
+    def forget_ended(self) -> None:
+        """Go on as a visitor, for whom nothing is stored, after a SessionInterrupted."""
+        self._start_anew()
 
     def _require_known(self) -> None:
         if self._outage is not None:
@@ -464,7 +476,7 @@ class TrackedSession(SessionBase):
             self._session_key = draft.session_key
             self._is_key_certain = False
             self.has_new_key = self.modified = True
-            self.has_fresh_key = not draft.is_followable
+            self._has_fresh_key = not draft.is_followable
         else:
             self._elsewhere = elsewhere
             self._gained_user = gained_user
@@ -484,7 +496,7 @@ class TrackedSession(SessionBase):
         if draft.ends_session:
             self._forget()
             self._session_key = draft.session_key
-            self.has_new_key = self.has_fresh_key = self.modified = True
+            self.has_new_key = self._has_fresh_key = self.modified = True
         else:
             self._adopt(draft.record, draft)
 
@@ -512,6 +524,8 @@ class TrackedSession(SessionBase):
         self.was_flushed = self.was_flushed or was_there
         if was_there:
             self._lost = self._left = None
+        elif self.session_key is not None:
+            self._lost = Secret(self.session_key)
         self._forget()
         self._unsettled.clear()
         self._was_stored = False

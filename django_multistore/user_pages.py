@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template import Engine
@@ -18,6 +19,7 @@ from django.views.generic.base import ContextMixin
 from . import json_answers
 from .decorators import redirect_to_login_page
 from .json_answers import wants_json
+from .second_posts import follow_first_post, start_anew
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -38,7 +40,13 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
     """Let only users see a page, in the site's own frame, and answer programs in JSON."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = super().dispatch(request, *args, **kwargs)
+        follow_first_post(request)
+        try:
+            response = super().dispatch(request, *args, **kwargs)
+        except SessionInterrupted:
+            # It was ended meanwhile, or moved by another form: this is a stranger by now.
+            start_anew(request)
+            response = self.handle_no_permission()
         patch_vary_headers(response, ["Accept"])
         return response
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import HASH_SESSION_KEY
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.mixins import AccessMixin
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
+from django.db.models import Model
+from django.http import HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.generic import FormView, View
+from django.views.generic.detail import SingleObjectMixin
+from django.views.generic.edit import FormMixin
 
 from . import devices
 from .decorators import ahas_recent_login, has_recent_login, redirect_to_login_page
 from .exceptions import SessionLimitReached
 from .reauthentication import ReauthenticationView
+from .second_posts import follow_first_post
 
 if TYPE_CHECKING:
     from django import forms
-    from django.contrib.auth.base_user import AbstractBaseUser
-    from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+    from django.http import HttpRequest, HttpResponse
     from django.http.response import HttpResponseBase
 
     _FormViewMixin = FormView[Any]
@@ -95,10 +105,46 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
     log_out_other_devices() where it wants it.
     """
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        is_form = isinstance(self, FormMixin) and not isinstance(self, SingleObjectMixin)
+        if not self.view_is_async and follow_first_post(request) and is_form:
+            return self.form_posted_before()
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_posted_before(self) -> HttpResponse:
+        """Answer the second POST of a form: the first has done all but, perhaps, end the others."""
+        self.log_out_other_devices()
+        return HttpResponseRedirect(self.get_success_url())
+
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
-        response = super().form_valid(form)
-        self.log_out_other_devices(getattr(form, "user", None))
+        user: Any = getattr(form, "user", None)
+        # A new password must not be seen before the session has moved: a request beside this one
+        # would find the session's hash wrong, and end it.
+        with ExitStack() as stack:
+            if isinstance(user, Model):
+                using = router.db_for_write(type(user), instance=user)
+                stack.enter_context(transaction.atomic(using=using))
+            response = super().form_valid(form)
+            self.log_out_other_devices(user)
+        if isinstance(user, AbstractBaseUser) and user == self.request.user:
+            self._settle_hash(user)
         return response
+
+    def _settle_hash(self, user: Any) -> None:
+        # The second POST of a form sets the password too, with a salt of its own. Whoever was
+        # last to set it, that is what the session has to go with.
+        session = devices.session_of(self.request)
+        if HASH_SESSION_KEY not in session:
+            return
+        try:
+            session.save()
+            user.refresh_from_db(fields=["password"])
+            present = user.get_session_auth_hash()
+            if session[HASH_SESSION_KEY] != present:
+                session[HASH_SESSION_KEY] = present
+                session.save()
+        except UpdateError as error:
+            raise SessionInterrupted("The session was ended while the form was saved.") from error
 
     def log_out_other_devices(self, user: AbstractBaseUser | None = None) -> int:
         """

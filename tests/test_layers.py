@@ -100,6 +100,7 @@ FLOORS = [
     ],
     [
         "forms",
+        "second_posts",
         "decorators",
         "paging",
         "user_pages",

@@ -542,9 +542,12 @@ class UnsupportedTests(TestCase):
                 override_settings(SESSION_MAX_PER_USER_POLICY=policy),
                 pytest.raises(NotSupported, match=r"'default' \(SmallestStore\).*OrmStore can"),
             ):
-                request = request_with(SessionStore())
-                login(request, user, backend=BACKEND)
-                request.session.save()
+                self.log_in(user)
+
+    def log_in(self, user: User) -> None:
+        request = request_with(SessionStore())
+        login(request, user, backend=BACKEND)
+        request.session.save()
 
     def test_visitors_and_whoever_is_logged_in_do_not_mind(self) -> None:
         session = SessionStore()
