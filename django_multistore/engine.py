@@ -17,6 +17,7 @@ from .stores import stores
 from .stores.base import BaseStore, backoff
 from .stores.steps import Pause, arun, run
 from .tracking import Draft
+from .turns import ain_turn, in_turn
 
 # How many session keys of 160 random bits may be taken before the store isn't believed.
 FRESH_KEYS = 5
@@ -62,6 +63,23 @@ class SessionStore(MovedSession):
         """Load the session, if that wasn't done yet."""
         self._get_session()
 
+    def _get_session(self, no_load: bool = False) -> dict[str, Any]:
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            if self.session_key is None or no_load:
+                self.__dict__.setdefault("_session_cache", {})
+            else:
+                self._load_once()
+        return self._session_cache
+
+    _session = property(_get_session)
+
+    @in_turn
+    def _load_once(self) -> None:
+        # What another task has loaded and changed meanwhile stays.
+        if not hasattr(self, "_session_cache"):
+            self.__dict__.setdefault("_session_cache", self.load())
+
     async def aload(self) -> dict[str, Any]:
         """See load()."""
         key = self.key
@@ -80,6 +98,21 @@ class SessionStore(MovedSession):
         """See open()."""
         await self._aget_session()
 
+    async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
+        self.accessed = True
+        if not hasattr(self, "_session_cache"):
+            if self.session_key is None or no_load:
+                self.__dict__.setdefault("_session_cache", {})
+            else:
+                await self._aload_once()
+        return self._session_cache
+
+    @ain_turn
+    async def _aload_once(self) -> None:
+        # What another task has loaded and changed meanwhile stays.
+        if not hasattr(self, "_session_cache"):
+            self.__dict__.setdefault("_session_cache", await self.aload())
+
     def exists(self, session_key: str | None) -> bool:
         """Say whether a live session has this session key."""
         key, session_key = key_if_valid(session_key), None
@@ -90,6 +123,7 @@ class SessionStore(MovedSession):
         key, session_key = key_if_valid(session_key), None
         return key is not None and await self.get_store().aread(key) is not None
 
+    @in_turn
     def save(self, must_create: bool = False) -> None:
         """
         Save what was changed here, beside what other requests have saved meanwhile.
@@ -123,6 +157,7 @@ class SessionStore(MovedSession):
             outcome = run(self._catch_up(draft))
         return self._updated(draft, outcome)
 
+    @ain_turn
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
         self._unlearn_undone()
@@ -144,6 +179,7 @@ class SessionStore(MovedSession):
             outcome = await arun(self._catch_up(draft))
         return self._updated(draft, outcome)
 
+    @in_turn
     def create(self) -> None:
         """
         Store a new session under a new session key, with what was set so far.
@@ -162,6 +198,7 @@ class SessionStore(MovedSession):
                 return self._created(draft)
         raise self._all_taken()
 
+    @ain_turn
     async def acreate(self) -> None:
         """See create()."""
         self._start_anew()
@@ -185,12 +222,18 @@ class SessionStore(MovedSession):
         """
         self.open()
         self._unlearn_undone()
-        if self.key is None:
+        return self._move(self.key)
+
+    @in_turn
+    def _move(self, old_key: str | None) -> None:
+        if self.key != old_key:
+            return None  # Another task of this request has just done it.
+        if old_key is None:
             return self.create()
         if self.form is not None and self.has_fresh_key:
             return None  # Another POST of the form finds one move, not two.
         renewed_hash = run(auth_hashes.renewed(self._session_cache))
-        old_key, secret = self.key, self._next_key(renewed_hash)
+        secret = self._next_key(renewed_hash)
         draft = self._draft(secret.key, secret=secret)
         draft.is_followable = renewed_hash is not None
         if draft.ends_session:
@@ -210,12 +253,18 @@ class SessionStore(MovedSession):
         """See cycle_key()."""
         await self.aopen()
         self._unlearn_undone()
-        if self.key is None:
+        return await self._amove(self.key)
+
+    @ain_turn
+    async def _amove(self, old_key: str | None) -> None:
+        if self.key != old_key:
+            return None  # Another task of this request has just done it.
+        if old_key is None:
             return await self.acreate()
         if self.form is not None and self.has_fresh_key:
             return None  # Another POST of the form finds one move, not two.
         renewed_hash = await arun(auth_hashes.renewed(self._session_cache))
-        old_key, secret = self.key, self._next_key(renewed_hash)
+        secret = self._next_key(renewed_hash)
         draft = self._draft(secret.key, secret=secret)
         draft.is_followable = renewed_hash is not None
         if draft.ends_session:
@@ -243,18 +292,27 @@ class SessionStore(MovedSession):
         """
         key, session_key = self._key_to_delete(session_key), None
         if key is not None:
-            reason, name = self._reason_to_delete(key)
-            count = self._deleted(key, self.get_store().destroy(key))
-            signals.ended(type(self), reason, **name, count=count)
+            self._delete(key)
+
+    @in_turn
+    def _delete(self, key: str) -> None:
+        reason, name = self._reason_to_delete(key)
+        count = self._deleted(key, self.get_store().destroy(key))
+        signals.ended(type(self), reason, **name, count=count)
 
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
         key, session_key = self._key_to_delete(session_key), None
         if key is not None:
-            reason, name = self._reason_to_delete(key)
-            count = self._deleted(key, await self.get_store().adestroy(key))
-            await signals.aended(type(self), reason, **name, count=count)
+            await self._adelete(key)
 
+    @ain_turn
+    async def _adelete(self, key: str) -> None:
+        reason, name = self._reason_to_delete(key)
+        count = self._deleted(key, await self.get_store().adestroy(key))
+        await signals.aended(type(self), reason, **name, count=count)
+
+    @in_turn
     def flush(self) -> None:
         """
         End the session, and start anew without one.
@@ -269,6 +327,7 @@ class SessionStore(MovedSession):
             was_there = run(self._end_moved())
         signals.ended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
 
+    @ain_turn
     async def aflush(self) -> None:
         """See flush()."""
         self.clear()
@@ -306,10 +365,12 @@ class SessionStore(MovedSession):
         """See follow_form()."""
         return await arun(self._follow_form())
 
+    @in_turn
     def touch(self) -> None:
         """Note that the session is in use, once in SESSION_TOUCH_INTERVAL. Needs it loaded."""
         self._touch_if_due(self._seen_now())
 
+    @ain_turn
     async def atouch(self) -> None:
         """See touch()."""
         await self._atouch_if_due(self._seen_now())

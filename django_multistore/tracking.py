@@ -27,6 +27,7 @@ from .records import Admission, Device, Fate, Limit, SessionRecord, Update, key_
 from .session_keys import Secret, is_session_key, key_if_valid
 from .signals import Reason
 from .trails import Name
+from .turns import Turns
 
 FIRST_VERSION = 1
 UNKNOWN_VERSION = 0  # No stored version is: the next save meets a CONFLICT, and merges.
@@ -82,6 +83,7 @@ class TrackedSession(SessionBase):
     device: Device | None = None  # Where it comes from. None: leave what the record has.
     tolerates_outage: bool = False  # It may be served as a visitor's.
     own_endings: Endings  # Which sessions it has ended.
+    turns: Turns  # Of its tasks and threads.
 
     # What views and receivers know.
     form: Secret | None = None  # What only the form has that was posted, and a second POST of it.
@@ -116,6 +118,7 @@ class TrackedSession(SessionBase):
         self._unsettled = []
         self._lost = self._left = None
         self.own_endings = set()
+        self.turns = Turns()
         self.was_out_of_reach = self._has_fresh_key = False
         self.has_new_key = self.was_written = self.was_flushed = False
         super().__init__(session_key)
@@ -334,7 +337,8 @@ class TrackedSession(SessionBase):
         self._require_known()
         if key is None:
             raise UpdateError("The session is unknown or has expired.")
-        now, data = timezone.now(), self._session_cache
+        # A copy, since other threads of the request may go on to write into it.
+        now, data = timezone.now(), dict(self._session_cache)
         stored = self._record or _blank_record(key, version, now)
         body = self.serializer().dumps(data)
         is_as_stored = body == self._base and key == stored.key

@@ -77,6 +77,7 @@ FLOORS = [
     ],
     [
         "own_endings",
+        "turns",
         "signals",
         "session_keys",
         "auth_hashes",

@@ -48,6 +48,7 @@ ENDS = {
     "stores.steps.run": "the protocol, whose own loops are here",
     "stores.steps.to_its_end": "the protocol, whose own loops are here",
     "stores.transactions._contexts": "an error is looked at once",
+    "turns.Turns._wake": "one is taken off each time",
     "tracking.TrackedSession._unlearn_undone": "one is taken off each time",
 }
 
