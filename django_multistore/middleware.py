@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -20,7 +20,7 @@ from .cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
 from .outages import in_place_of, unavailable
-from .own_endings import Endings, noted_in
+from .own_endings import noting
 from .stores.steps import Step, Steps, arun, run
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if self.async_mode:
             return self.__acall__(request)
         self.process_request(request)
-        with noted_in(_own_endings(request)):
+        session: Any = request.session
+        with noting() as session.own_endings:
             try:
                 response: HttpResponse = self.get_response(request)  # type: ignore[assignment]
             except StoreUnavailable as outage:
@@ -76,7 +77,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         self.process_request(request)
-        with noted_in(_own_endings(request)):
+        session: Any = request.session
+        with noting() as session.own_endings:
             try:
                 response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
             except StoreUnavailable as outage:
@@ -149,8 +151,3 @@ class SessionMiddleware(DjangoSessionMiddleware):
             with suppress(StoreUnavailable, SessionInterrupted):
                 yield Step(session, "cycle_key", ())
         return response
-
-
-def _own_endings(request: HttpRequest) -> Endings:
-    session = request.session
-    return session.own_endings if isinstance(session, SessionStore) else set()

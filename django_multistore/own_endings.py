@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
 
 # By user id and the session's public name; None for all that the user had.
-Endings: TypeAlias = set[tuple[str | None, int | None]]
+Endings: TypeAlias = Set[tuple[str | None, int | None]]
 
-_endings: ContextVar[Endings | None] = ContextVar("django_multistore.own_endings", default=None)
+_endings: ContextVar[set[tuple[str | None, int | None]] | None] = ContextVar(
+    "django_multistore.own_endings", default=None
+)
 
 
 @contextmanager
-def noted_in(endings: Endings) -> Iterator[None]:
-    """Note there what is ended meanwhile, in tasks and threads of this context too."""
+def noting() -> Iterator[Endings]:
+    """Note what is ended meanwhile, in tasks and threads of this context too."""
+    endings: set[Ending] = set()
     token = _endings.set(endings)
     try:
-        yield
+        yield endings
     finally:
         _endings.reset(token)
 

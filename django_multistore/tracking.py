@@ -82,7 +82,7 @@ class TrackedSession(SessionBase):
     # What the middleware knows of the request.
     device: Device | None = None  # Where it comes from. None: leave what the record has.
     tolerates_outage: bool = False  # It may be served as a visitor's.
-    own_endings: Endings  # Which sessions it has ended.
+    own_endings: Endings = frozenset()  # Which sessions it has ended.
     turns: Turns  # Of its tasks and threads.
 
     # What views and receivers know.
@@ -117,7 +117,6 @@ class TrackedSession(SessionBase):
         self._outage = None
         self._unsettled = []
         self._lost = self._left = None
-        self.own_endings = set()
         self.turns = Turns()
         self.was_out_of_reach = self._has_fresh_key = False
         self.has_new_key = self.was_written = self.was_flushed = False

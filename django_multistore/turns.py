@@ -34,8 +34,9 @@ class Turns:
 
     def __init__(self) -> None:
         self._holder: str | None = None  # "task" or "thread".
-        self._tasks: deque[asyncio.Future[None]] = deque()
-        self._threads: deque[threading.Event] = deque()
+        # Made when somebody has to wait, which is seldom.
+        self._tasks: deque[asyncio.Future[None]] | None = None
+        self._threads: deque[threading.Event] | None = None
 
     def take(self) -> bool:
         """Wait for a turn, and say whether it has to be passed on."""
@@ -49,6 +50,7 @@ class Turns:
                 self._holder = "thread"
             else:
                 mine = threading.Event()
+                self._threads = self._threads or deque()
                 self._threads.append(mine)
         if mine is not None:
             mine.wait()
@@ -65,6 +67,7 @@ class Turns:
                 self._holder = "task"
             else:
                 mine = asyncio.get_running_loop().create_future()
+                self._tasks = self._tasks or deque()
                 self._tasks.append(mine)
         if mine is not None:
             await self._until(mine)
@@ -81,8 +84,8 @@ class Turns:
             await mine
         except asyncio.CancelledError:
             with _mutex:
-                was_waiting = mine in self._tasks
-                if was_waiting:
+                was_waiting = self._tasks is not None and mine in self._tasks
+                if self._tasks and was_waiting:
                     self._tasks.remove(mine)
             if not was_waiting:
                 self._wake()  # The turn came together with the cancellation.
