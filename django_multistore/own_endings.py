@@ -8,11 +8,10 @@ from contextvars import ContextVar
 from typing import TypeAlias
 
 # By user id and the session's public name; None for all that the user had.
-Endings: TypeAlias = Set[tuple[str | None, int | None]]
+Ending: TypeAlias = tuple[str | None, int | None]
+Endings: TypeAlias = Set[Ending]
 
-_endings: ContextVar[set[tuple[str | None, int | None]] | None] = ContextVar(
-    "django_multistore.own_endings", default=None
-)
+_endings: ContextVar[set[Ending] | None] = ContextVar("django_multistore.own_endings", default=None)
 
 
 @contextmanager
