@@ -295,7 +295,7 @@ class UserTests(TestCase):
         store_one(user.pk)
         for name in (str(user.pk), user.pk.hex):
             assert sessions("count", "--user", name)[0] == 1
-        assert sessions("count", "--user-id", user.pk.hex)[0] == 0
+        assert sessions("count", "--user-id", user.pk.hex)[0] == 1
         with pytest.raises(CommandError, match="no user has"):
             sessions("count", "--user", "bob")
 
