@@ -87,9 +87,9 @@ class PrimaryKey:
             bare = text.replace("-", "")
             yield from (bare, text.upper(), bare.upper())
         if isinstance(self._stored, models.DecimalField):
-            while "." in text and text[-1] in "0.":  # One character less each time.
-                text = text[:-1]
-                yield text.removesuffix(".")
+            while "." in text and text[-1] == "0":
+                text = text[:-1].removesuffix(".")
+                yield text
 
     def from_text(self, text: str) -> Any:
         """
