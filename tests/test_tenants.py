@@ -205,7 +205,7 @@ def test_no_two_users_have_one_id() -> None:
 @pytest.mark.parametrize("namespace", [7, b"a", "a|b", "a\0", ["a"], True])
 def test_what_is_no_namespace_is_refused(namespace: Any, settings: Any) -> None:
     with current.of(namespace), pytest.raises(ImproperlyConfigured, match="SESSION_USER_NAMESPACE"):
-        logged_in(NamedUser(name="bob"))
+        logged_in(NamedUser.objects.create(name="bob"))
 
 
 @pytest.mark.django_db
