@@ -29,7 +29,7 @@ def database() -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-@pytest.mark.parametrize("place", ["shared", "schemas", "cache", "redis", "unsaid"])
+@pytest.mark.parametrize("place", ["shared", "schemas", "both", "cache", "redis", "unsaid"])
 def test_the_devices_of_two_bobs(place: str, database: str) -> None:
     if place == "redis":
         servers.require("redis")

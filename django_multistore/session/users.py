@@ -42,6 +42,7 @@ class PrimaryKey:
     """The primary key of a model of users."""
 
     def __init__(self, model: type[models.Model]) -> None:
+        self.model = model
         self._field: models.Field[Any, Any] = model._meta.pk
         self._stored = _stored_field(self._field)
         is_plain = type(self._field).value_to_string is models.Field.value_to_string
@@ -75,6 +76,12 @@ class PrimaryKey:
             return self._text_of(converted) if converted == primary_key else str(primary_key)
         except Exception:  # noqa: BLE001 - whatever a field raises on bad input
             return str(primary_key)
+
+    def primary_key_of(self, user: models.Model) -> Any:
+        """Return the primary key of one of the model, or of a child of it."""
+        # A child that has a primary key of its own has its parent's beside it.
+        primary_key = getattr(user, self._field.attname)
+        return user.pk if primary_key is None else primary_key
 
     def old_spellings(self, text: str) -> Iterator[str]:
         """
@@ -162,7 +169,8 @@ def text_of(primary_key: object) -> str:
 
 def text_of_user(user: AbstractBaseUser) -> str:
     """Return the text of a user's primary key, as login() writes it into the session."""
-    return key_of(user).text_from(_primary_key_of(user))
+    known = key_of(user)
+    return known.text_from(known.primary_key_of(user))
 
 
 def old_spellings(text: str) -> tuple[str, ...]:
@@ -179,8 +187,7 @@ def key_of(user: AbstractBaseUser | type[AbstractBaseUser]) -> PrimaryKey:
     users as well that are none of Django's.
     """
     model, users = user._meta.model, _users()
-    is_of_user = users is not None and issubclass(model, user_model() or ())
-    return users if is_of_user and users is not None else PrimaryKey(model)
+    return users if users is not None and issubclass(model, users.model) else PrimaryKey(model)
 
 
 def user_model() -> type[models.Model] | None:
@@ -207,15 +214,6 @@ def _forget(*, setting: str, **kwargs: object) -> None:
 
 
 setting_changed.connect(_forget, dispatch_uid=__name__)
-
-
-def _primary_key_of(user: AbstractBaseUser) -> Any:
-    model = user_model()
-    if model is None or not isinstance(user, model):
-        return user.pk
-    # A child that has a primary key of its own has its parent's beside it.
-    primary_key = getattr(user, model._meta.pk.attname)
-    return user.pk if primary_key is None else primary_key
 
 
 def _stored_field(field: Any) -> Any:

@@ -1,7 +1,8 @@
 """
 A site with django-tenants, as docs/tenants.md has it.
 
-MULTISTORE_TENANTS says how sessions are kept: "shared", "schemas", "cache", "redis", or "unsaid".
+MULTISTORE_TENANTS says how sessions are kept: "shared", "schemas", "both", "cache", "redis", or
+"unsaid".
 MULTISTORE_TENANTS_DB is a database of PostgreSQL.
 """
 
@@ -28,7 +29,10 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 OURS = "django_multistore"
 SHARED_APPS = ["django_tenants", "tests.tenants", "django.contrib.contenttypes"]
 TENANT_APPS = ["django.contrib.contenttypes", "django.contrib.auth"]
-(TENANT_APPS if PLACE == "schemas" else SHARED_APPS).append(OURS)
+if PLACE in ("schemas", "both"):
+    TENANT_APPS.append(OURS)
+if PLACE != "schemas":
+    SHARED_APPS.append(OURS)
 INSTALLED_APPS = list(dict.fromkeys([*SHARED_APPS, *TENANT_APPS]))
 TENANT_MODEL, TENANT_DOMAIN_MODEL = "tenants.Client", "tenants.Domain"
 
