@@ -76,6 +76,15 @@ def ip_resolver() -> Callable[[HttpRequest], str | None] | None:
 
 
 @cache
+def user_namespace() -> Callable[[], str | None] | None:
+    """Return SESSION_USER_NAMESPACE, imported: it says whose site's users these are just now."""
+    function = getattr(settings, "SESSION_USER_NAMESPACE", None)
+    found: Callable[[], str | None] | None
+    found = import_string(function) if isinstance(function, str) else function
+    return found
+
+
+@cache
 def keeps_user_agent() -> bool:
     """Return SESSION_DEVICE_USER_AGENT."""
     return bool(getattr(settings, "SESSION_DEVICE_USER_AGENT", True))
@@ -95,6 +104,7 @@ def _read_again(**kwargs: object) -> None:
         session_limit,
         serves_visitors_on_outage,
         ip_resolver,
+        user_namespace,
         keeps_user_agent,
     ):
         read.cache_clear()

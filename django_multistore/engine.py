@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
-from . import auth_hashes, session_keys, signals, trails
+from . import auth_hashes, session_keys, signals
 from .exceptions import StoreUnavailable
 from .lifetimes import is_too_old
 from .moves import MovedSession
@@ -341,14 +341,14 @@ class SessionStore(MovedSession):
         """End another user's session that a login leaves with nobody to hold it."""
         name = run(self._left_behind())
         if name is not None:
-            count = int(run(trails.end(self.get_store(), name)))
+            count = int(run(self._end_named(name)))
             signals.ended(type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count)
 
     async def aend_left_behind(self) -> None:
         """See end_left_behind()."""
         name = await arun(self._left_behind())
         if name is not None:
-            count = int(await arun(trails.end(self.get_store(), name)))
+            count = int(await arun(self._end_named(name)))
             await signals.aended(
                 type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count
             )

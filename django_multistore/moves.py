@@ -14,6 +14,7 @@ from django.contrib.auth import HASH_SESSION_KEY
 from . import auth_hashes, session_keys, trails
 from .merge import AUTH_KEYS, changed_keys
 from .records import SessionRecord, Update
+from .session import namespaces
 from .session_keys import HASH_UPGRADE, Secret, successors
 from .stores.base import BaseStore, backoff
 from .stores.steps import Pause, Step, Steps
@@ -49,9 +50,9 @@ class MovedSession(TrackedSession):
         return Secret(session_keys.new_session_key())
 
     def _leave_trail(self) -> Steps[None]:
-        trail = trails.trail_of(self._old, self._record)
-        if trail is not None:
-            yield Step(self.get_store(), "create", (trail,))
+        name = self._name()
+        if name is not None:
+            yield Step(self.get_store(), "create", (trails.trail_of(self._old, name),))
 
     def _follow_rotation(self, *, renews_hash: bool) -> Steps[bool]:
         """
@@ -60,10 +61,9 @@ class MovedSession(TrackedSession):
         Args:
             renews_hash: whether this one would have been for a hash of SECRET_KEY_FALLBACKS.
         """
-        stored = self._record
-        if stored is None or stored.user_id is None or not (renews_hash or self.form):
+        name = self._name()
+        if name is None or not (renews_hash or self.form):
             return False
-        name = Name(stored.id, stored.user_id)
         found = yield from self._find_successor(self._old, name, upgraded=renews_hash)
         if found is None:
             return False
@@ -109,7 +109,7 @@ class MovedSession(TrackedSession):
             yield Pause(delay)
             for secret in successors(old, upgraded=upgraded, form=self.form):
                 stored = yield Step(self.get_store(), "read", (secret.key,))
-                if stored is not None and (stored.id, stored.user_id) == name:
+                if stored is not None and self._name_of(stored) == name:
                     return secret, stored
         return None
 
@@ -135,7 +135,7 @@ class MovedSession(TrackedSession):
             return Update.GONE
         for delay in backoff(LOOKS):
             yield Pause(delay)
-            found = yield from trails.find_record(store, name)
+            found = yield from trails.find_record(store, name, self.spellings_of(name.user_id))
             if found is None:
                 continue
             change = self._redrafting(draft, found.key)
@@ -177,14 +177,17 @@ class MovedSession(TrackedSession):
         if not (self.is_logging_out or (yield from self._holds())):
             self._left = name
             return False
-        return (yield from trails.end(self.get_store(), name))
+        return (yield from self._end_named(name))
+
+    def _end_named(self, name: Name) -> Steps[bool]:
+        return (yield from trails.end(self.get_store(), name, self.spellings_of(name.user_id)))
 
     def _left_behind(self) -> Steps[Name | None]:
         """Name the session that was the browser's until its user logged in as somebody else."""
         name, self._left = self._left, None
         if name is None and self._lost is not None:
             name = yield from trails.find(self.get_store(), self._lost)
-        user_id = self.get_user_id(self._session_cache)
+        user_id = self.stored_user_id(self._session_cache)
         return name if name is not None and name.user_id != user_id else None
 
     def _holds(self) -> Steps[bool]:
@@ -204,9 +207,14 @@ class MovedSession(TrackedSession):
 
     def _name(self) -> Name | None:
         stored = self._record
-        if stored is None or stored.user_id is None or not stored.version:
+        return None if stored is None or not stored.version else self._name_of(stored)
+
+    def _name_of(self, stored: SessionRecord) -> Name | None:
+        if stored.user_id is None:
             return None
-        return Name(stored.id, stored.user_id)
+        is_spelled = self._has_users_of_django()
+        user_id = namespaces.respelled(stored.user_id) if is_spelled else stored.user_id
+        return Name(stored.id, user_id)
 
     @property
     def _old(self) -> Secret:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from .session import users
+
 KEY_LENGTH = 40
 ID_BITS = 63
 USER_ID_MAX_LENGTH = 255
@@ -36,14 +38,16 @@ def user_id_of(primary_key: object) -> str:
     Return a user's primary key as records have it.
 
     Args:
-        primary_key: as itself or as text.
+        primary_key: as itself; or as text, which is taken as it is.
 
     Raises:
         TypeError: it is a user, not a user's primary key.
     """
+    if isinstance(primary_key, str):
+        return primary_key
     if hasattr(primary_key, "pk"):
         raise TypeError("Expected a user's primary key, not the user: pass user.pk.")
-    return str(primary_key)
+    return users.text_of(primary_key)
 
 
 def new_id() -> int:

@@ -24,6 +24,7 @@ from .lifetimes import absolute_limit, in_current_timezone, is_too_old
 from .merge import merge_theirs
 from .own_endings import Endings
 from .records import Admission, Device, Fate, Limit, SessionRecord, Update, key_of, new_id
+from .session import namespaces, users
 from .session_keys import Secret, is_session_key, key_if_valid
 from .signals import Reason
 from .trails import Name
@@ -127,14 +128,36 @@ class TrackedSession(SessionBase):
         """
         Return the primary key, as text, of the user whose session this is.
 
-        Called at each save; a subclass overrides it if its site logs users in by other
-        means than django.contrib.auth.
+        As the database spells it. Called at each save; a subclass overrides it if its site logs
+        users in by other means than django.contrib.auth.
 
         Args:
             data: the session.
         """
         user_id = data.get(SESSION_KEY)
-        return None if user_id in (None, "") else str(user_id)
+        return None if user_id in (None, "") else users.text_from(user_id)
+
+    def stored_user_id(self, data: dict[str, Any]) -> str | None:
+        """
+        Return what stores have as the user of this session: with SESSION_USER_NAMESPACE.
+
+        Args:
+            data: the session.
+        """
+        user_id, stored = self.get_user_id(data), self._record
+        if user_id is None:
+            return None
+        return namespaces.stored(user_id, None if stored is None else stored.user_id)
+
+    @classmethod
+    def spellings_of(cls, user_id: str) -> tuple[str, ...]:
+        """
+        Return how sessions may have a user, that one last: see namespaces.spellings().
+
+        Args:
+            user_id: as stores have it.
+        """
+        return namespaces.spellings(user_id) if cls._has_users_of_django() else (user_id,)
 
     @property
     def key(self) -> str | None:
@@ -151,11 +174,11 @@ class TrackedSession(SessionBase):
     @property
     def authenticated_at(self) -> datetime | None:
         """When its user last logged in; None without a user. Async code loads it before."""
-        user_id = self.get_user_id(self._get_session())
+        user_id = self.stored_user_id(self._get_session())
         if user_id is None or self._login_at is not None:
             return self._login_at if user_id is not None else None
         stored = self._record
-        return stored.authenticated_at if stored and stored.user_id == user_id else None
+        return stored.authenticated_at if stored and self._is_of(stored, user_id) else None
 
     @property
     def is_loaded(self) -> bool:
@@ -173,7 +196,8 @@ class TrackedSession(SessionBase):
         self._unlearn_undone()
         if not self._has_fresh_key or self._record is None:
             return False
-        return self._record.user_id == self.get_user_id(self._session_cache)
+        user_id = self.stored_user_id(self._session_cache)
+        return user_id is not None and self._is_of(self._record, user_id)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -186,11 +210,11 @@ class TrackedSession(SessionBase):
         self._unlearn_undone()
         if self.session_key is None or self.has_new_key or not hasattr(self, "_session_cache"):
             return False
-        user_id = self.get_user_id(self._session_cache)
+        user_id = self.stored_user_id(self._session_cache)
         if user_id is None:
             return False
         # What was cleared without a look may have been anybody's.
-        return self._gained_user or self._record is None or self._record.user_id != user_id
+        return self._gained_user or self._record is None or not self._is_of(self._record, user_id)
 
     @property
     def is_stored_for_user(self) -> bool:
@@ -310,7 +334,7 @@ class TrackedSession(SessionBase):
         return data
 
     def _opened(self, record: SessionRecord) -> tuple[bytes, dict[str, Any]] | None:
-        if is_too_old(record):
+        if is_too_old(record) or not namespaces.is_here(record.user_id):
             return None
         body = codec.unseal(record.payload, record.key)
         if body is not None:
@@ -341,7 +365,7 @@ class TrackedSession(SessionBase):
         stored = self._record or _blank_record(key, version, now)
         body = self.serializer().dumps(data)
         is_as_stored = body == self._base and key == stored.key
-        user_id = self.get_user_id(data)
+        user_id = self.stored_user_id(data)
         authenticated_at = self._authentication(stored, user_id, now)
         expires_at = self._expiry(authenticated_at or stored.created_at, now)
         # Where it had expired by itself since it was loaded, the store says so.
@@ -369,7 +393,19 @@ class TrackedSession(SessionBase):
             return None
         if self._login_at is not None:
             return self._login_at
-        return stored.authenticated_at if stored.user_id == user_id else now
+        return stored.authenticated_at if self._is_of(stored, user_id) else now
+
+    def _is_of(self, stored: SessionRecord, user_id: str) -> bool:
+        """Say whether a session is a user's, who may have been spelled otherwise in it."""
+        if stored.user_id == user_id:
+            return True
+        if stored.user_id is None or not self._has_users_of_django():
+            return False
+        return namespaces.respelled(stored.user_id) == user_id
+
+    @classmethod
+    def _has_users_of_django(cls) -> bool:
+        return cls.get_user_id is TrackedSession.get_user_id
 
     def _redrafting(
         self, draft: Draft, key: str | None = None
@@ -451,7 +487,7 @@ class TrackedSession(SessionBase):
         limit = conf.session_limit()
         if limit is None or record.user_id is None:
             return None
-        had_this_user = self._record is not None and self._record.user_id == record.user_id
+        had_this_user = self._record is not None and self._is_of(self._record, record.user_id)
         return None if had_this_user else limit
 
     def _admitted(self, admission: Admission) -> Update:
@@ -488,7 +524,9 @@ class TrackedSession(SessionBase):
     def _gains_user(self, record: SessionRecord) -> bool:
         if record.user_id is None:
             return False
-        return self._gained_user or self._record is None or self._record.user_id != record.user_id
+        if self._gained_user or self._record is None:
+            return True
+        return not self._is_of(self._record, record.user_id)
 
     def _inserted(self, draft: Draft, is_free: bool) -> None:
         if not is_free:

@@ -16,8 +16,10 @@ PACKAGE = Path(django_multistore.__path__[0])
 FLOORS = [
     ["__init__", "exceptions"],
     [
+        "session.users",
         "records",
         "conf",
+        "session.namespaces",
         "addresses",
         "codec",
         "merge",
@@ -115,6 +117,7 @@ FLOORS = [
         "session_admin",
         "admin",
         "checks",
+        "management.output",
         "management.commands.clearsessions",
         "management.commands.gc",
         "management.commands.sessions",

@@ -28,8 +28,8 @@ PACKAGE = Path(django_multistore.__path__[0])
 ENDS = {
     "middleware.SessionMiddleware._saving": "each step is taken once: open, save",
     "search.SessionSearch._batches": "ids rise",
-    "search.usernames._primary_key": "the models above one",
-    "session_admin.live_sessions._stored_field": "the models above one",
+    "session.users.PrimaryKey.old_spellings": "the text, which gets shorter",
+    "session.users._stored_field": "the models above one",
     "stores.cache_answers.may_be_a_value": "an error is looked at once",
     "stores.cache_probe._manners": "the trial's time",
     "stores.cache_protocol.CacheProtocol._lock": "the time that a lock lasts",

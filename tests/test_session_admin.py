@@ -628,8 +628,8 @@ class OtherKeysTests(SessionAdminTestCase):
     def test_page_log_and_list(self) -> None:
         for user in self.users():
             with self.subTest(type(user).__name__):
-                # Nobody's but like the user's.
-                open_session(f"{user.pk} ")
+                # Nobody's but like the user's. A number with a blank is the user's own.
+                open_session(f"{user.pk}\t." if isinstance(user, Customer) else f"{user.pk} ")
                 open_session(str(user.pk).upper() + "X")
                 first, second = self.open(2, user)
                 listing = f"/admin/{user._meta.app_label}/{user._meta.model_name}/"

@@ -11,23 +11,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.admin import SimpleListFilter
-from django.db import connections, models
-from django.db.models import Count, Exists, OuterRef, Subquery, Value
-from django.db.models.functions import Cast, Coalesce, Concat, Substr
+from django.db import models
+from django.db.models import Count, Exists, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..devices import configured_engine
 from ..models import SessionRowQuerySet
+from ..session.namespaces import in_sql
+from ..session.users import key_of
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
-    from django.db.models.expressions import Combinable
     from django.http import HttpRequest
     from django_stubs_ext import StrOrPromise
-
-# Types of a primary key whose text the database writes as Python does.
-TEXT_LIKE = (models.IntegerField, models.CharField, models.TextField, models.UUIDField)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,8 @@ class LiveSessions:
         index = None if engine is None else engine.get_store().database_index()
         if index is None or index.db != users.db:
             return None
-        user_id = _user_id(_stored_field(users.model), users.db)
-        return None if user_id is None else cls(index.filter(user_id=user_id))
+        texts = key_of(users.model).in_sql(users.model, users.db)
+        return None if texts is None else cls(index.filter(user_id__in=in_sql(texts)))
 
     def exist(self, **conditions: Any) -> Exists:
         """Return whether the user has such a session."""
@@ -52,7 +50,9 @@ class LiveSessions:
 
     def number(self) -> Coalesce:
         """Return how many the user has."""
-        counted = self.rows.order_by().values("user_id").annotate(number=Count("*"))
+        # All as one group: a user may be spelled in several ways.
+        grouped = self.rows.order_by().annotate(group=Value(1)).values("group")
+        counted = grouped.annotate(number=Count("*"))
         return Coalesce(Subquery(counted.values("number")), 0)
 
 
@@ -95,30 +95,3 @@ class LiveSessionsFilter(SimpleListFilter):
         if chosen == "several":
             queryset = queryset.alias(_sessions=sessions.number()).filter(_sessions__gte=2)
         return queryset
-
-
-def _stored_field(model: type[models.Model]) -> models.Field[Any, Any]:
-    # A child's primary key is a link to its parent.
-    field: Any = model._meta.pk
-    while field.is_relation:
-        field = field.target_field
-    return field  # type: ignore[no-any-return]
-
-
-def _user_id(field: models.Field[Any, Any], using: str) -> Combinable | None:
-    # On the outer side, once for each user, so that the index on user_id is used. A field that
-    # makes something else of what is stored has a text that only Python knows.
-    if not isinstance(field, TEXT_LIKE) or hasattr(field, "from_db_value"):
-        return None
-    pk = OuterRef("pk")
-    if isinstance(field, models.UUIDField) and field.db_type(connections[using]) == "char(32)":
-        return _dashed(pk)
-    return Cast(pk, models.CharField())
-
-
-def _dashed(pk: OuterRef) -> Concat:
-    # The 32 hexadecimal digits that are stored, in the form that str() gives a UUID.
-    groups: list[Combinable] = []
-    for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12)):
-        groups += [Substr(pk, start, length), Value("-")]
-    return Concat(*groups[:-1])

@@ -46,19 +46,24 @@ class Row:
 class UserIndex:
     """The rows of models.UserSession that belong to one store. One statement a method."""
 
-    def __init__(self, store: BaseStore, namespace: str) -> None:
+    def __init__(self, store: BaseStore, namespace: Callable[[], str]) -> None:
         """
         Take a store's place in the table.
 
         Args:
             store: whose sessions are entered.
-            namespace: stands for the names that it gives them. Under other names they are not
-                found, and their rows are left to whoever finds them.
+            namespace: stands for the names that it gives them just now. Under other names they
+                are not found, and their rows are left to whoever finds them.
         """
         self._alias = store.alias
         self._of_any_namespace = f"{store.alias}@"
-        self.place = f"{self._of_any_namespace}{namespace}"
+        self._namespace = namespace
         self._table = Table(store, UserSession, _write_statements)
+
+    @property
+    def place(self) -> str:
+        """What its rows have in the column `store`."""
+        return f"{self._of_any_namespace}{self._namespace()}"
 
     @property
     def database(self) -> str:

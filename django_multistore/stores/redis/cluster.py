@@ -12,8 +12,6 @@ from ...exceptions import StoreUnavailable
 from ...records import Page, SessionRecord, Update, latest_first
 from ..steps import Steps, to_its_end
 from . import values
-from .base_client import Client
-from .places import Place
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
 from .scripts import (
     CLUSTER_CLAIM,
@@ -53,9 +51,6 @@ class ClusterProtocol(RedisProtocol):
     says where the session went, so that who would end it can follow. docs/redis-store.md has the
     reasons.
     """
-
-    def __init__(self, alias: str, client: Client, place: Place) -> None:
-        super().__init__(alias, client, place.prefix)
 
     # One session.
 

@@ -49,7 +49,7 @@ class ServerProtocol(RedisProtocol):
     """
 
     def __init__(self, alias: str, client: Client, place: Place) -> None:
-        super().__init__(alias, client, place.prefix)
+        super().__init__(alias, client, place)
         self._wait: Command = ("WAIT", place.wait_replicas, int(place.wait_timeout * 1000))
         self._replicas = place.wait_replicas
 
