@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from . import signals
+from . import conf, request_users, signals
 from .engine import SessionStore
-from .exceptions import InvalidStore
+from .exceptions import InvalidStore, OtherUser
 from .records import Page, SessionRecord, is_id, latest_first
 from .signals import Reason
 
@@ -113,15 +113,34 @@ def log_out_other_devices(request: HttpRequest) -> int:
     The new key is for the thief who holds this very cookie. It comes first: from then on
     no request with the old one can get at a newer, so the destroy finds whatever there is.
 
+    Where request.user is another than the session's user, SESSION_ON_OTHER_USER says whose
+    sessions are meant. With "request" all of that user's are ended, and this one stays.
+
     Returns:
         How many others were ended; 0 for a visitor who isn't logged in.
 
     Raises:
+        OtherUser: request.user is another, and the setting doesn't say who counts.
         SessionInterrupted: this session was ended itself, meanwhile.
         NotSupported: the store can't find a user's sessions.
         StoreUnavailable: the store could not be asked.
     """
-    session = session_of(request)
+    other = other_user(request)
+    if stands_in(other):
+        return log_out_everywhere(other)
+    return end_others(session_of(request))
+
+
+async def alog_out_other_devices(request: HttpRequest) -> int:
+    """See log_out_other_devices()."""
+    other = await aother_user(request)
+    if stands_in(other):
+        return await alog_out_everywhere(other)
+    return await aend_others(session_of(request))
+
+
+def end_others(session: SessionStore) -> int:
+    """End all sessions of a session's user but this one; see log_out_other_devices()."""
     user_id = session.get_user_id(session._get_session())
     if user_id is None:
         return 0
@@ -131,9 +150,8 @@ def log_out_other_devices(request: HttpRequest) -> int:
     return count
 
 
-async def alog_out_other_devices(request: HttpRequest) -> int:
-    """See log_out_other_devices()."""
-    session = session_of(request)
+async def aend_others(session: SessionStore) -> int:
+    """See end_others()."""
     user_id = session.get_user_id(await session._aget_session())
     if user_id is None:
         return 0
@@ -166,6 +184,64 @@ async def alog_out_everywhere(user: AbstractBaseUser) -> int:
     count = await engine.get_store().adestroy_for_user(user_id)
     await signals.aended(engine, Reason.REVOKED, user_id=user_id, count=count)
     return count
+
+
+def other_user(request: HttpRequest) -> Any:
+    """
+    Return the user of a request where that is another than its session's; else None.
+
+    As with django-impersonate, or a middleware that knows users by a token. A visitor is nobody.
+    """
+    session = session_of(request)
+    user_id = session.get_user_id(session._get_session())
+    users = [
+        user for user in request_users.users_of(request) if getattr(user, "is_authenticated", False)
+    ]
+    return next((user for user in users if not is_of(user_id, user)), None)
+
+
+async def aother_user(request: HttpRequest) -> Any:
+    """See other_user()."""
+    session = session_of(request)
+    user_id = session.get_user_id(await session._aget_session())
+    users = [
+        user
+        for user in await request_users.ausers_of(request)
+        if getattr(user, "is_authenticated", False)
+    ]
+    return next((user for user in users if not is_of(user_id, user)), None)
+
+
+def stands_in(other: Any) -> bool:
+    """
+    Say whether the user whom other_user() found counts in place of the session's.
+
+    Raises:
+        OtherUser: SESSION_ON_OTHER_USER doesn't say which of them counts, or it's one who is no
+            model's instance, of whom no sessions can be found.
+    """
+    if other is None or conf.on_other_user() == conf.OF_SESSION:
+        return False
+    if conf.on_other_user() == conf.OF_REQUEST and hasattr(other, "_meta"):
+        return True
+    raise OtherUser(
+        "request.user is another user than the session's. SESSION_ON_OTHER_USER says which of "
+        "the two counts: 'session' or 'request'."
+    )
+
+
+def is_of(user_id: str | None, user: Any) -> bool:
+    """Say whether a session with this user id is this user's, who may be no model's instance."""
+    if not hasattr(user, "_meta"):
+        # Such as a middleware makes of a token's claims.
+        pk = getattr(user, "pk", None)
+        return pk is not None and str(pk) == user_id
+    # Another model's row may have the same primary key. An engine of the site's knows its own.
+    models = {each._meta.label_lower for each in user.__class__.__mro__ if hasattr(each, "_meta")}
+    is_djangos = _engine().get_user_id is SessionStore.get_user_id
+    if is_djangos and settings.AUTH_USER_MODEL.lower() not in models:
+        return False
+    return id_of_user(user) == user_id
 
 
 def configured_engine() -> type[SessionStore] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.mixins import AccessMixin
 from django.core.exceptions import PermissionDenied
 from django.utils.translation import gettext_lazy as _
@@ -11,7 +12,7 @@ from django.utils.translation import ngettext
 from django.views.generic import FormView, View
 
 from . import devices
-from .decorators import ahas_recent_login, has_recent_login, redirect_to_login_page
+from .decorators import aadmits, admits, redirect_to_login_page
 from .exceptions import SessionLimitReached
 from .reauthentication import ReauthenticationView
 
@@ -41,12 +42,12 @@ class RecentLoginRequiredMixin(AccessMixin, _ViewMixin):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.view_is_async:
             return self._adispatch(request, *args, **kwargs)  # type: ignore[return-value]
-        if not has_recent_login(request, self.recent_login_seconds):
+        if not admits(request, self.recent_login_seconds):
             return self.handle_no_recent_login()
         return super().dispatch(request, *args, **kwargs)
 
     async def _adispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not await ahas_recent_login(request, self.recent_login_seconds):
+        if not await aadmits(request, self.recent_login_seconds):
             return self.handle_no_recent_login()
         response: Any = super().dispatch(request, *args, **kwargs)
         return await response  # type: ignore[no-any-return]
@@ -96,8 +97,17 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
     """
 
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
+        session, user = devices.session_of(self.request), getattr(form, "user", None)
+        owner, hashed = session.get(SESSION_KEY), session.get(HASH_SESSION_KEY)
+        other = devices.other_user(self.request)
+        devices.stands_in(other)  # If they are refused, then before the form has had its effect.
         response = super().form_valid(form)
-        self.log_out_other_devices(getattr(form, "user", None))
+        if other is not None and hashed is not None and session.get(SESSION_KEY) == owner:
+            # Django writes the hash of request.user, whosever session it is.
+            if user is not None and self._owns_session(user):
+                hashed = user.get_session_auth_hash()
+            session[HASH_SESSION_KEY] = hashed
+        self.log_out_other_devices(user)
         return response
 
     def log_out_other_devices(self, user: AbstractBaseUser | None = None) -> int:
@@ -105,18 +115,26 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         End the user's sessions, but for this request's if it is one of them.
 
         Args:
-            user: whose sessions. None: the user's who is logged in here.
+            user: whose sessions. None: the user's who is logged in here; if request.user is
+                another, see devices.log_out_other_devices().
 
         Returns:
             How many were ended.
 
         Raises:
+            OtherUser: no user is given, and it isn't clear who is logged in here.
             SessionInterrupted: this request's session was ended meanwhile.
             StoreUnavailable: the store could not be asked.
         """
-        if user is None or user == self.request.user:
+        if user is None:
             return devices.log_out_other_devices(self.request)
+        if self._owns_session(user):
+            return devices.end_others(devices.session_of(self.request))
         return devices.log_out_everywhere(user)
+
+    def _owns_session(self, user: AbstractBaseUser) -> bool:
+        session = devices.session_of(self.request)
+        return devices.is_of(session.get_user_id(session._get_session()), user)
 
 
 class LogoutOtherDevicesView(ReauthenticationView):

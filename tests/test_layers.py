@@ -77,6 +77,7 @@ FLOORS = [
     ],
     ["signals", "session_keys", "lifetimes", "tracking", "engine"],
     [
+        "request_users",
         "devices",
         "search.filters",
         "search.usernames",
@@ -89,6 +90,7 @@ FLOORS = [
         "receivers",
     ],
     [
+        "acting",
         "forms",
         "decorators",
         "paging",
