@@ -29,3 +29,15 @@ class ProxyUser(User):
 
 class Customer(User):
     number = models.IntegerField(default=0)
+
+
+class LeavingUser(AbstractBaseUser):
+    """Whether one is active follows from something else."""
+
+    name = models.CharField(max_length=50, unique=True)
+    left_at = models.DateTimeField(null=True)
+    USERNAME_FIELD = "name"
+
+    @property
+    def is_active(self) -> bool:  # type: ignore[override]
+        return self.left_at is None

@@ -87,6 +87,7 @@ FLOORS = [
         "outages",
         "cookies",
         "middleware",
+        "deactivation",
         "receivers",
     ],
     [
