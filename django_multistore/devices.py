@@ -19,6 +19,7 @@ from .signals import Reason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.sessions.backends.base import SessionBase
     from django.http import HttpRequest
 
 
@@ -257,9 +258,19 @@ def session_of(request: HttpRequest) -> SessionStore:
     Raises:
         InvalidStore: SESSION_ENGINE is not one of this package.
     """
-    if not isinstance(request.session, SessionStore):
+    return ours(request.session)
+
+
+def ours(session: SessionBase) -> SessionStore:
+    """
+    Return a session, of which all is known that this package adds to Django's.
+
+    Raises:
+        InvalidStore: SESSION_ENGINE is not one of this package.
+    """
+    if not isinstance(session, SessionStore):
         raise _not_ours()
-    return request.session
+    return session
 
 
 def id_of_user(user: AbstractBaseUser) -> str:

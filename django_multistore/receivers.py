@@ -16,6 +16,7 @@ from django.db import Error
 from django.db.models.signals import post_delete, post_save, pre_save
 
 from . import conf, devices
+from .addresses import device_of
 from .deactivation import is_deactivated, note_deactivation
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
@@ -61,6 +62,10 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
     if not isinstance(session, SessionStore):
         return
     session.restart_authentication()
+    if session.device is None and "REQUEST_METHOD" in request.META:
+        # Made outside of the middleware, as for a client that sends tokens. Django's test client
+        # logs in by a request that came from nowhere.
+        session.device = device_of(request)
     try:
         if session.session_key is not None and not session.has_new_key:
             session.cycle_key()

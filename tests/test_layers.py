@@ -87,6 +87,7 @@ FLOORS = [
         "outages",
         "cookies",
         "middleware",
+        "token_clients",
         "deactivation",
         "receivers",
     ],
