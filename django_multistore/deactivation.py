@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib.auth import load_backend
 from django.core.exceptions import FieldDoesNotExist
+from django.db import Error
+
+from .stores.transactions import loss_by
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -72,7 +75,12 @@ def _was_active(
     field = _field(instance)
     # The parent's row may be there before the child's.
     model = type(instance) if field is None else field.model
-    row = model._base_manager.using(using).filter(pk=instance.pk).first()
+    try:
+        row = model._base_manager.using(using).filter(pk=instance.pk).first()
+    except Error as error:
+        # The caller takes it for an error of the save, and may go on without that.
+        loss_by([error])
+        raise
     if row is None or not getattr(row, IS_ACTIVE, True):
         return False
     if update_fields is None or field is not None:
