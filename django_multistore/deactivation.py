@@ -73,10 +73,12 @@ def _was_active(
     instance: AbstractBaseUser, using: str | None, update_fields: Collection[str] | None
 ) -> bool:
     field = _field(instance)
-    # The parent's row may be there before the child's.
+    # The parent's row may be there before the child's, and have a primary key of its own.
     model = type(instance) if field is None else field.model
+    link = instance._meta.get_ancestor_link(model)
+    pk = instance.pk if link is None else getattr(instance, link.attname)
     try:
-        row = model._base_manager.using(using).filter(pk=instance.pk).first()
+        row = model._base_manager.using(using).filter(pk=pk).first()
     except Error as error:
         # The caller takes it for an error of the save, and may go on without that.
         loss_by([error])

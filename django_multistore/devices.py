@@ -194,23 +194,23 @@ def other_user(request: HttpRequest) -> Any:
     As with django-impersonate, or a middleware that knows users by a token. A visitor is nobody.
     """
     session = session_of(request)
-    user_id = session.get_user_id(session._get_session())
+    user_id = _user_id_in(session, session._get_session())
     users = [
         user for user in request_users.users_of(request) if getattr(user, "is_authenticated", False)
     ]
-    return next((user for user in users if not is_of(user_id, user)), None)
+    return next((user for user in users if not _is_of(user_id, user)), None)
 
 
 async def aother_user(request: HttpRequest) -> Any:
     """See other_user()."""
     session = session_of(request)
-    user_id = session.get_user_id(await session._aget_session())
+    user_id = _user_id_in(session, await session._aget_session())
     users = [
         user
         for user in await request_users.ausers_of(request)
         if getattr(user, "is_authenticated", False)
     ]
-    return next((user for user in users if not is_of(user_id, user)), None)
+    return next((user for user in users if not _is_of(user_id, user)), None)
 
 
 def stands_in(other: Any) -> bool:
@@ -231,7 +231,18 @@ def stands_in(other: Any) -> bool:
     )
 
 
-def is_of(user_id: str | None, user: Any) -> bool:
+def owns_session(user: Any, request: HttpRequest) -> bool:
+    """Say whether the session of a request is a user's."""
+    session = session_of(request)
+    return _is_of(_user_id_in(session, session._get_session()), user)
+
+
+def _user_id_in(session: SessionStore, data: dict[str, Any]) -> str | None:
+    """Return the user of a session as id_of_user() has users."""
+    return session.get_user_id(data)
+
+
+def _is_of(user_id: str | None, user: Any) -> bool:
     """Say whether a session with this user id is this user's, who may be no model's instance."""
     if not hasattr(user, "_meta"):
         # Such as a middleware makes of a token's claims.

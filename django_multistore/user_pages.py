@@ -86,7 +86,7 @@ class UserPageMixin(OneUserMixin, _PageView):
     def handle_no_permission(self) -> HttpResponse:  # type: ignore[override]
         """Answer a visitor, or a user whose login is too long ago."""
         if wants_json(self.request):
-            return _refusal(is_user=self.request.user.is_authenticated)
+            return _refusal(is_user=self.user.is_authenticated)
         if self.raise_exception:
             raise PermissionDenied(self.get_permission_denied_message())
         return self.redirect_to_login()

@@ -104,7 +104,7 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         response = super().form_valid(form)
         if other is not None and hashed is not None and session.get(SESSION_KEY) == owner:
             # Django writes the hash of request.user, whosever session it is.
-            if user is not None and self._owns_session(user):
+            if user is not None and devices.owns_session(user, self.request):
                 hashed = user.get_session_auth_hash()
             session[HASH_SESSION_KEY] = hashed
         self.log_out_other_devices(user)
@@ -128,13 +128,9 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         """
         if user is None:
             return devices.log_out_other_devices(self.request)
-        if self._owns_session(user):
+        if devices.owns_session(user, self.request):
             return devices.end_others(devices.session_of(self.request))
         return devices.log_out_everywhere(user)
-
-    def _owns_session(self, user: AbstractBaseUser) -> bool:
-        session = devices.session_of(self.request)
-        return devices.is_of(session.get_user_id(session._get_session()), user)
 
 
 class LogoutOtherDevicesView(ReauthenticationView):

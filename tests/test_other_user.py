@@ -391,6 +391,8 @@ class SessionCountsTests(OtherUserTestCase):
     def test_a_session_of_nobody_is_a_visitor_s(self) -> None:
         self.here = Client()
         assert self.get("/devices/", "user bob").url == "/login/?next=/devices/"
+        response = self.get("/devices/", "user bob", **JSON)
+        assert response.json()["error"]["code"] == "login_required"
         assert self.get("/safe/function/", "user bob").url == "/login/?next=/safe/function/"
 
     def test_a_user_who_may_not_log_in_any_more_is_one_too(self) -> None:
