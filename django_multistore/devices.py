@@ -195,22 +195,16 @@ def other_user(request: HttpRequest) -> Any:
     """
     session = session_of(request)
     user_id = _user_id_in(session, session._get_session())
-    users = [
-        user for user in request_users.users_of(request) if getattr(user, "is_authenticated", False)
-    ]
-    return next((user for user in users if not _is_of(user_id, user)), None)
+    found = request_users.users_of(request)
+    return next((user for user in found if not _is_of(user_id, user)), None)
 
 
 async def aother_user(request: HttpRequest) -> Any:
     """See other_user()."""
     session = session_of(request)
     user_id = _user_id_in(session, await session._aget_session())
-    users = [
-        user
-        for user in await request_users.ausers_of(request)
-        if getattr(user, "is_authenticated", False)
-    ]
-    return next((user for user in users if not _is_of(user_id, user)), None)
+    found = await request_users.ausers_of(request)
+    return next((user for user in found if not _is_of(user_id, user)), None)
 
 
 def stands_in(other: Any) -> bool:

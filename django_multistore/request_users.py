@@ -14,14 +14,14 @@ DJANGOS_MIDDLEWARE = "django.contrib.auth.middleware"
 
 
 def users_of(request: HttpRequest) -> list[Any]:
-    """Return request.user; nobody without a middleware that says so."""
+    """Return request.user; nobody for a visitor, and without a middleware that says so."""
     user = getattr(request, "user", None)
-    return [] if user is None else [user]
+    return [user] if _is_authenticated(user) else []
 
 
 async def ausers_of(request: HttpRequest) -> list[Any]:
     """
-    Return what request.auser() and request.user say.
+    Return what request.auser() and request.user say, without visitors.
 
     Most who replace request.user leave request.auser() alone, and a view may go by either.
     """
@@ -29,12 +29,12 @@ async def ausers_of(request: HttpRequest) -> list[Any]:
     if hasattr(request, "auser"):
         users.append(await request.auser())
     user: Any = getattr(request, "user", None)
-    if user is None or (users and _is_djangos(user)):
-        return users
-    if isinstance(user, LazyObject) and user._wrapped is empty:
-        # Somebody else's. Its function is sync, and may ask the database.
-        await sync_to_async(_is_authenticated)(user)
-    return [*users, user]
+    if not (users and _is_djangos(user)):
+        if isinstance(user, LazyObject) and user._wrapped is empty:
+            # Somebody else's. Its function is sync, and may ask the database.
+            await sync_to_async(_is_authenticated)(user)
+        users.append(user)
+    return [user for user in users if _is_authenticated(user)]
 
 
 def _is_authenticated(user: Any) -> bool:
