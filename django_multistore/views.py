@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
@@ -87,6 +89,33 @@ class SessionLimitMixin(_FormViewMixin):
             return self.form_invalid(form)
 
 
+@contextmanager
+def _owners_hash(request: HttpRequest, user: Any) -> Iterator[None]:
+    """
+    Have a session keep the hash of its own user, while a form is done with.
+
+    Django's PasswordChangeView writes that of request.user, whosever session it is.
+
+    Args:
+        request: which has the session.
+        user: of whom the form may change the password, if there is one.
+
+    Raises:
+        OtherUser: request.user is another, and the setting doesn't say who counts. Before the form
+            has had its effect.
+    """
+    other = devices.other_user(request)
+    devices.stands_in(other)
+    session = devices.session_of(request)
+    owner, hashed = session.get(SESSION_KEY), session.get(HASH_SESSION_KEY)
+    yield
+    if other is None or hashed is None or session.get(SESSION_KEY) != owner:
+        return
+    if user is not None and devices.owns_session(user, request):
+        hashed = user.get_session_auth_hash()
+    session[HASH_SESSION_KEY] = hashed
+
+
 class LogoutOtherDevicesMixin(_FormViewMixin):
     """
     End a user's other sessions when a form view's form was valid.
@@ -97,16 +126,9 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
     """
 
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
-        session, user = devices.session_of(self.request), getattr(form, "user", None)
-        owner, hashed = session.get(SESSION_KEY), session.get(HASH_SESSION_KEY)
-        other = devices.other_user(self.request)
-        devices.stands_in(other)  # If they are refused, then before the form has had its effect.
-        response = super().form_valid(form)
-        if other is not None and hashed is not None and session.get(SESSION_KEY) == owner:
-            # Django writes the hash of request.user, whosever session it is.
-            if user is not None and devices.owns_session(user, self.request):
-                hashed = user.get_session_auth_hash()
-            session[HASH_SESSION_KEY] = hashed
+        user = getattr(form, "user", None)
+        with _owners_hash(self.request, user):
+            response = super().form_valid(form)
         self.log_out_other_devices(user)
         return response
 
