@@ -48,8 +48,8 @@ class OneUserMixin(LoginRequiredMixin, _View):
         owns_session: whether the request's session is that user's.
     """
 
-    user: Any
-    owns_session: bool
+    user: Any = None
+    owns_session = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -86,7 +86,9 @@ class UserPageMixin(OneUserMixin, _PageView):
     def handle_no_permission(self) -> HttpResponse:  # type: ignore[override]
         """Answer a visitor, or a user whose login is too long ago."""
         if wants_json(self.request):
-            return _refusal(is_user=self.user.is_authenticated)
+            # Of two users it may be the session's who counts, and is nobody by now.
+            users = [user for user in (self.request.user, self.user) if user is not None]
+            return _refusal(is_user=all(user.is_authenticated for user in users))
         if self.raise_exception:
             raise PermissionDenied(self.get_permission_denied_message())
         return self.redirect_to_login()
