@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from . import signals
+from . import conf, request_users, signals
 from .engine import SessionStore
-from .exceptions import InvalidStore
+from .exceptions import InvalidStore, OtherUser
 from .records import Page, SessionRecord, latest_first, parse_id
 from .session import namespaces, users
 from .signals import Reason
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.sessions.backends.base import SessionBase
     from django.http import HttpRequest
 
 
@@ -136,15 +137,34 @@ def log_out_other_devices(request: HttpRequest) -> int:
     The new key is for the thief who holds this very cookie. It comes first: from then on
     no request with the old one can get at a newer, so the destroy finds whatever there is.
 
+    Where request.user is another than the session's user, SESSION_ON_OTHER_USER says whose
+    sessions are meant. With "request" all of that user's are ended, and this one stays.
+
     Returns:
         How many others were ended; 0 for a visitor who isn't logged in.
 
     Raises:
+        OtherUser: request.user is another, and the setting doesn't say who counts.
         SessionInterrupted: this session was ended itself, meanwhile.
         NotSupported: the store can't find a user's sessions.
         StoreUnavailable: the store could not be asked.
     """
-    session = session_of(request)
+    other = other_user(request)
+    if stands_in(other):
+        return log_out_everywhere(other)
+    return end_others(session_of(request))
+
+
+async def alog_out_other_devices(request: HttpRequest) -> int:
+    """See log_out_other_devices()."""
+    other = await aother_user(request)
+    if stands_in(other):
+        return await alog_out_everywhere(other)
+    return await aend_others(session_of(request))
+
+
+def end_others(session: SessionStore) -> int:
+    """End all sessions of a session's user but this one; see log_out_other_devices()."""
     user_id = session.stored_user_id(session._get_session())
     if user_id is None:
         return 0
@@ -158,9 +178,8 @@ def log_out_other_devices(request: HttpRequest) -> int:
     return ended
 
 
-async def alog_out_other_devices(request: HttpRequest) -> int:
-    """See log_out_other_devices()."""
-    session = session_of(request)
+async def aend_others(session: SessionStore) -> int:
+    """See end_others()."""
     user_id = session.stored_user_id(await session._aget_session())
     if user_id is None:
         return 0
@@ -203,6 +222,69 @@ async def alog_out_everywhere(user: AbstractBaseUser) -> int:
     return ended
 
 
+def other_user(request: HttpRequest) -> Any:
+    """
+    Return the user of a request where that is another than its session's; else None.
+
+    As with django-impersonate, or a middleware that knows users by a token. A visitor is nobody.
+    """
+    session = session_of(request)
+    user_id = _user_id_in(session, session._get_session())
+    found = request_users.users_of(request)
+    return next((user for user in found if not _is_of(user_id, user)), None)
+
+
+async def aother_user(request: HttpRequest) -> Any:
+    """See other_user()."""
+    session = session_of(request)
+    user_id = _user_id_in(session, await session._aget_session())
+    found = await request_users.ausers_of(request)
+    return next((user for user in found if not _is_of(user_id, user)), None)
+
+
+def stands_in(other: Any) -> bool:
+    """
+    Say whether the user whom other_user() found counts in place of the session's.
+
+    Raises:
+        OtherUser: SESSION_ON_OTHER_USER doesn't say which of them counts, or it's one who is no
+            model's instance, of whom no sessions can be found.
+    """
+    if other is None or conf.on_other_user() == conf.OF_SESSION:
+        return False
+    if conf.on_other_user() == conf.OF_REQUEST and hasattr(other, "_meta"):
+        return True
+    raise OtherUser(
+        "request.user is another user than the session's. SESSION_ON_OTHER_USER says which of "
+        "the two counts: 'session' or 'request'."
+    )
+
+
+def owns_session(user: Any, request: HttpRequest) -> bool:
+    """Say whether the session of a request is a user's."""
+    session = session_of(request)
+    return _is_of(_user_id_in(session, session._get_session()), user)
+
+
+def _user_id_in(session: SessionStore, data: dict[str, Any]) -> str | None:
+    """Return the user of a session as id_of_user() has users."""
+    return session.stored_user_id(data)
+
+
+def _is_of(user_id: str | None, user: Any) -> bool:
+    """Say whether a session with this user id is this user's, who may be no model's instance."""
+    if not hasattr(user, "_meta"):
+        # Such as a middleware makes of a token's claims.
+        pk = getattr(user, "pk", None)
+        return pk is not None and namespaces.stored(users.text_from(pk)) == user_id
+    # Another model's row may have the same primary key. An engine of the site's knows its own.
+    models = {each._meta.label_lower for each in user.__class__.__mro__ if hasattr(each, "_meta")}
+    is_djangos = _engine().get_user_id is SessionStore.get_user_id
+    if is_djangos and settings.AUTH_USER_MODEL.lower() not in models:
+        return False
+    return id_of_user(user) == user_id
+
+
 def configured_engine() -> type[SessionStore] | None:
     """Return the session class of SESSION_ENGINE; None if it isn't one of this package."""
     session_class: Any = import_module(settings.SESSION_ENGINE).SessionStore
@@ -216,9 +298,19 @@ def session_of(request: HttpRequest) -> SessionStore:
     Raises:
         InvalidStore: SESSION_ENGINE is not one of this package.
     """
-    if not isinstance(request.session, SessionStore):
+    return ours(request.session)
+
+
+def ours(session: SessionBase) -> SessionStore:
+    """
+    Return a session, of which all is known that this package adds to Django's.
+
+    Raises:
+        InvalidStore: SESSION_ENGINE is not one of this package.
+    """
+    if not isinstance(session, SessionStore):
         raise _not_ours()
-    return request.session
+    return session
 
 
 def id_of_user(user: AbstractBaseUser) -> str:

@@ -13,9 +13,11 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.signals import got_request_exception
 from django.db import Error
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 
 from . import conf, devices
+from .addresses import device_of
+from .deactivation import is_deactivated, note_deactivation
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
 from .outages import note_outage
@@ -41,7 +43,8 @@ def connect_receivers() -> None:
     for model in apps.get_models():
         if issubclass(model, user_model):
             uid = f"{__name__}.{model._meta.label}"
-            post_save.connect(end_sessions_if_inactive, sender=model, dispatch_uid=uid)
+            pre_save.connect(note_deactivation, sender=model, dispatch_uid=uid)
+            post_save.connect(end_sessions_if_deactivated, sender=model, dispatch_uid=uid)
             post_delete.connect(end_sessions, sender=model, dispatch_uid=uid)
 
 
@@ -60,6 +63,10 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
     if not isinstance(session, SessionStore):
         return
     session.restart_authentication()
+    if session.device is None and "REQUEST_METHOD" in request.META:
+        # Made outside of the middleware, as for a client that sends tokens. Django's test client
+        # logs in by a request that came from nowhere.
+        session.device = device_of(request)
     session.end_left_behind()
     limit = conf.session_limit()
     try:
@@ -100,11 +107,9 @@ def _undo_login(request: HttpRequest, session: SessionStore) -> None:
         request.auser = auser
 
 
-def end_sessions_if_inactive(
-    *, instance: AbstractBaseUser, raw: bool = False, **kwargs: Any
-) -> None:
-    """End the sessions of a user who was saved with is_active False."""
-    if not getattr(instance, "is_active", True) and not raw:
+def end_sessions_if_deactivated(*, instance: AbstractBaseUser, **kwargs: Any) -> None:
+    """End the sessions of a user who was active before this save, and is not any more."""
+    if is_deactivated(instance):
         end_sessions(instance=instance)
 
 

@@ -68,3 +68,15 @@ class Guest(NamedUser):
     named_user = models.OneToOneField(
         NamedUser, models.CASCADE, parent_link=True, related_name="guest"
     )
+
+
+class LeavingUser(AbstractBaseUser):
+    """Whether one is active follows from something else."""
+
+    name = models.CharField(max_length=50, unique=True)
+    left_at = models.DateTimeField(null=True)
+    USERNAME_FIELD = "name"
+
+    @property
+    def is_active(self) -> bool:  # type: ignore[override]
+        return self.left_at is None

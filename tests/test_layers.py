@@ -90,6 +90,7 @@ FLOORS = [
         "engine",
     ],
     [
+        "request_users",
         "devices",
         "search.filters",
         "search.usernames",
@@ -99,9 +100,12 @@ FLOORS = [
         "outages",
         "cookies",
         "middleware",
+        "token_clients",
+        "deactivation",
         "receivers",
     ],
     [
+        "acting",
         "forms",
         "second_posts",
         "decorators",

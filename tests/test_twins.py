@@ -13,7 +13,7 @@ import pytest
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import Signal
 
-from django_multistore import devices, signals
+from django_multistore import devices, request_users, signals, token_clients
 from django_multistore.engine import SessionStore
 from django_multistore.stores import steps, transactions
 from django_multistore.stores.base import BaseStore
@@ -32,7 +32,18 @@ def twin_name(name: str) -> str:
     return "_" * (len(name) - len(bare)) + "a" + bare
 
 
-HOMES = [SessionStore, BaseStore, devices, signals, steps, transactions, Signal, Pause]
+HOMES = [
+    SessionStore,
+    BaseStore,
+    devices,
+    request_users,
+    signals,
+    steps,
+    token_clients,
+    transactions,
+    Signal,
+    Pause,
+]
 KNOWN = {twin_name(name): name for name in names_with_a_twin(*HOMES)} | {
     "_aget_session": "_get_session"
 }
@@ -67,7 +78,7 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("function", "twin"),
-    [pair for home in (SessionStore, devices, signals) for pair in twins(home)],
+    [pair for home in (SessionStore, devices, signals, token_clients) for pair in twins(home)],
 )
 def test_twins_differ_only_by_await(function: Any, twin: Any) -> None:
     assert inspect.signature(function).parameters == inspect.signature(twin).parameters
