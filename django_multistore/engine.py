@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any, ClassVar
 
-from . import signals
+from . import openable, signals
 from .exceptions import StoreUnavailable
 from .lifetimes import is_too_old
 from .records import Limit, SessionRecord, Update
@@ -317,7 +317,12 @@ class SessionStore(TrackedSession):
         return self.get_store().gave_up(why, FRESH_KEYS)
 
     def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
-        admission = self.get_store().admit(old_key, draft.record, limit)
+        store = self.get_store()
+        admission = store.admit(old_key, draft.record, limit)
+        if admission.outcome is Update.FULL:
+            widened = openable.make_room(self, store, draft.record, limit)
+            if widened is not None:
+                admission = store.admit(old_key, draft.record, widened)
         for record in admission.evicted:
             signals.ended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
         return self._admitted(admission)
@@ -377,7 +382,12 @@ class SessionStore(TrackedSession):
         return await store.amodify(old_key, self._redrafting(draft))
 
     async def _aadmit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
-        admission = await self.get_store().aadmit(old_key, draft.record, limit)
+        store = self.get_store()
+        admission = await store.aadmit(old_key, draft.record, limit)
+        if admission.outcome is Update.FULL:
+            widened = await openable.amake_room(self, store, draft.record, limit)
+            if widened is not None:
+                admission = await store.aadmit(old_key, draft.record, widened)
         for record in admission.evicted:
             await signals.aended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
         return self._admitted(admission)

@@ -15,7 +15,7 @@ from django.core.signals import got_request_exception
 from django.db import Error
 from django.db.models.signals import post_delete, post_save
 
-from . import conf, devices
+from . import conf, devices, takeovers
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
 from .outages import note_outage
@@ -33,6 +33,8 @@ def connect_receivers() -> None:
     got_request_exception.connect(note_outage, dispatch_uid=f"{__name__}.outage")
     if not apps.is_installed("django.contrib.auth"):
         return
+    # First, for whose session it is decides what the next one does.
+    user_logged_in.connect(takeovers.follow_login, dispatch_uid=f"{__name__}.takeover")
     user_logged_in.connect(follow_login, dispatch_uid=f"{__name__}.logged_in")
     user_model = apps.get_model(settings.AUTH_USER_MODEL)
     # Proxies and children send signals of their own. A receiver for every sender would

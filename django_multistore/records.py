@@ -14,6 +14,7 @@ KEY_LENGTH = 40
 ID_BITS = 63
 USER_ID_MAX_LENGTH = 255
 USER_AGENT_MAX_LENGTH = 512
+ACTOR_SESSION_KEY = "_multistore_actor"  # Where a session's data say who acts; see takeovers.py.
 
 
 def key_of(session_key: str) -> str:

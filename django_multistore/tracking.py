@@ -22,7 +22,17 @@ from . import codec, conf
 from .exceptions import SessionLimitReached, StoreUnavailable
 from .lifetimes import absolute_limit, in_current_timezone, is_too_old
 from .merge import merge_theirs
-from .records import Admission, Device, Fate, Limit, SessionRecord, Update, key_of, new_id
+from .records import (
+    ACTOR_SESSION_KEY,
+    Admission,
+    Device,
+    Fate,
+    Limit,
+    SessionRecord,
+    Update,
+    key_of,
+    new_id,
+)
 from .session_keys import Secret, is_session_key, key_if_valid
 from .signals import Reason
 
@@ -75,6 +85,7 @@ class TrackedSession(SessionBase):
     # What the middleware knows of the request.
     device: Device | None = None  # Where it comes from. None: leave what the record has.
     tolerates_outage: bool = False  # It may be served as a visitor's.
+    next_actor_id: str | None = None  # Who acts from the next login on. See takeovers.py.
 
     # What the middleware wants to know.
     was_out_of_reach: bool  # When it was to be loaded.
@@ -115,6 +126,23 @@ class TrackedSession(SessionBase):
         """
         user_id = data.get(SESSION_KEY)
         return None if user_id in (None, "") else str(user_id)
+
+    @classmethod
+    def get_actor_id(cls, data: dict[str, Any]) -> str | None:
+        """
+        Return the primary key, as text, of the user who acts in place of the session's own.
+
+        Called at each save, as get_user_id() is. None: it is the user's own session.
+
+        Args:
+            data: the session.
+        """
+        mark, user_id = data.get(ACTOR_SESSION_KEY), cls.get_user_id(data)
+        # It names the user as well, so that it is worth nothing in another's session.
+        if user_id is None or not isinstance(mark, dict) or mark.get("user_id") != user_id:
+            return None
+        actor_id = mark.get("actor_id")
+        return actor_id if isinstance(actor_id, str) else None
 
     @property
     def key(self) -> str | None:
@@ -292,6 +320,7 @@ class TrackedSession(SessionBase):
             seen_at=now,
             expires_at=expires_at,
             device=self.device or stored.device,
+            actor_id=self.get_actor_id(data),
             fate=Fate(),
         )
         ends_session = expires_at <= now and not had_expired
@@ -382,10 +411,12 @@ class TrackedSession(SessionBase):
 
     def _limit_for(self, record: SessionRecord) -> Limit | None:
         limit = conf.session_limit()
-        if limit is None or record.user_id is None:
+        if limit is None or record.user_id is None or record.actor_id is not None:
             return None
-        had_this_user = self._record is not None and self._record.user_id == record.user_id
-        return None if had_this_user else limit
+        stored = self._record
+        if stored is None or stored.actor_id is not None or stored.user_id != record.user_id:
+            return limit
+        return None  # It counts already.
 
     def _admitted(self, admission: Admission) -> Update:
         if admission.outcome is Update.FULL:

@@ -416,6 +416,8 @@ class JsonTests(PagesTestCase):
                 "ip_address": "127.0.0.1",
                 "place": None,
                 **moments,
+                "is_takeover": False,
+                "actor": None,
             },
         )
 

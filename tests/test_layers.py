@@ -75,9 +75,10 @@ FLOORS = [
         "stores.handler",
         "stores",
     ],
-    ["signals", "session_keys", "lifetimes", "tracking", "engine"],
+    ["signals", "session_keys", "lifetimes", "tracking", "openable", "engine"],
     [
         "devices",
+        "takeovers",
         "search.filters",
         "search.usernames",
         "search.listing",

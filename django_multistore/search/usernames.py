@@ -14,6 +14,8 @@ from ..devices import id_of_user
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
+    from ..records import SessionRecord
+
 
 def user_id_from(text: str) -> str:
     """
@@ -59,6 +61,11 @@ def usernames(user_ids: Iterable[str | None]) -> dict[str, str]:
         [primary_key for primary_key in primary_keys if primary_key is not None]
     )
     return {id_of_user(user): str(user.get_username()) for user in users.values()}
+
+
+def actors(sessions: Iterable[SessionRecord]) -> dict[str, str]:
+    """Return the usernames of those who act in others' sessions; of most lists there are none."""
+    return usernames(session.actor_id for session in sessions)
 
 
 def _user_model() -> Any:
