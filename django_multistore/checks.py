@@ -17,6 +17,7 @@ from .exceptions import InvalidStore
 from .middleware import SessionMiddleware
 from .stores import stores
 from .stores.base import BaseStore
+from .takeover_checks import check_takeovers
 
 TAG = "sessions"
 CHOICES = {
@@ -32,6 +33,7 @@ def register_checks() -> None:
     register(check_ip_resolver, TAG)
     register(check_middleware, TAG)
     register(check_session_admin, TAG)
+    register(check_takeovers, TAG)
     register(check_stores, TAG)
     register(check_stores_for_production, TAG, deploy=True)
 

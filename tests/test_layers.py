@@ -103,6 +103,7 @@ FLOORS = [
         "session_admin.ending",
         "session_admin",
         "admin",
+        "takeover_checks",
         "checks",
         "management.commands.clearsessions",
         "management.commands.gc",
