@@ -674,16 +674,17 @@ class StoreContract(_TestCase):
             visitor = make_record()
             store.create(visitor)
             moved = replace(visitor, user_id=user_id, actor_id="8", key=key_of(new_session_key()))
-            for old_key, record in (
-                (None, takeovers[0]),
-                (None, own[0]),
-                (None, takeovers[1]),
-                (None, own[1]),
-                (None, takeovers[2]),
-                (visitor.key, moved),
-            ):
-                done = Admission(outcome=Update.DONE)
+            done = Admission(outcome=Update.DONE)
+            for old_key, record in ((visitor.key, moved), *((None, each) for each in takeovers)):
                 self.assertEqual(store.admit(old_key, record, limit), done)
+            # Whatever is written of them, they are what they were.
+            store.touch(replace(takeovers[0], expires_at=takeovers[0].expires_at + HOUR))
+            store.update(takeovers[1])
+            for record in own:
+                self.assertEqual(store.admit(None, record, limit), done)
+            later = make_record(user_id=user_id, actor_id="8")
+            self.assertEqual(store.admit(None, later, limit), done)
+            takeovers.append(later)
             listed = [record.id for record in store.sessions_for_user(user_id)]
             self.assertCountEqual(listed, [each.id for each in (*own, *takeovers, moved)])
             one_more = make_record(
