@@ -40,38 +40,41 @@ def mark_as_takeover(request: HttpRequest, *, by: AbstractBaseUser) -> None:
         StoreUnavailable: the session could not be loaded.
         InvalidStore: SESSION_ENGINE is not one of this package.
     """
-    session = session_of(request)
-    _announce(session, session._get_session(), by)
+    actor_id, session = _id_of(by), session_of(request)
+    _announce(session, session._get_session(), actor_id)
 
 
 async def amark_as_takeover(request: HttpRequest, *, by: AbstractBaseUser) -> None:
     """See mark_as_takeover()."""
-    session = session_of(request)
-    _announce(session, await session._aget_session(), by)
+    actor_id, session = _id_of(by), session_of(request)
+    _announce(session, await session._aget_session(), actor_id)
 
 
 def takes_over(view: View) -> View:
     """
-    Mark as takeovers what a view logs in, by the user who asks for it.
+    Mark as takeovers what a view logs in, by the user whose session the request has.
 
     For the views of other packages, those that begin a takeover and those that end it.
+
+    Args:
+        view: sync or async.
     """
     if iscoroutinefunction(view):
 
         @wraps(view)
         async def marking(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            user = await request.auser()
-            if user.is_authenticated:
-                await amark_as_takeover(request, by=user)
+            session = session_of(request)
+            data = await session._aget_session()
+            _announce(session, data, session.get_user_id(data))
             return await view(request, *args, **kwargs)
 
     else:
 
         @wraps(view)
         def marking(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            user: Any = request.user
-            if user.is_authenticated:
-                mark_as_takeover(request, by=user)
+            session = session_of(request)
+            data = session._get_session()
+            _announce(session, data, session.get_user_id(data))
             return view(request, *args, **kwargs)
 
     marking.marks_takeovers = True  # type: ignore[attr-defined] # For a check.
@@ -86,11 +89,15 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
         _mark(session, session._get_session(), actor_id)
 
 
-def _announce(session: SessionStore, data: dict[str, Any], by: AbstractBaseUser) -> None:
+def _id_of(by: AbstractBaseUser) -> str:
     if not by.is_authenticated:
         raise TypeError("Expected the user who acts (by), and nobody is logged in.")
-    actor_id, user_id = id_of_user(by), session.get_user_id(data)
-    if actor_id == user_id:
+    return id_of_user(by)
+
+
+def _announce(session: SessionStore, data: dict[str, Any], actor_id: str | None) -> None:
+    user_id = session.get_user_id(data)
+    if actor_id is not None and actor_id == user_id:
         actor_id = session.get_actor_id(data) or actor_id
     session.next_actor_id = actor_id
     if user_id is not None and user_id != actor_id:

@@ -316,11 +316,14 @@ class ShownTests(TestCase):
     def setUp(self) -> None:
         self.bob = User.objects.create_user("bob")
         self.eve = User.objects.create_user("eve <b>")
+        self.own = self.log_in_both()
+
+    def log_in_both(self) -> Client:
         own, staff = Client(), Client()
         own.get("/log_in/bob/")
         staff.force_login(self.eve)
         staff.get("/act_as/bob/")
-        self.own = own
+        return own
 
     def test_the_user_sees_who_acts(self) -> None:
         page = self.own.get("/devices/")
@@ -357,6 +360,18 @@ class ShownTests(TestCase):
         out = StringIO()
         call_command("sessions", "list", stdout=out)
         assert "bob (by " in out.getvalue()
+
+    def test_what_somebody_acts_in_can_be_ended_by_hand(self) -> None:
+        for site in (override_settings(), ON_LOCMEM):
+            with site:
+                self.log_in_both()
+                store = SessionStore.get_store()
+                index = store.database_index()
+                assert index is not None
+                for row in index.filter(actor_id=str(self.eve.pk)):
+                    assert store.destroy_session(row.user_id, row.id)
+                listed = devices.sessions_for_user(self.bob)
+                assert {each.actor_id for each in listed} == {None}
 
 
 @override_settings(ROOT_URLCONF="tests.test_session_admin")
@@ -400,6 +415,15 @@ def test_a_mark_that_is_none_is_nothing() -> None:
     mark = {"actor_id": "8", "user_id": "7"}
     assert SessionStore.get_actor_id({SESSION_KEY: "7", ACTOR_SESSION_KEY: mark}) == "8"
     assert SessionStore.get_actor_id({ACTOR_SESSION_KEY: mark | {"user_id": None}}) is None
+
+
+def test_it_is_by_the_user_of_the_session() -> None:
+    """Others may have put another user into the request, as django-impersonate does."""
+    request = request_with(SessionStore(), User(pk=42, username="bob"))
+    request.session[SESSION_KEY] = "8"
+    takes_over(lambda request: None)(request)
+    assert request.session.next_actor_id == "8"
+    assert ACTOR_SESSION_KEY not in request.session
 
 
 def test_nobody_acts_who_is_nobody() -> None:
