@@ -20,6 +20,7 @@ from .session import namespaces
 from .session.users import user_model
 from .stores import stores
 from .stores.base import BaseStore
+from .takeover_checks import check_takeovers
 
 TAG = "sessions"
 CHOICES = {
@@ -38,6 +39,7 @@ def register_checks() -> None:
     register(check_tenants, TAG)
     register(check_middleware, TAG)
     register(check_session_admin, TAG)
+    register(check_takeovers, TAG)
     register(check_stores, TAG)
     register(check_stores_for_production, TAG, deploy=True)
 

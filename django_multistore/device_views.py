@@ -17,6 +17,7 @@ from .descriptions import described
 from .json_answers import wants_json
 from .paging import asked_page
 from .reauthentication import ReauthenticationView
+from .search.usernames import actors
 from .user_pages import UserPageMixin
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class DevicesView(UserPageMixin, TemplateView):
         listed = [record for record in found.records if record.id != here]
         if this is not None and number == 1:
             listed.insert(0, this)
-        shown = [described(record, current_id=here) for record in listed]
+        names = actors(listed)
+        shown = [described(record, current_id=here, usernames=names) for record in listed]
         if wants_json(request):
             return JsonResponse(
                 {

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
-from . import auth_hashes, session_keys, signals
+from . import auth_hashes, openable, session_keys, signals
 from .exceptions import StoreUnavailable
 from .lifetimes import is_too_old
 from .moves import MovedSession
@@ -442,7 +442,12 @@ class SessionStore(MovedSession):
         return self.get_store().gave_up(why, FRESH_KEYS)
 
     def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
-        admission = self.get_store().admit(old_key, draft.record, limit)
+        store = self.get_store()
+        admission = store.admit(old_key, draft.record, limit)
+        if admission.outcome is Update.FULL:
+            widened = openable.make_room(self, store, draft.record, limit)
+            if widened is not None:
+                admission = store.admit(old_key, draft.record, widened)
         for record in admission.evicted:
             signals.ended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
         return self._admitted(admission)
@@ -509,7 +514,12 @@ class SessionStore(MovedSession):
         return await store.amodify(old_key, self._redrafting(draft))
 
     async def _aadmit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
-        admission = await self.get_store().aadmit(old_key, draft.record, limit)
+        store = self.get_store()
+        admission = await store.aadmit(old_key, draft.record, limit)
+        if admission.outcome is Update.FULL:
+            widened = await openable.amake_room(self, store, draft.record, limit)
+            if widened is not None:
+                admission = await store.aadmit(old_key, draft.record, widened)
         for record in admission.evicted:
             await signals.aended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
         return self._admitted(admission)

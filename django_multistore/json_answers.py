@@ -70,4 +70,6 @@ def device(description: DeviceDescription) -> dict[str, Any]:
         "signed_in_at": description.signed_in_at,
         "last_seen_at": description.seen_at,
         "expires_at": description.expires_at,
+        "is_takeover": description.is_takeover,
+        "actor": description.actor,
     }

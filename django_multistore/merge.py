@@ -8,9 +8,11 @@ from typing import Any
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 
 from .codec import Serializer
+from .records import ACTOR_SESSION_KEY
 
-# A user id with another login's backend or hash would be a login that nobody made.
-AUTH_KEYS = frozenset({SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY})
+# A user id with another login's backend or hash would be a login that nobody made, and one with
+# another's actor a takeover.
+AUTH_KEYS = frozenset({SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, ACTOR_SESSION_KEY})
 
 
 def merge_theirs(
@@ -24,7 +26,7 @@ def merge_theirs(
     Bring into `ours`, in place, what they changed of the keys that we left alone.
 
     Keys are those of the top level. A key that both sides changed stays as it is here:
-    ours is the later write. The three keys of a login go together.
+    ours is the later write. The keys of a login go together.
 
     Args:
         ours: the session here, with its changes.

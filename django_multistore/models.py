@@ -79,6 +79,7 @@ class SessionRow(models.Model):
     expires_at = models.DateTimeField()
     ip_address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=USER_AGENT_MAX_LENGTH, default="")
+    actor_id = ExactCharField(max_length=USER_ID_MAX_LENGTH, null=True)
 
     objects = SessionRowQuerySet.as_manager()
 
@@ -101,6 +102,7 @@ class SessionRow(models.Model):
             seen_at=self.seen_at,
             expires_at=self.expires_at,
             device=Device(ip_address=self.ip_address, user_agent=self.user_agent),
+            actor_id=self.actor_id,
         )
 
 

@@ -15,7 +15,7 @@ from django.core.signals import got_request_exception
 from django.db import Error
 from django.db.models.signals import post_delete, post_save, pre_save
 
-from . import conf, devices
+from . import conf, devices, takeovers
 from .addresses import device_of
 from .deactivation import is_deactivated, note_deactivation
 from .engine import SessionStore
@@ -35,6 +35,8 @@ def connect_receivers() -> None:
     got_request_exception.connect(note_outage, dispatch_uid=f"{__name__}.outage")
     if not apps.is_installed("django.contrib.auth"):
         return
+    # First, for whose session it is decides what the next one does.
+    user_logged_in.connect(takeovers.follow_login, dispatch_uid=f"{__name__}.takeover")
     user_logged_in.connect(follow_login, dispatch_uid=f"{__name__}.logged_in")
     user_logged_out.connect(follow_logout, dispatch_uid=f"{__name__}.logged_out")
     user_model = apps.get_model(settings.AUTH_USER_MODEL)

@@ -16,6 +16,7 @@ KEY_LENGTH = 40
 ID_BITS = 63
 USER_ID_MAX_LENGTH = 255
 USER_AGENT_MAX_LENGTH = 512
+ACTOR_SESSION_KEY = "_multistore_actor"  # Where a session's data say who acts; see takeovers.py.
 
 
 def key_of(session_key: str) -> str:
@@ -140,21 +141,24 @@ class SessionRecord:
     seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
     expires_at: datetime  # Dead from this moment on.
     device: Device = Device()
+    # Primary key of the user who acts as user_id, as text: staff, in a takeover. The word is that
+    # of RFC 8693 (section 4.1).
+    actor_id: str | None = None
     # Told by the store of what is written, if the writer wants to know. No part of the session.
     fate: Fate | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """How many live sessions a user may have."""
+    """How many live sessions a user may have, beside those in which somebody else acts as them."""
 
     most: int
     evicts: bool  # Whether a login beyond that ends the oldest one, or is refused.
 
     def refuses(self, record: SessionRecord, listed: Iterable[SessionRecord]) -> bool:
         """Say whether a session may not become its user's, who has these."""
-        others = [other for other in listed if other.id != record.id]
-        return len(others) >= self.most
+        others = [other for other in self.counted(listed) if other.id != record.id]
+        return record.actor_id is None and len(others) >= self.most
 
     def surplus(
         self, record: SessionRecord, listed: Iterable[SessionRecord], *, in_turn: bool
@@ -168,8 +172,10 @@ class Limit:
             in_turn: whether no other login of the user is under way. If one may be, all put the
                 sessions into the same order, so that two don't evict each other.
         """
+        if record.actor_id is not None:
+            return []
         by_login = sorted(
-            listed,
+            self.counted(listed),
             key=lambda each: (
                 in_turn and each.id == record.id,
                 each.authenticated_at or each.created_at,
@@ -177,6 +183,11 @@ class Limit:
             ),
         )
         return [each for each in by_login[: -self.most] if each.id != record.id]
+
+    @staticmethod
+    def counted(listed: Iterable[SessionRecord]) -> list[SessionRecord]:
+        """Return the sessions that count: those in which the user acts."""
+        return [each for each in listed if each.actor_id is None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,17 @@ from .exceptions import SessionLimitReached, StoreUnavailable
 from .lifetimes import absolute_limit, in_current_timezone, is_too_old
 from .merge import merge_theirs
 from .own_endings import Endings
-from .records import Admission, Device, Fate, Limit, SessionRecord, Update, key_of, new_id
+from .records import (
+    ACTOR_SESSION_KEY,
+    Admission,
+    Device,
+    Fate,
+    Limit,
+    SessionRecord,
+    Update,
+    key_of,
+    new_id,
+)
 from .session import namespaces, users
 from .session_keys import Secret, is_session_key, key_if_valid
 from .signals import Reason
@@ -85,6 +95,7 @@ class TrackedSession(SessionBase):
     tolerates_outage: bool = False  # It may be served as a visitor's.
     own_endings: Endings = frozenset()  # Which sessions it has ended.
     turns: Turns  # Of its tasks and threads.
+    next_actor_id: str | None = None  # Who acts from the next login on. See takeovers.py.
 
     # What views and receivers know.
     form: Secret | None = None  # What only the form has that was posted, and a second POST of it.
@@ -158,6 +169,23 @@ class TrackedSession(SessionBase):
             user_id: as stores have it.
         """
         return namespaces.spellings(user_id) if cls._has_users_of_django() else (user_id,)
+
+    @classmethod
+    def get_actor_id(cls, data: dict[str, Any]) -> str | None:
+        """
+        Return the primary key, as text, of the user who acts in place of the session's own.
+
+        Called at each save, as get_user_id() is. None: it is the user's own session.
+
+        Args:
+            data: the session.
+        """
+        mark, user_id = data.get(ACTOR_SESSION_KEY), cls.get_user_id(data)
+        # It names the user as well, so that it is worth nothing in another's session.
+        if user_id is None or not isinstance(mark, dict) or mark.get("user_id") != user_id:
+            return None
+        actor_id = mark.get("actor_id")
+        return actor_id if isinstance(actor_id, str) else None
 
     @property
     def key(self) -> str | None:
@@ -381,6 +409,7 @@ class TrackedSession(SessionBase):
             seen_at=now,
             expires_at=expires_at,
             device=self.device or stored.device,
+            actor_id=self.get_actor_id(data),
             fate=Fate(),
         )
         ends_session = expires_at <= now and not had_expired
@@ -485,10 +514,12 @@ class TrackedSession(SessionBase):
 
     def _limit_for(self, record: SessionRecord) -> Limit | None:
         limit = conf.session_limit()
-        if limit is None or record.user_id is None:
+        if limit is None or record.user_id is None or record.actor_id is not None:
             return None
-        had_this_user = self._record is not None and self._is_of(self._record, record.user_id)
-        return None if had_this_user else limit
+        stored = self._record
+        if stored is None or stored.actor_id is not None:
+            return limit
+        return None if self._is_of(stored, record.user_id) else limit  # It counts already.
 
     def _admitted(self, admission: Admission) -> Update:
         if admission.outcome is Update.FULL:

@@ -417,6 +417,8 @@ class JsonTests(PagesTestCase):
                 "ip_address": "127.0.0.1",
                 "place": None,
                 **moments,
+                "is_takeover": False,
+                "actor": None,
             },
         )
 

@@ -74,6 +74,9 @@ def records() -> list[SessionRecord]:
         make_record(key=KEY),
         replace(record, user_id="\N{GRINNING FACE}" * 255, device=long),
         replace(record, device=Device(), payload=bytes(2000), version=2**32 - 1),
+        replace(record, actor_id="8"),
+        replace(record, device=long, actor_id="\N{GRINNING FACE}" * 255),
+        make_record(key=KEY, actor_id=""),
     ]
 
 
@@ -129,7 +132,7 @@ def mutated(chance: random.Random, sound: list[bytes], lengths: tuple[int, int])
             case 6:
                 value += chance.randbytes(chance.randrange(50))
             case 7 if value:
-                value[0] = chance.randrange(4)
+                value[0] = chance.randrange(5)
     return bytes(value)
 
 

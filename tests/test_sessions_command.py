@@ -510,7 +510,8 @@ class ListTests(TestCase):
         record = store_one(bob.pk, id=2**63 - 1)
         (shown,) = json.loads(sessions("list", "--json")[1])
         assert shown.keys() == {
-            *("id", "user_id", "username", "name", "user_agent", "ip_address", "place"),
+            *("id", "user_id", "username", "actor_id", "actor"),
+            *("name", "user_agent", "ip_address", "place"),
             *("created_at", "signed_in_at", "last_seen_at", "expires_at"),
         }
         assert shown["id"] == "9223372036854775807"

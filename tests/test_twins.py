@@ -13,7 +13,14 @@ import pytest
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import Signal
 
-from django_multistore import devices, request_users, signals, token_clients
+from django_multistore import (
+    devices,
+    openable,
+    request_users,
+    signals,
+    takeovers,
+    token_clients,
+)
 from django_multistore.engine import SessionStore
 from django_multistore.stores import steps, transactions
 from django_multistore.stores.base import BaseStore
@@ -36,9 +43,11 @@ HOMES = [
     SessionStore,
     BaseStore,
     devices,
+    openable,
     request_users,
     signals,
     steps,
+    takeovers,
     token_clients,
     transactions,
     Signal,
@@ -78,7 +87,11 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("function", "twin"),
-    [pair for home in (SessionStore, devices, signals, token_clients) for pair in twins(home)],
+    [
+        pair
+        for home in (SessionStore, devices, openable, takeovers, signals, token_clients)
+        for pair in twins(home)
+    ],
 )
 def test_twins_differ_only_by_await(function: Any, twin: Any) -> None:
     assert inspect.signature(function).parameters == inspect.signature(twin).parameters

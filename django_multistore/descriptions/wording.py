@@ -1,4 +1,4 @@
-"""How long ago something was, in words."""
+"""How long ago something was, and who acts, in words."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ UNITS = (
     (timedelta(hours=1), ngettext_lazy("%(count)d hour ago", "%(count)d hours ago", "count")),
     (timedelta(minutes=1), ngettext_lazy("%(count)d minute ago", "%(count)d minutes ago", "count")),
 )
+
+
+def acted_by(username: str | None) -> str:
+    """
+    Say who acts in a session in place of its user, in the current language.
+
+    Args:
+        username: None: there is no such user any more.
+    """
+    return _("Support") if username is None else _("Support (%(name)s)") % {"name": username}
 
 
 def time_ago(moment: datetime, now: datetime | None = None) -> str:

@@ -15,6 +15,8 @@ from ..session.users import PrimaryKey
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
+    from ..records import SessionRecord
+
 
 def user_id_from(text: str) -> str:
     """
@@ -64,6 +66,11 @@ def usernames(user_ids: Iterable[str | None]) -> dict[str, str]:
     names = {id_of_user(user): str(user.get_username()) for user in users.values()}
     spelled = {user_id: namespaces.respelled(user_id) for user_id in texts}
     return {user_id: names[each] for user_id, each in spelled.items() if each in names}
+
+
+def actors(sessions: Iterable[SessionRecord]) -> dict[str, str]:
+    """Return the usernames of those who act in others' sessions; of most lists there are none."""
+    return usernames(session.actor_id for session in sessions)
 
 
 def _user_model() -> Any:

@@ -204,7 +204,8 @@ class BaseStore(ABC):
         """
         Write a session that its user has just logged in to, if the user may have one more.
 
-        Where logins don't take turns, of some that come at once one too many may get in.
+        Where logins don't take turns, of some that come at once one too many may get in. A session
+        with an actor doesn't count, and neither evicts nor is refused.
 
         Args:
             old_key: None to create the record; its own key to update it, another to rotate.
@@ -218,7 +219,7 @@ class BaseStore(ABC):
             NotSupported: this store can't find a user's sessions.
         """
         outcome = self._admitted(old_key, record, limit)
-        if outcome is not Update.DONE or not limit.evicts:
+        if outcome is not Update.DONE or not limit.evicts or record.actor_id is not None:
             return Admission(outcome=outcome)
         listed = self._counted(record)
         surplus = limit.surplus(record, listed, in_turn=self.logins_take_turns)
@@ -427,14 +428,15 @@ class BaseStore(ABC):
         return [record for record in self.sessions_for_user(user_id) if record.key not in tried]
 
     def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Update:
-        if not limit.evicts and limit.refuses(record, self._counted(record)):
+        is_limited = record.actor_id is None and not limit.evicts
+        if is_limited and limit.refuses(record, self._counted(record)):
             return Update.FULL
         if old_key is None:
             return Update.DONE if self.create(record) else Update.CONFLICT
         return self._write_over(old_key, record)
 
     def _counted(self, record: SessionRecord) -> list[SessionRecord]:
-        """Return the sessions of a record's user that count against the limit."""
+        """Return the sessions of a record's user, among them those that count."""
         return self.sessions_for_user(record.user_id)
 
     def _write_over(self, key: str, record: SessionRecord) -> Update:

@@ -404,6 +404,7 @@ class CacheProtocol(Operations):
             record.seen_at - listing.written_at >= interval
             or record.expires_at > listing.valid_until
             or record.authenticated_at != old.authenticated_at
+            or record.actor_id != old.actor_id
         )
         if not is_due:
             return listing

@@ -96,7 +96,7 @@ class OrmStore(BaseStore):
 
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
         is_blind = self._is_blind()
-        if is_blind and not limit.evicts:
+        if is_blind and not limit.evicts and record.actor_id is None:
             raise NotSupported(
                 f"Session store {self.alias!r}: SESSION_MAX_PER_USER can't refuse a login in a "
                 f"transaction of the database {self.database!r} that doesn't see logins which were "
@@ -233,6 +233,7 @@ def _record(row: list[Any]) -> SessionRecord:
         expires_at,
         ip_address,
         user_agent,
+        actor_id,
         *payload,
     ) = row
     return SessionRecord(
@@ -246,4 +247,5 @@ def _record(row: list[Any]) -> SessionRecord:
         seen_at=seen_at,
         expires_at=expires_at,
         device=Device(ip_address=ip_address, user_agent=user_agent),
+        actor_id=actor_id,
     )

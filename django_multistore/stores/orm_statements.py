@@ -22,11 +22,12 @@ LISTED = (
     "expires_at",
     "ip_address",
     "user_agent",
+    "actor_id",
 )
 READ = (*LISTED, "payload")
 ONE = RawSQL("1", ())  # In the text: a 1 would be a parameter without a name.
 TOUCHED = ("seen_at", "expires_at", "ip_address", "user_agent")
-UPDATED = (*TOUCHED, "payload", "user_id", "authenticated_at")
+UPDATED = (*TOUCHED, "payload", "user_id", "authenticated_at", "actor_id")
 
 
 def after(expires_at: Any, id: Any) -> Q:

@@ -21,7 +21,7 @@ from .table import Table
 AT_A_TIME = 400  # rows in one statement: SQLite counts two parameters for each, up to 999
 NAMESPACE_LENGTH = 16
 FOUND = ("row_id", "id", "key", "previous_key", "user_id", "seen_at", "expires_at", "store")
-REFRESHED = ("authenticated_at", "seen_at", "expires_at", "ip_address", "user_agent")
+REFRESHED = ("authenticated_at", "seen_at", "expires_at", "ip_address", "user_agent", "actor_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,5 +13,5 @@ if life == '0' then
 end
 if not touch(KEYS[1], head, moments, lengths, device) then return GONE end
 redis.call('PEXPIRE', KEYS[1], life)
-if user then list(prefix .. user, key, life) end
+if user then list(prefix .. user, key, life, head) end
 return DONE

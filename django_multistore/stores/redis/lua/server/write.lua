@@ -18,6 +18,6 @@ if old_user and (is_over or key ~= new_key or old_user ~= user) then
 end
 if not is_over then
   redis.call('SET', KEYS[2], succeeding(head, value), 'PX', life)
-  if user then list(prefix .. user, new_key, life) end
+  if user then list(prefix .. user, new_key, life, value) end
 end
 return DONE
