@@ -15,9 +15,8 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import resolve_url
-from django.utils import timezone
 
-from . import devices
+from . import clock, devices
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseRedirect
@@ -123,7 +122,7 @@ def _is_recent(login_at: datetime | None, seconds: float) -> bool:
         return False
     # A login in the future is one before the clock was put back. If that was by more than
     # this, it must not stay recent until the clock gets there.
-    return abs((timezone.now() - login_at).total_seconds()) <= seconds
+    return abs((clock.now() - login_at).total_seconds()) <= seconds
 
 
 def _require_positive(seconds: float) -> None:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from . import signals
 from .exceptions import StoreUnavailable
-from .lifetimes import is_too_old
 from .records import Limit, SessionRecord, Update
 from .session_keys import Secret, key_if_valid
 from .signals import Reason
@@ -60,9 +59,6 @@ class SessionStore(TrackedSession):
         key = self.key
         try:
             record = self.get_store().read(key) if key else None
-            if record is not None and is_too_old(record):
-                self._expire(record)
-                record = None
         except StoreUnavailable as outage:
             return self._not_loaded(outage)
         return self._loaded(record)
@@ -76,9 +72,6 @@ class SessionStore(TrackedSession):
         key = self.key
         try:
             record = await self.get_store().aread(key) if key else None
-            if record is not None and is_too_old(record):
-                await self._aexpire(record)
-                record = None
         except StoreUnavailable as outage:
             return self._not_loaded(outage)
         return self._loaded(record)
@@ -395,13 +388,3 @@ class SessionStore(TrackedSession):
             self._touched(touched, await self.get_store().atouch(touched))
         except StoreUnavailable as outage:
             self._touch_failed(outage)
-
-    def _expire(self, record: SessionRecord) -> None:
-        count = int(self.get_store().destroy(record.key))
-        signals.ended(type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count)
-
-    async def _aexpire(self, record: SessionRecord) -> None:
-        count = int(await self.get_store().adestroy(record.key))
-        await signals.aended(
-            type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count
-        )

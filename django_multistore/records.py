@@ -131,6 +131,7 @@ class SessionRecord:
     payload: bytes = field(repr=False)  # Sealed by the codec; empty in listings.
     version: int | None  # Counts the writes. None in an update: whichever is there.
     user_id: str | None  # Primary key of the user, as text.
+    # Times are in UTC, with that time zone, whatever USE_TZ and TIME_ZONE say.
     created_at: datetime
     authenticated_at: datetime | None  # Last login; None without a user.
     seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.

@@ -14,7 +14,7 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 # From the ground up. Within a floor a module imports those that stand before it.
 FLOORS = [
-    ["__init__", "exceptions"],
+    ["__init__", "exceptions", "clock"],
     [
         "records",
         "conf",
@@ -75,7 +75,7 @@ FLOORS = [
         "stores.handler",
         "stores",
     ],
-    ["signals", "session_keys", "lifetimes", "tracking", "engine"],
+    ["signals", "session_keys", "expiring", "lifetimes", "tracking", "engine"],
     [
         "devices",
         "search.filters",

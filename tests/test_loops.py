@@ -26,6 +26,7 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 # Every `while`, and what ends it. Whoever adds one says so here.
 ENDS = {
+    "migrations.0004_times_in_utc.convert": "primary keys rise",
     "middleware.SessionMiddleware._responding": "each step is taken once: open, save",
     "search.SessionSearch._batches": "ids rise",
     "search.usernames._primary_key": "the models above one",

@@ -14,9 +14,9 @@ from django.contrib.admin import SimpleListFilter
 from django.db import connections, models
 from django.db.models import Count, Exists, OuterRef, Subquery, Value
 from django.db.models.functions import Cast, Coalesce, Concat, Substr
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .. import clock
 from ..devices import configured_engine
 from ..models import SessionRowQuerySet
 
@@ -86,7 +86,7 @@ class LiveSessionsFilter(SimpleListFilter):
         if chosen is None or sessions is None:
             return queryset
         if chosen in self.seen_within:
-            seen_since = timezone.now() - self.seen_within[chosen]
+            seen_since = clock.now() - self.seen_within[chosen]
             return queryset.filter(sessions.exist(seen_at__gte=seen_since))
         if chosen == "live":
             return queryset.filter(sessions.exist())

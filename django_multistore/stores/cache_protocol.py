@@ -19,9 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.utils import timezone
-
-from .. import conf
+from .. import clock, conf
 from ..exceptions import StoreUnavailable
 from ..records import Page, SessionRecord, Update, successor
 from .base import backoff
@@ -252,7 +250,7 @@ class CacheProtocol(Operations):
                 own = [row for row in batch if row.row_id not in strangers]
                 if own:
                     yield from self._bury([key for row in own for key in row.keys])
-                    now = timezone.now()
+                    now = clock.now()
                     missing = [
                         key
                         for row in own
@@ -275,7 +273,7 @@ class CacheProtocol(Operations):
         # A cache that takes an outage for a miss answers that nothing is there at all.
         canary = (yield from self._let_out_canary()) if own else None
         found = yield from self._look(own, canary=canary)
-        past = timezone.now() - IN_FLIGHT
+        past = clock.now() - IN_FLIGHT
         gone = [row for row in rows if row.row_id not in found.live]
         expired = [row for row in gone if row.expires_at <= past]
         # What can't be read here is read elsewhere perhaps, with the serializer of before.
@@ -541,7 +539,7 @@ class CacheProtocol(Operations):
         yield Step(self._client, "delete", (probe,))
 
     def _capped(self, record: SessionRecord) -> SessionRecord:
-        latest = timezone.now() + self._options.max_age
+        latest = clock.now() + self._options.max_age
         if record.expires_at <= latest:
             return record
         if not self._has_warned:
@@ -589,7 +587,7 @@ def _compare_and_set(record: SessionRecord) -> Change:
 
 
 def _is_expired(record: SessionRecord) -> bool:
-    return record.expires_at <= timezone.now()
+    return record.expires_at <= clock.now()
 
 
 def is_tentative(entry: Entry) -> bool:
@@ -598,7 +596,7 @@ def is_tentative(entry: Entry) -> bool:
 
 
 def _time_to_live(record: SessionRecord) -> int:
-    return max(1, _seconds(record.expires_at - timezone.now()))
+    return max(1, _seconds(record.expires_at - clock.now()))
 
 
 def _seconds(duration: timedelta) -> int:

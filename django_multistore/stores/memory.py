@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from django.core.checks import CheckMessage, Warning
-from django.utils import timezone
 
+from .. import clock
 from ..records import Admission, Limit, SessionRecord, Update, successor, user_id_of
 from .base import GC_BATCH_SIZE, BaseStore
 
@@ -110,4 +110,4 @@ class MemoryStore(BaseStore):
 
 
 def _is_live(record: SessionRecord) -> bool:
-    return record.expires_at > timezone.now()
+    return record.expires_at > clock.now()

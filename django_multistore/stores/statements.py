@@ -17,6 +17,8 @@ from django.db import connections, models
 from django.db.models import sql
 from django.db.models.constants import OnConflict
 
+from ..models import as_stored
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql import Query
@@ -67,7 +69,7 @@ PREPARATIONS: dict[str, Callable[[Any, BaseDatabaseWrapper], Any]] = {
     "BigIntegerField": lambda value, connection: value,
     "BinaryField": _binary,
     "CharField": lambda value, connection: value,
-    "DateTimeField": lambda value, connection: connection.ops.adapt_datetimefield_value(value),
+    "DateTimeField": as_stored,
 }
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
-from .. import conf
+from .. import clock, conf
 from ..models import SessionRowQuerySet, UserSession
 from ..records import SessionRecord
 from .base import BaseStore
@@ -124,7 +122,7 @@ class UserIndex:
 
     def live(self) -> SessionRowQuerySet:
         """Select the rows that have not expired, which is all that the database knows."""
-        return self._rows(store=self.place).live(timezone.now())
+        return self._rows(store=self.place).live(clock.now())
 
     def page_of_user(self, user_id: str, start: int, size: int) -> tuple[list[Row], int]:
         """Return some of a user's rows, the one seen last first, and how many there are."""

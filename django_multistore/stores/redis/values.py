@@ -20,8 +20,7 @@ import secrets
 import struct
 from datetime import timedelta
 
-from django.utils import timezone
-
+from ... import clock
 from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
 from ..moments import moment_at, number_of, optional_moment_at
 
@@ -242,7 +241,7 @@ def packed_device(alias: str, device: Device) -> tuple[bytes, bytes]:
 
 def milliseconds_left(record: SessionRecord) -> int:
     """Return how long a record has to live; 0 if it has expired."""
-    return max(0, (record.expires_at - timezone.now()) // MILLISECOND)
+    return max(0, (record.expires_at - clock.now()) // MILLISECOND)
 
 
 def _head_length(value: bytes) -> int:
