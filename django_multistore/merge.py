@@ -18,8 +18,10 @@ from .codec import Serializer
 AUTH_KEYS = frozenset({SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY})
 # Whose repr() tells apart what is equal: 0.0 and -0.0, or Decimal("1.0") and Decimal("1.00").
 TOLD_BY_REPR = frozenset(
-    (NoneType, bool, int, float, complex, str, bytes)
-    + (Decimal, UUID, datetime, date, time, timedelta)
+    {
+        *(NoneType, bool, int, float, complex, str, bytes),
+        *(Decimal, UUID, datetime, date, time, timedelta),
+    }
 )
 
 

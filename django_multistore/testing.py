@@ -255,6 +255,38 @@ class StoreContract(_TestCase):
         self.assertEqual(stored, replace(moved, version=stored.version))
 
     @both_ways
+    def test_touch_moves_neither_time_back(self, store: Calls) -> None:
+        now = clock.now().replace(microsecond=255)
+        for microseconds in (1, 256, 65_536, 1_000_000, 4_294_967_296, 1_700_000_000):
+            back = timedelta(microseconds=microseconds)
+            record = make_record(user_id=str(new_id()), seen_at=now, expires_at=now + HOUR)
+            store.create(record)
+            # In which order two requests come is not theirs to say.
+            for seen_at, expires_at in (
+                (record.seen_at - back, record.expires_at - back),
+                (record.seen_at - back, record.expires_at),
+                (record.seen_at, record.expires_at - back),
+            ):
+                older = replace(record, seen_at=seen_at, expires_at=expires_at)
+                self.assertIs(store.touch(older), True)
+                stored = store.read(record.key)
+                self.assertEqual(stored, record := replace(record, version=stored.version))
+            renewed = replace(record, expires_at=record.expires_at + back)
+            self.assertIs(store.touch(replace(renewed, seen_at=now - back)), True)
+            self.assertEqual(store.read(record.key).expires_at, renewed.expires_at)
+            self.assertEqual(store.read(record.key).seen_at, now)
+
+    @both_ways
+    def test_touch_ends_nothing(self, store: Calls) -> None:
+        record = make_record(user_id=str(new_id()))
+        store.create(record)
+        self.assertIs(store.touch(expired(record)), True)
+        self.assertEqual(store.read(record.key).expires_at, record.expires_at)
+        if self.finds_users:
+            listed = store.sessions_for_user(record.user_id)
+            self.assertEqual([each.id for each in listed], [record.id])
+
+    @both_ways
     def test_touch_of_another_version_moves_nothing(self, store: Calls) -> None:
         record = make_record()
         store.create(record)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from .. import clock, conf
 from ..exceptions import StoreUnavailable
-from ..records import Page, SessionRecord, Update, successor
+from ..records import Page, SessionRecord, Update, is_over, successor, touched
 from .base import backoff
 from .cache_answers import UNREADABLE
 from .cache_client import CacheClient
@@ -150,12 +150,7 @@ class CacheProtocol(Operations):
         def change(stored: SessionRecord) -> SessionRecord | None:
             if stored.version != record.version:
                 return None
-            return replace(
-                stored,
-                seen_at=record.seen_at,
-                expires_at=record.expires_at,
-                device=record.device,
-            )
+            return touched(stored, record)
 
         return (yield from self._change(record.key, change)) is Update.DONE
 
@@ -349,7 +344,7 @@ class CacheProtocol(Operations):
         if changed is None or (lock is not None and lock.is_overdue):
             return Update.CONFLICT
         record = self._capped(changed)
-        if _is_expired(record):
+        if is_over(record):
             yield from self._bury([key])
             yield from self._unlist(entry.record)
             return Update.DONE
@@ -539,7 +534,8 @@ class CacheProtocol(Operations):
         yield Step(self._client, "delete", (probe,))
 
     def _capped(self, record: SessionRecord) -> SessionRecord:
-        latest = clock.now() + self._options.max_age
+        # Not by a clock that is behind the one by which it was seen last.
+        latest = max(clock.now(), record.seen_at) + self._options.max_age
         if record.expires_at <= latest:
             return record
         if not self._has_warned:

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Warning
 
 from .. import clock
-from ..records import Admission, Limit, SessionRecord, Update, successor, user_id_of
+from ..records import Admission, Limit, SessionRecord, Update, successor, touched, user_id_of
 from .base import GC_BATCH_SIZE, BaseStore
 
 
@@ -54,9 +54,7 @@ class MemoryStore(BaseStore):
             stored = self.read(record.key)
             if stored is None or stored.version != record.version:
                 return False
-            self._records[record.key] = replace(
-                stored, seen_at=record.seen_at, expires_at=record.expires_at, device=record.device
-            )
+            self._records[record.key] = touched(stored, record)
             return True
 
     def destroy(self, key: str) -> bool:

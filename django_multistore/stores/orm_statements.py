@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import F, Q
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Greatest
 
 from ..models import StoredSession
 from .statements import Statement, StatementWriter
@@ -60,7 +61,11 @@ def write_statements(using: str) -> dict[str, Statement]:
     at_key = {"key": parameter("old_key", "key"), **live}
     at_version = {**at_key, "version": parameter("version")}
     of_user = {"user_id": parameter("user_id")}
-    touch = {column: parameter(column) for column in TOUCHED}
+    touch = {column: parameter(column) for column in TOUCHED} | {
+        # An older look than another request's shortens nothing.
+        column: Greatest(F(column), parameter(column))
+        for column in ("seen_at", "expires_at")
+    }
     update = {column: parameter(column) for column in UPDATED} | {"version": F("version") + ONE}
     rotate = update | {"key": parameter("key")}
     return {

@@ -74,7 +74,7 @@ LISTS = ("reply", "head", "length", "server/heads")
 
 CREATE = Script("reply", "time", "index", "server/create")
 WRITE = Script(*HEAD, "version", "time", "index", "unlist", "server/write")
-TOUCH = Script(*HEAD, "version", "length", "time", "index", "unlist", "touching", "server/touch")
+TOUCH = Script(*HEAD, "version", "length", "later", "time", "index", "touching", "server/touch")
 CREATE_IF_ROOM = Script("reply", "server/room", "time", "index", "server/create")
 WRITE_IF_ROOM = Script(
     "reply", "server/room", "head", "user", "version", "time", "index", "unlist", "server/write"
@@ -93,6 +93,6 @@ CLUSTER_RETIRE = Script("reply", "time", "cluster/retire")
 CLUSTER_CREATE = Script(*HEAD, "version", "time", "cluster/create")
 CLUSTER_UPDATE = Script(*ON_CLUSTER, "cluster/update")
 CLUSTER_CLAIM = Script(*ON_CLUSTER, "cluster/claim")
-CLUSTER_TOUCH = Script(*ON_CLUSTER, "length", "touching", "cluster/touch")
+CLUSTER_TOUCH = Script(*ON_CLUSTER, "length", "later", "touching", "cluster/touch")
 CLUSTER_DESTROY = Script(*ON_CLUSTER, "cluster/destroy")
 CLUSTER_END_OF_USER = Script(*ON_CLUSTER, "cluster/end_of_user")
