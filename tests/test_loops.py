@@ -34,6 +34,7 @@ ENDS = {
     "stores.cache_answers.may_be_a_value": "an error is looked at once",
     "stores.cache_probe._manners": "the trial's time",
     "stores.cache_protocol.CacheProtocol._lock": "the time that a lock lasts",
+    "stores.orm_turns._wait_on_postgresql": "PATIENCE",
     "stores.pacing.batch_sizes": "who takes the sizes, when nothing is left",
     "stores.redis.client.ServerClient.acall_many": "Sending counts",
     "stores.redis.client.ServerClient.call_many": "Sending counts",

@@ -16,7 +16,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from .. import clock, conf
@@ -73,6 +73,7 @@ class Found:
     """What the cache has of some rows, by their row_id."""
 
     live: dict[int, Entry]
+    expired: set[int]  # There is one that has expired by this host's clock.
     unreadable: set[int]  # There is something under their keys that is no session.
     nothing: set[int]  # Not even what remains of a session that has ended.
 
@@ -99,14 +100,18 @@ class CacheProtocol(Operations):
 
     def live(self, key: str, values: Mapping[str, Any]) -> Entry | None:
         """Return the session that was found there, if it lives; a tentative one may."""
+        entry = self._kept(key, values)
+        return None if entry is None or _is_expired(entry.record) else entry
+
+    def _kept(self, key: str, values: Mapping[str, Any]) -> Entry | None:
+        """Return the session that was found there, if it has not ended but by its time."""
         value = values.get(self._name(SESSION, key))
         if value is None or value == DEAD or self._name(TOMBSTONE, key) in values:
             return None
         entry = unpack(key, value)
         if entry is None:
             suspicious.warning("Session data corrupted in session store %r.", self._alias)
-            return None
-        return None if _is_expired(entry.record) else entry
+        return entry
 
     def _is_unreadable(self, key: str, values: Mapping[str, Any]) -> bool:
         """Say whether what is there may be a session to another process, and is none to this."""
@@ -261,14 +266,21 @@ class CacheProtocol(Operations):
 
     # The index.
 
-    def gc(self, rows: Sequence[Row], *, dry_run: bool) -> Steps[int]:
-        """Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many."""
+    def gc(self, rows: Sequence[Row], *, dry_run: bool, now: datetime | None = None) -> Steps[int]:
+        """
+        Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many.
+
+        Args:
+            rows: which to look at.
+            dry_run: only count them.
+            now: what time it is by the index's clock. None: by this host's.
+        """
         # Of those under other names this cache says nothing: they go when they have expired.
         own = [row for row in rows if row.store == self._index.place]
         # A cache that takes an outage for a miss answers that nothing is there at all.
         canary = (yield from self._let_out_canary()) if own else None
         found = yield from self._look(own, canary=canary)
-        past = clock.now() - IN_FLIGHT
+        past = (now or clock.now()) - IN_FLIGHT
         gone = [row for row in rows if row.row_id not in found.live]
         expired = [row for row in gone if row.expires_at <= past]
         # What can't be read here is read elsewhere perhaps, with the serializer of before.
@@ -278,7 +290,7 @@ class CacheProtocol(Operations):
             if row.row_id not in found.live
             and row.expires_at > past
             and row.seen_at <= past
-            and row.row_id not in found.unreadable
+            and row.row_id not in found.expired | found.unreadable
         ]
         if dry_run:
             return len(expired) + len(lost)
@@ -306,7 +318,7 @@ class CacheProtocol(Operations):
         self, rows: Sequence[Row], *, canary: Mapping[str, bytes] | None = None
     ) -> Steps[Found]:
         """Look what the cache has of these rows, and whether it has the canary."""
-        found = Found(live={}, unreadable=set(), nothing=set())
+        found = Found(live={}, expired=set(), unreadable=set(), nothing=set())
         if not rows:
             return found
         keys = [key for row in rows for key in row.keys]
@@ -317,9 +329,12 @@ class CacheProtocol(Operations):
             if not any(name in values for key in row.keys for name in self.names(key)):
                 found.nothing.add(row.row_id)
             for key in row.keys:
-                entry = self.live(key, values)
+                entry = self._kept(key, values)
                 if entry is None and self._is_unreadable(key, values):
                     found.unreadable.add(row.row_id)
+                if entry is not None and _is_expired(entry.record):
+                    found.expired.add(row.row_id)
+                    entry = None
                 # Of a tentative session the row decides, and this one is elsewhere.
                 has_left = entry is not None and key != row.key and is_tentative(entry)
                 if entry is not None and not has_left:

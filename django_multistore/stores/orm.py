@@ -139,7 +139,7 @@ class OrmStore(BaseStore):
         dry_run: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        now = clock.now()
+        now = self._table.now()
         expired = StoredSession.objects.using(self.database).expired(now)
         if dry_run:
             return self._table.run(lambda connection: expired.count())

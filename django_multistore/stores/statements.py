@@ -57,6 +57,27 @@ class Parameter(models.Expression):
         return f"FROM_BASE64({text})" if is_binary else text, parameters
 
 
+class Latest(models.Func):
+    """A time, or that of the database server's clock if it is later."""
+
+    arity = 1
+
+    def as_sql(  # type: ignore[override]
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any
+    ) -> Any:
+        return compiler.compile(self.get_source_expressions()[0])  # SQLite's clock is this host's.
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any
+    ) -> Any:
+        template = "GREATEST(%(expressions)s, STATEMENT_TIMESTAMP())"
+        return super().as_sql(compiler, connection, template=template)
+
+    def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any) -> Any:
+        template = "GREATEST(%(expressions)s, UTC_TIMESTAMP(6))"
+        return super().as_sql(compiler, connection, template=template)
+
+
 def _binary(value: bytes, connection: Any) -> Any:
     if connection.vendor == "mysql":  # see Parameter.as_mysql()
         return b64encode(value).decode("ascii")

@@ -143,6 +143,10 @@ class UserIndex:
         found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
         return self._found(found.order_by("row_id")[:count])
 
+    def now(self) -> datetime:
+        """Return what time it is by the index's clock, or by this host's if that is behind."""
+        return self._table.now()
+
     def newest(self) -> int:
         """Return the row_id that was given last, to whichever store; 0 if there is none."""
         row_ids = self._rows().order_by("-row_id").values_list("row_id", flat=True)[:1]
