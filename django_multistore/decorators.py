@@ -15,9 +15,8 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import resolve_url
-from django.utils import timezone
 
-from . import devices
+from . import clock, devices
 from .acting import awhose, whose
 from .exceptions import OtherUser
 
@@ -155,7 +154,7 @@ def redirect_to_login_page(
 def _is_recent(login_at: datetime, seconds: float) -> bool:
     # A login in the future is one before the clock was put back. If that was by more than
     # this, it must not stay recent until the clock gets there.
-    return abs((timezone.now() - login_at).total_seconds()) <= seconds
+    return abs((clock.now() - login_at).total_seconds()) <= seconds
 
 
 def _require_positive(seconds: float) -> None:

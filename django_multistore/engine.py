@@ -8,7 +8,6 @@ from django.conf import settings
 
 from . import auth_hashes, openable, session_keys, signals
 from .exceptions import StoreUnavailable
-from .lifetimes import is_too_old
 from .moves import MovedSession
 from .records import Limit, SessionRecord, Update
 from .session_keys import Secret, key_if_valid
@@ -52,9 +51,6 @@ class SessionStore(MovedSession):
             record = self.get_store().read(key) if key else None
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = run(self._follow_upgrade())
-            if record is not None and is_too_old(record):
-                self._expire(record)
-                record = None
         except StoreUnavailable as outage:
             return self._not_loaded(outage)
         return self._loaded(record)
@@ -87,9 +83,6 @@ class SessionStore(MovedSession):
             record = await self.get_store().aread(key) if key else None
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = await arun(self._follow_upgrade())
-            if record is not None and is_too_old(record):
-                await self._aexpire(record)
-                record = None
         except StoreUnavailable as outage:
             return self._not_loaded(outage)
         return self._loaded(record)
@@ -537,13 +530,3 @@ class SessionStore(MovedSession):
             self._touched(touched, await self.get_store().atouch(touched))
         except StoreUnavailable as outage:
             self._touch_failed(outage)
-
-    def _expire(self, record: SessionRecord) -> None:
-        count = int(self.get_store().destroy(record.key))
-        signals.ended(type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count)
-
-    async def _aexpire(self, record: SessionRecord) -> None:
-        count = int(await self.get_store().adestroy(record.key))
-        await signals.aended(
-            type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count
-        )

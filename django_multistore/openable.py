@@ -3,10 +3,10 @@ Sessions that no request can open, which SESSION_MAX_PER_USER must not refuse a 
 
 Looked for only where a login would be refused, and no further than it takes to make room.
 
-Some are dead to everyone, and whoever came upon them would end them: what SESSION_ABSOLUTE_AGE is
-over for, which the engine does, and what was logged in with a password that is no longer the
-user's, which Django's get_user() does. Those are ended. What can't be read here may be read
-elsewhere, with a SECRET_KEY that isn't known here yet: that lives on, and takes no place.
+What was logged in with a password that is no longer the user's is dead to everyone: Django's
+get_user() ends it wherever it is met, and so does this. What only this process can't open lives on,
+and takes no place: what is too old by its clock and its SESSION_ABSOLUTE_AGE, or was sealed with a
+SECRET_KEY that isn't known here yet.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Verdict(enum.Enum):
     TOO_OLD = "too old"
 
 
-REASONS = {Verdict.TOO_OLD: Reason.EXPIRED, Verdict.HAS_OTHER_HASH: Reason.REVOKED}
+CLOSED_HERE = (Verdict.UNREADABLE, Verdict.TOO_OLD)
 
 
 class Search:
@@ -69,7 +69,7 @@ class Search:
         others.sort(key=lambda each: (each.authenticated_at or each.created_at, each.id))
         self._candidates = others[: limit.most + A_LITTLE]
         self._excess = len(others) - limit.most + 1  # So many must not count.
-        self._unreadable = 0
+        self._closed_here = 0
         self._limit = limit
         self._session = session
         self.login: dict[str, Any] = session._session_cache
@@ -86,7 +86,7 @@ class Search:
         """The limit, beside what takes no place; None: there is no room."""
         if self._excess > 0:
             return None
-        return replace(self._limit, most=self._limit.most + self._unreadable)
+        return replace(self._limit, most=self._limit.most + self._closed_here)
 
     def judge(self, stored: SessionRecord) -> Verdict:
         """Say what may be said of a session; without its user that may be doubtful."""
@@ -99,8 +99,8 @@ class Search:
 
     def note(self, verdict: Verdict) -> None:
         """Count a session among those that take no place, if it is one."""
-        self._excess -= verdict in (*REASONS, Verdict.UNREADABLE)
-        self._unreadable += verdict is Verdict.UNREADABLE
+        self._excess -= verdict is Verdict.HAS_OTHER_HASH or verdict in CLOSED_HERE
+        self._closed_here += verdict in CLOSED_HERE
 
     def _judge_hash(self, data: Mapping[str, Any]) -> Verdict:
         own: str = data.get(HASH_SESSION_KEY) or ""
@@ -157,9 +157,9 @@ def make_room(
             search.user = get_user(search.login)
             verdict = search.judge(stored)
         search.note(verdict)
-        if verdict in REASONS and store.destroy(stored.key):
+        if verdict is Verdict.HAS_OTHER_HASH and store.destroy(stored.key):
             user_id, id = stored.user_id, stored.id
-            signals.ended(type(session), REASONS[verdict], user_id=user_id, id=id)
+            signals.ended(type(session), Reason.REVOKED, user_id=user_id, id=id)
     return search.widened
 
 
@@ -177,9 +177,9 @@ async def amake_room(
             search.user = await aget_user(search.login)
             verdict = search.judge(stored)
         search.note(verdict)
-        if verdict in REASONS and await store.adestroy(stored.key):
+        if verdict is Verdict.HAS_OTHER_HASH and await store.adestroy(stored.key):
             user_id, id = stored.user_id, stored.id
-            await signals.aended(type(session), REASONS[verdict], user_id=user_id, id=id)
+            await signals.aended(type(session), Reason.REVOKED, user_id=user_id, id=id)
     return search.widened
 
 

@@ -136,6 +136,7 @@ class SessionRecord:
     payload: bytes = field(repr=False)  # Sealed by the codec; empty in listings.
     version: int | None  # Counts the writes. None in an update: whichever is there.
     user_id: str | None  # Primary key of the user, as text.
+    # Times are in UTC, with that time zone, whatever USE_TZ and TIME_ZONE say.
     created_at: datetime
     authenticated_at: datetime | None  # Last login; None without a user.
     seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
@@ -211,6 +212,11 @@ def last_use(record: SessionRecord) -> tuple[datetime, int]:
     return record.seen_at, record.id
 
 
+def is_over(record: SessionRecord) -> bool:
+    """Say whether a record is one of a session that has ended, by whichever clock."""
+    return record.expires_at <= record.seen_at
+
+
 def latest_first(records: Iterable[SessionRecord]) -> list[SessionRecord]:
     """Put the session that was seen last first."""
     return sorted(records, key=last_use, reverse=True)
@@ -227,6 +233,16 @@ def page_of(records: Iterable[SessionRecord], start: int, size: int) -> Page:
     """
     ordered = latest_first(records)
     return Page(records=tuple(ordered[start : start + size]), total=len(ordered))
+
+
+def touched(stored: SessionRecord, record: SessionRecord) -> SessionRecord:
+    """Return what is in the store once `stored` was touched: neither time moves back."""
+    return replace(
+        stored,
+        seen_at=max(stored.seen_at, record.seen_at),
+        expires_at=max(stored.expires_at, record.expires_at),
+        device=record.device,
+    )
 
 
 def successor(stored: SessionRecord, record: SessionRecord) -> SessionRecord:

@@ -19,8 +19,8 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
-from django.utils import timezone
 
+from . import clock
 from .exceptions import InvalidStore, NotSupported
 from .records import Admission, Device, Limit, Page, SessionRecord, Update, key_of, new_id
 from .session_keys import new_session_key
@@ -50,7 +50,7 @@ def make_record(**changes: Any) -> SessionRecord:
     Args:
         changes: fields that shall be different.
     """
-    now = timezone.now()
+    now = clock.now()
     record = SessionRecord(
         id=new_id(),
         key=key_of(new_session_key()),
@@ -68,7 +68,7 @@ def make_record(**changes: Any) -> SessionRecord:
 
 def expired(record: SessionRecord) -> SessionRecord:
     """Return the record as one that expired an hour ago."""
-    return replace(record, expires_at=timezone.now() - HOUR)
+    return replace(record, expires_at=clock.now() - HOUR)
 
 
 class Calls:
@@ -134,7 +134,7 @@ class StoreContract(_TestCase):
 
     @both_ways
     def test_what_was_created_is_read(self, store: Calls) -> None:
-        record = make_record(user_id="7", authenticated_at=timezone.now(), actor_id="8")
+        record = make_record(user_id="7", authenticated_at=clock.now(), actor_id="8")
         self.assertIs(store.create(record), True)
         self.assertEqual(store.read(record.key), record)
 
@@ -171,7 +171,7 @@ class StoreContract(_TestCase):
     def test_update_writes_all_but_id_and_creation(self, store: Calls) -> None:
         record = make_record()
         store.create(record)
-        later = timezone.now() + timedelta(minutes=1)
+        later = clock.now() + timedelta(minutes=1)
         changed = replace(
             record,
             payload=b"new",
@@ -245,15 +245,47 @@ class StoreContract(_TestCase):
 
     @both_ways
     def test_touch_moves_what_it_says_and_nothing_else(self, store: Calls) -> None:
-        record = make_record(user_id="7", authenticated_at=timezone.now())
+        record = make_record(user_id="7", authenticated_at=clock.now())
         store.create(record)
-        later = timezone.now() + timedelta(minutes=1)
+        later = clock.now() + timedelta(minutes=1)
         moved = replace(
             record, seen_at=later, expires_at=later + HOUR, device=Device(user_agent="Safari")
         )
         self.assertIs(store.touch(replace(moved, payload=b"other", user_id="8")), True)
         stored = store.read(record.key)
         self.assertEqual(stored, replace(moved, version=stored.version))
+
+    @both_ways
+    def test_touch_moves_neither_time_back(self, store: Calls) -> None:
+        now = clock.now().replace(microsecond=255)
+        for microseconds in (1, 256, 65_536, 1_000_000, 4_294_967_296, 1_700_000_000):
+            back = timedelta(microseconds=microseconds)
+            record = make_record(user_id=str(new_id()), seen_at=now, expires_at=now + HOUR)
+            store.create(record)
+            # In which order two requests come is not theirs to say.
+            for seen_at, expires_at in (
+                (record.seen_at - back, record.expires_at - back),
+                (record.seen_at - back, record.expires_at),
+                (record.seen_at, record.expires_at - back),
+            ):
+                older = replace(record, seen_at=seen_at, expires_at=expires_at)
+                self.assertIs(store.touch(older), True)
+                stored = store.read(record.key)
+                self.assertEqual(stored, record := replace(record, version=stored.version))
+            renewed = replace(record, expires_at=record.expires_at + back)
+            self.assertIs(store.touch(replace(renewed, seen_at=now - back)), True)
+            self.assertEqual(store.read(record.key).expires_at, renewed.expires_at)
+            self.assertEqual(store.read(record.key).seen_at, now)
+
+    @both_ways
+    def test_touch_ends_nothing(self, store: Calls) -> None:
+        record = make_record(user_id=str(new_id()))
+        store.create(record)
+        self.assertIs(store.touch(expired(record)), True)
+        self.assertEqual(store.read(record.key).expires_at, record.expires_at)
+        if self.finds_users:
+            listed = store.sessions_for_user(record.user_id)
+            self.assertEqual([each.id for each in listed], [record.id])
 
     @both_ways
     def test_touch_of_another_version_moves_nothing(self, store: Calls) -> None:
@@ -282,7 +314,7 @@ class StoreContract(_TestCase):
         old = make_record(user_id="7")
         store.create(old)
         new = replace(old, key=key_of(new_session_key()), payload=b"sealed anew")
-        unrelated = replace(new, id=new_id(), created_at=timezone.now() + HOUR)
+        unrelated = replace(new, id=new_id(), created_at=clock.now() + HOUR)
         self.assertIs(store.rotate(old.key, unrelated), Update.DONE)
         self.assertIsNone(store.read(old.key))
         self.assertEqual(store.read(new.key), replace(new, version=2))
@@ -382,7 +414,7 @@ class StoreContract(_TestCase):
     @both_ways
     @of_users
     def test_pages_have_each_session_once(self, store: Calls) -> None:
-        user_id, start = str(new_id()), timezone.now()
+        user_id, start = str(new_id()), clock.now()
         for ago in range(7):
             seen_at = start - timedelta(minutes=ago)
             store.create(make_record(user_id=user_id, seen_at=seen_at, expires_at=seen_at + HOUR))
@@ -561,7 +593,7 @@ class StoreContract(_TestCase):
     @both_ways
     @of_users
     def test_admit_ends_the_oldest_login_beyond_the_limit(self, store: Calls) -> None:
-        user_id, now = str(new_id()), timezone.now().replace(microsecond=0)
+        user_id, now = str(new_id()), clock.now().replace(microsecond=0)
         old = [make_record(user_id=user_id, authenticated_at=now - age * HOUR) for age in (3, 1, 2)]
         for record in old:
             store.create(record)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.utils import timezone
 
-from . import codec, conf
+from . import clock, codec, conf
 from .exceptions import SessionLimitReached, StoreUnavailable
-from .lifetimes import absolute_limit, in_current_timezone, is_too_old
-from .merge import merge_theirs
+from .expiring import KEPT_AS, ExpiringSession
+from .lifetimes import absolute_limit, is_too_old
+from .merge import is_same, merge_theirs
 from .own_endings import Endings
 from .records import (
     ACTOR_SESSION_KEY,
@@ -82,7 +82,7 @@ class Draft:
         return None if self.secret is None else self.secret.session_key
 
 
-class TrackedSession(SessionBase):
+class TrackedSession(ExpiringSession):
     """
     Django's session, which knows what it was when it was loaded.
 
@@ -263,7 +263,7 @@ class TrackedSession(SessionBase):
 
     def restart_authentication(self) -> None:
         """Count SESSION_ABSOLUTE_AGE and "recent login" from now on; saved with the session."""
-        self._login_at = timezone.now()
+        self._login_at = clock.now()
         self.modified = True
 
     def clear(self) -> None:
@@ -389,15 +389,21 @@ class TrackedSession(SessionBase):
         if key is None:
             raise UpdateError("The session is unknown or has expired.")
         # A copy, since other threads of the request may go on to write into it.
-        now, data = timezone.now(), dict(self._session_cache)
-        stored = self._record or _blank_record(key, version, now)
+        clock_now, data = clock.now(), dict(self._session_cache)
+        stored = self._record or _blank_record(key, version, clock_now)
+        # A session's time doesn't go back where this host's clock is behind another's.
+        now = max(clock_now, stored.seen_at)
         body = self.serializer().dumps(data)
         is_as_stored = body == self._base and key == stored.key
         user_id = self.stored_user_id(data)
-        authenticated_at = self._authentication(stored, user_id, now)
+        authenticated_at = self._authentication(stored, user_id, clock_now)
         expires_at = self._expiry(authenticated_at or stored.created_at, now)
+        is_over = expires_at <= now
         # Where it had expired by itself since it was loaded, the store says so.
         had_expired = self._record is not None and self._record.expires_at <= now
+        if is_over and not self._is_expiry_new(data):
+            # Then only this host's clock says that it is over, and the store has one of its own.
+            is_over, now, expires_at = False, stored.seen_at, stored.expires_at
         record = SessionRecord(
             id=stored.id,
             key=key,
@@ -412,7 +418,7 @@ class TrackedSession(SessionBase):
             actor_id=self.get_actor_id(data),
             fate=Fate(),
         )
-        ends_session = expires_at <= now and not had_expired
+        ends_session = is_over and not had_expired
         return Draft(record=record, body=body, secret=secret, ends_session=ends_session)
 
     def _authentication(
@@ -465,7 +471,8 @@ class TrackedSession(SessionBase):
             self._record is not None
             and self._is_key_certain
             and not self._is_cleared
-            and self._base == draft.body
+            and self._base is not None
+            and is_same(self._base, draft.body, self.serializer())
             and self._record.user_id == draft.record.user_id
             and self._record.authenticated_at == draft.record.authenticated_at
         )
@@ -475,18 +482,21 @@ class TrackedSession(SessionBase):
         if stored is None or moved is None:
             return None
         interval = conf.touch_interval_of(moved.expires_at - moved.seen_at)
-        if moved.seen_at - stored.seen_at < interval:
+        ahead = stored.seen_at - clock.now()  # Of this host's clock, by another's.
+        if -ahead < interval and 2 * ahead < moved.expires_at - moved.seen_at:
             return None
         if settings.SESSION_SAVE_EVERY_REQUEST or self.modified:
-            return moved
-        return replace(moved, expires_at=stored.expires_at)
+            return replace(moved, expires_at=max(moved.expires_at, stored.expires_at))
+        # Where it has expired by this host's clock, that has not seen it in its life.
+        is_late = moved.seen_at >= stored.expires_at
+        return None if is_late else replace(moved, expires_at=stored.expires_at)
 
     def _seen_now(self) -> SessionRecord | None:
         self._unlearn_undone()
         stored = self._record
         if stored is None:
             return None
-        now = timezone.now()
+        now = max(clock.now(), stored.seen_at)
         return replace(
             stored,
             seen_at=now,
@@ -496,9 +506,15 @@ class TrackedSession(SessionBase):
         )
 
     def _expiry(self, start: datetime, now: datetime) -> datetime:
-        expires_at = in_current_timezone(self.get_expiry_date(modification=now))
+        expires_at = self._expires_at(self.get(KEPT_AS), now)
         limit = absolute_limit(start)
         return expires_at if limit is None else min(expires_at, limit)
+
+    def _is_expiry_new(self, data: dict[str, Any]) -> bool:
+        """Say whether the session is new, or its expiry was set since it was loaded."""
+        if self._record is None or self._base is None:
+            return True
+        return bool(data.get(KEPT_AS) != self.serializer().loads(self._base).get(KEPT_AS))
 
     def _touched(self, touched: SessionRecord, is_done: bool) -> None:
         if is_done:

@@ -13,9 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
-from django.utils import timezone
-
-from . import codec
+from . import clock, codec
 from .exceptions import NotSupported
 from .records import SessionRecord, key_of, new_id
 from .session_keys import Secret
@@ -41,7 +39,7 @@ def trail_of(old: Secret, name: Name) -> SessionRecord:
         old: the session key that it is moved from.
         name: of the session.
     """
-    key, now = _key(old), timezone.now()
+    key, now = _key(old), clock.now()
     return SessionRecord(
         id=new_id(),
         key=key,

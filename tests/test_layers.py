@@ -14,7 +14,7 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 # From the ground up. Within a floor a module imports those that stand before it.
 FLOORS = [
-    ["__init__", "exceptions"],
+    ["__init__", "exceptions", "clock"],
     [
         "session.users",
         "records",
@@ -84,6 +84,7 @@ FLOORS = [
         "session_keys",
         "auth_hashes",
         "trails",
+        "expiring",
         "lifetimes",
         "tracking",
         "moves",

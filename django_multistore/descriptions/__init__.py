@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from .. import clock
 from .places import place_of
 from .user_agents import device_name, recognised
 from .wording import acted_by, time_ago
@@ -26,6 +27,7 @@ class DeviceDescription:
     user_agent: str  # As the browser sent it.
     ip_address: str | None
     place: str | None  # "Graz, Austria"; None: not known.
+    # With a time zone: UTC; with USE_TZ = False that of TIME_ZONE, as templates don't convert then.
     signed_in_at: datetime  # Last login; without a user when the session began.
     seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
     expires_at: datetime  # Dead from this moment on.
@@ -69,9 +71,9 @@ def described(
         user_agent=user_agent,
         ip_address=ip_address,
         place=place_of(ip_address),
-        signed_in_at=session.authenticated_at or session.created_at,
-        seen_at=session.seen_at,
-        expires_at=session.expires_at,
+        signed_in_at=clock.shown(session.authenticated_at or session.created_at),
+        seen_at=clock.shown(session.seen_at),
+        expires_at=clock.shown(session.expires_at),
         is_current=session.id == current_id,
         is_takeover=actor_id is not None,
         actor=None if actor_id is None or usernames is None else usernames.get(actor_id),

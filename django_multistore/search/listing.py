@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.utils import timezone
-
 from ..descriptions import described
 from ..records import SessionRecord
 from .usernames import usernames
@@ -101,7 +99,4 @@ def _shortened(text: str) -> str:
 
 
 def _utc(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
-    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

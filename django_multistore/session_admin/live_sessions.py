@@ -14,9 +14,9 @@ from django.contrib.admin import SimpleListFilter
 from django.db import models
 from django.db.models import Count, Exists, Subquery, Value
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .. import clock
 from ..devices import configured_engine
 from ..models import SessionRowQuerySet
 from ..session.namespaces import in_sql
@@ -86,7 +86,7 @@ class LiveSessionsFilter(SimpleListFilter):
         if chosen is None or sessions is None:
             return queryset
         if chosen in self.seen_within:
-            seen_since = timezone.now() - self.seen_within[chosen]
+            seen_since = clock.now() - self.seen_within[chosen]
             return queryset.filter(sessions.exist(seen_at__gte=seen_since))
         if chosen == "live":
             return queryset.filter(sessions.exist())

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
 from ..exceptions import InvalidStore, NotSupported, StoreUnavailable
-from ..records import Admission, Limit, Page, SessionRecord, Update, page_of, successor
+from ..records import Admission, Limit, Page, SessionRecord, Update, page_of, successor, touched
 
 if TYPE_CHECKING:
     # models.py needs the apps to be ready; whoever writes a store may import this before.
@@ -142,7 +142,8 @@ class BaseStore(ABC):
         """
         Move seen_at, expires_at and device if the version is still record.version.
 
-        The payload stays as it is.
+        Neither time moves back: the later of what is stored and what is given stays. The
+        payload stays as it is.
 
         Returns:
             Whether it was so. False is not an error: another save was quicker.
@@ -150,10 +151,7 @@ class BaseStore(ABC):
         stored = self.read(record.key)
         if stored is None or stored.version != record.version:
             return False
-        moved = replace(
-            stored, seen_at=record.seen_at, expires_at=record.expires_at, device=record.device
-        )
-        return self.update(moved) is Update.DONE
+        return self.update(touched(stored, record)) is Update.DONE
 
     def rotate(self, old_key: str, record: SessionRecord) -> Update:
         """

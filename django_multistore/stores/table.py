@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from django.db import Error, connections, models, router
 
+from .. import clock
 from ..exceptions import InvalidStore, NotSupported, StoreUnavailable
 from ..records import Fate
 from . import transactions
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
 # Of what was undone only because another transaction crossed it. All of them take half a second.
 ATTEMPTS = 15
+
+# The times of servers whose clock is another than this host's, in UTC.
+CLOCKS = {
+    "postgresql": "SELECT STATEMENT_TIMESTAMP() AT TIME ZONE 'UTC'",
+    "mysql": "SELECT UTC_TIMESTAMP(6)",
+}
 
 Result = TypeVar("Result")
 
@@ -87,6 +95,18 @@ class Table:
             with self.outages_translated():
                 self._levels[using] = level_of(using)
         return self._levels[using] in SNAPSHOTS
+
+    def now(self) -> datetime:
+        """
+        Return what time it is by the database's clock, or by this host's if that is behind.
+
+        For what ends sessions for others: a host whose clock is ahead must not.
+        """
+        here, question = clock.now(), CLOCKS.get(connections[self.database].vendor)
+        if question is None:  # Its clock is this host's.
+            return here
+        (there,) = self.run(lambda connection: _answer(question, connection))
+        return min(here, there.replace(tzinfo=UTC))
 
     def fetch(self, name: str, values: dict[str, Any]) -> list[list[Any]]:
         """Run a statement by its name and return its rows."""
@@ -179,6 +199,14 @@ class Table:
         """Tell what becomes of a write that was done just now."""
         transactions.follow(fate, connections[self.database])
 
+    def took_too_long(self, what: str, seconds: float) -> StoreUnavailable:
+        """Say that others kept this from its turn, for the caller to raise."""
+        return StoreUnavailable(
+            f"Session store {self._store.alias!r}: {what} took longer than {seconds:g} s, and "
+            "nothing was written. Look for a transaction that began with a login and is still "
+            f"open in the database {self.database!r}."
+        )
+
     @contextmanager
     def outages_translated(self) -> Iterator[None]:
         """Raise StoreUnavailable or InvalidStore in place of the database's errors."""
@@ -228,6 +256,13 @@ def _again(attempt: Callable[[], Result]) -> Result:
                 raise
     time.sleep(last_pause)
     return attempt()
+
+
+def _answer(question: str, connection: BaseDatabaseWrapper) -> tuple[datetime]:
+    with connection.cursor() as cursor:
+        cursor.execute(question)
+        answer: tuple[datetime] = cursor.fetchone()
+        return answer
 
 
 def _rows(

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
-from .. import conf
+from .. import clock, conf
 from ..models import SessionRowQuerySet, UserSession
 from ..records import SessionRecord
 from .base import BaseStore
@@ -129,7 +127,7 @@ class UserIndex:
 
     def live(self) -> SessionRowQuerySet:
         """Select the rows that have not expired, which is all that the database knows."""
-        return self._rows(store=self.place).live(timezone.now())
+        return self._rows(store=self.place).live(clock.now())
 
     def page_of_user(self, user_id: str, start: int, size: int) -> tuple[list[Row], int]:
         """Return some of a user's rows, the one seen last first, and how many there are."""
@@ -149,6 +147,10 @@ class UserIndex:
         """
         found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
         return self._found(found.order_by("row_id")[:count])
+
+    def now(self) -> datetime:
+        """Return what time it is by the index's clock, or by this host's if that is behind."""
+        return self._table.now()
 
     def newest(self) -> int:
         """Return the row_id that was given last, to whichever store; 0 if there is none."""

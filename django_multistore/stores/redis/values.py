@@ -22,10 +22,10 @@ import logging
 import secrets
 import struct
 from datetime import timedelta
+from typing import Literal
 
-from django.utils import timezone
-
-from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
+from ... import clock
+from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord, is_over
 from ..moments import moment_at, number_of, optional_moment_at
 
 LIVE, ENDED, MOVED, TAKEOVER = 1, 2, 3, 4
@@ -50,6 +50,7 @@ NO_USER, NO_IP_ADDRESS = 2**16 - 1, 2**8 - 1
 NO_DEVICE = Device()
 
 MILLISECOND = timedelta(milliseconds=1)
+AS_BEFORE: Literal[b""] = b""  # In place of a life: as long as what is there has to live.
 
 suspicious = logging.getLogger("django.security.SuspiciousSession")
 
@@ -257,9 +258,21 @@ def packed_device(alias: str, device: Device) -> tuple[bytes, bytes]:
     return LENGTHS.pack(ip_address_length, len(user_agent)), ip_address + user_agent
 
 
-def milliseconds_left(record: SessionRecord) -> int:
-    """Return how long a record has to live; 0 if it has expired."""
-    return max(0, (record.expires_at - timezone.now()) // MILLISECOND)
+def milliseconds_left(record: SessionRecord) -> int | Literal[b""]:
+    """
+    Return how long a record has to live: 0 if it is over, nothing if that can't be told.
+
+    A record that has expired by this host's clock, and not by its own times, may be alive by
+    Redis' clock, and only that counts.
+    """
+    # Nor does a clock that is behind prolong a life.
+    left = (record.expires_at - max(clock.now(), record.seen_at)) // MILLISECOND
+    return max(left, 0) or (0 if is_over(record) else AS_BEFORE)
+
+
+def whole_life(record: SessionRecord) -> int:
+    """Return how many milliseconds a record lives after its last use, by its own times."""
+    return max(1, (record.expires_at - record.seen_at) // MILLISECOND)
 
 
 def _head_length(value: bytes) -> int:
