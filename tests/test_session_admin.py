@@ -9,6 +9,7 @@ import sys
 import textwrap
 import uuid
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -837,8 +838,13 @@ class PlanTests(TransactionTestCase):
         StoredSession.objects.bulk_create(many)
         with connection.cursor() as cursor:
             cursor.execute(ANALYZE[connection.vendor])
-        for users in (User.objects.all(), NamedUser.objects.all(), UUIDUser.objects.all()):
-            with self.subTest(users.model.__name__):
+        models = (User, NamedUser, UUIDUser)
+        for model, namespace in product(models, (None, lambda: None, lambda: "tenant")):
+            users = model.objects.all()
+            with (
+                self.subTest(model.__name__),
+                override_settings(SESSION_USER_NAMESPACE=namespace),
+            ):
                 sessions = LiveSessions.beside(users)
                 assert sessions is not None
                 numbered = users.filter(sessions.exist()).annotate(number=sessions.number())

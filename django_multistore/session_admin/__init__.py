@@ -195,7 +195,7 @@ class UserSessionsAdminMixin(_ModelAdmin):
         sessions = address and self._live_sessions(request, queryset)
         if not sessions:
             return found, may_have_duplicates
-        by_address = Q(sessions.exist(ip_address=address))
+        by_address = sessions.exist(ip_address=address)
         return queryset.filter(Q(pk__in=found.order_by().values("pk")) | by_address), False
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:

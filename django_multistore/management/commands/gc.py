@@ -70,16 +70,8 @@ class Command(BaseCommand):
                     progress=partial(self._note, show),
                 )
         except MultistoreError as error:
-            schema = _schema_without_table(alias, error)
-            if schema is None:
+            if not is_left_out(self.stderr, alias, error):
                 raise CommandError(f"{error} Removed until then: {self._count}.") from error
-            # No error: all_tenants_command would go no further, and leave the next schemas as
-            # they are.
-            self.stderr.write(
-                f"Session store {alias!r} has no table in the schema {schema!r}: nothing to remove "
-                "there. If the schema is to have sessions, run 'manage.py migrate_schemas'.",
-                style_func=str,
-            )
             return
         except KeyboardInterrupt:
             raise CommandError(
@@ -95,6 +87,24 @@ class Command(BaseCommand):
     def _note(self, show: Callable[[int], object], step: int) -> None:
         self._count += step
         show(step)
+
+
+def is_left_out(stream: OutputWrapper, alias: str, error: MultistoreError) -> bool:
+    """
+    Say whether it failed only in that a tenant's schema has no table, and write it.
+
+    That is no failure of a command: django-tenants' all_tenants_command would go no further, and
+    leave the next schemas as they are.
+    """
+    schema = _schema_without_table(alias, error)
+    if schema is None:
+        return False
+    stream.write(
+        f"Session store {alias!r} has no table in the schema {schema!r}: nothing to remove there. "
+        "If the schema is to have sessions, run 'manage.py migrate_schemas'.",
+        style_func=str,
+    )
+    return True
 
 
 def _schema_without_table(alias: str, error: MultistoreError) -> str | None:
