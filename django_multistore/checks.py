@@ -171,9 +171,10 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "MIDDLEWARE has Django's SessionMiddleware. With it a session has no device, and an "
-            "outage of the store is a 500; a response that comes late can take away the cookie "
-            "of a new login; and under ASGI each request waits for a thread twice.",
+            "MIDDLEWARE has Django's SessionMiddleware. With it a session has the device of its "
+            "login at most, and an outage of the store is a 500; a response that comes late can "
+            "take away the cookie of a new login; and under ASGI each request waits for a thread "
+            "twice.",
             hint="Replace it by 'django_multistore.middleware.SessionMiddleware'.",
             id="django_multistore.W018",
         )

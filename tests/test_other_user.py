@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib import admin
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.models import User
@@ -483,6 +484,7 @@ class ImpersonateTests(OtherUserTestCase):
 
     def setUp(self) -> None:
         pytest.importorskip("impersonate")
+        self.addCleanup(self.forget_its_admin)
         self.enterContext(self.modify_settings(INSTALLED_APPS={"append": "impersonate"}))
         self.enterContext(self.settings(IMPERSONATE={"DISABLE_LOGGING": True}))  # Without a table.
         super().setUp()
@@ -490,6 +492,11 @@ class ImpersonateTests(OtherUserTestCase):
         assert self.here.get("/name/").content == b"staff"
         self.here.get(f"/impersonate/{self.bob.pk}/")
         assert self.here.get("/name/").content == b"bob"
+
+    def forget_its_admin(self) -> None:
+        for model in [*admin.site._registry]:
+            if model._meta.app_label == "impersonate":
+                admin.site.unregister(model)
 
     def users(self) -> list[str]:
         """Return who is logged in here, and not who is impersonated."""

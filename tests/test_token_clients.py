@@ -216,7 +216,8 @@ class AsyncTouchOnRedisTests(AsyncTouchTests):
 def test_the_way_of_the_docs_with_allauth() -> None:
     """In a process of its own, for allauth brings tables, and models on Django's users."""
     pytest.importorskip("allauth.headless")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    # Not the checkout's package, where another one is installed: see pyproject.toml.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "pythonpath="]
     ended = subprocess.run(
         [*command, "--ds=tests.allauth_site.settings", "tests/allauth_site/suite.py"],
         cwd=ROOT,
