@@ -65,7 +65,7 @@ def takes_over(view: View) -> View:
         async def marking(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             session = session_of(request)
             data = await session._aget_session()
-            _announce(session, data, session.get_user_id(data))
+            _announce(session, data, session.stored_user_id(data))
             return await view(request, *args, **kwargs)
 
     else:
@@ -74,7 +74,7 @@ def takes_over(view: View) -> View:
         def marking(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             session = session_of(request)
             data = session._get_session()
-            _announce(session, data, session.get_user_id(data))
+            _announce(session, data, session.stored_user_id(data))
             return view(request, *args, **kwargs)
 
     marking.marks_takeovers = True  # type: ignore[attr-defined] # For a check.
@@ -96,7 +96,7 @@ def _id_of(by: AbstractBaseUser) -> str:
 
 
 def _announce(session: SessionStore, data: dict[str, Any], actor_id: str | None) -> None:
-    user_id = session.get_user_id(data)
+    user_id = session.stored_user_id(data)
     if actor_id is not None and actor_id == user_id:
         actor_id = session.get_actor_id(data) or actor_id
     session.next_actor_id = actor_id
@@ -105,7 +105,7 @@ def _announce(session: SessionStore, data: dict[str, Any], actor_id: str | None)
 
 
 def _mark(session: SessionStore, data: dict[str, Any], actor_id: str | None) -> None:
-    user_id = session.get_user_id(data)
+    user_id = session.stored_user_id(data)
     is_takeover = actor_id is not None and user_id is not None and actor_id != user_id
     mark = {"actor_id": actor_id, "user_id": user_id} if is_takeover else None
     if data.get(ACTOR_SESSION_KEY) == mark:

@@ -170,17 +170,16 @@ class TrackedSession(ExpiringSession):
         """
         return namespaces.spellings(user_id) if cls._has_users_of_django() else (user_id,)
 
-    @classmethod
-    def get_actor_id(cls, data: dict[str, Any]) -> str | None:
+    def get_actor_id(self, data: dict[str, Any]) -> str | None:
         """
-        Return the primary key, as text, of the user who acts in place of the session's own.
+        Return the user who acts in place of the session's own, as stores have users.
 
         Called at each save, as get_user_id() is. None: it is the user's own session.
 
         Args:
             data: the session.
         """
-        mark, user_id = data.get(ACTOR_SESSION_KEY), cls.get_user_id(data)
+        mark, user_id = data.get(ACTOR_SESSION_KEY), self.stored_user_id(data)
         # It names the user as well, so that it is worth nothing in another's session.
         if user_id is None or not isinstance(mark, dict) or mark.get("user_id") != user_id:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -207,6 +208,24 @@ def test_what_a_fast_clock_has_seen_does_not_keep_redis_from_renewing(
     store._client.call("PEXPIRE", name, 60_000)  # So long ago was that.
     call(session).touch()
     assert store._client.call("PTTL", name) > 1_790_000
+
+
+@pytest.mark.parametrize("kind", on(*DATABASES, *CACHES, *REDIS))
+@pytest.mark.parametrize(
+    ("seconds", "side"), [(0, ""), (20, ""), (50, "ahead of"), (-50, "behind")]
+)
+def test_a_clock_that_is_not_the_store_s_is_said(clock: Clock, seconds: int, side: str) -> None:
+    clock.advance(seconds=seconds)
+    found = [
+        message
+        for message in stores["default"].check(deploy=True)
+        if message.id == "django_multistore.W028"
+    ]
+    clock.advance(seconds=-seconds)
+    assert len(found) == bool(side)
+    for message in found:
+        assert re.search(rf"'default': this host's clock is (49|5.) s {side} that of ", message.msg)
+        assert message.hint == "Have both clocks set by NTP. See docs/checks.md#w028."
 
 
 @EVERYWHERE

@@ -35,6 +35,7 @@ FLOORS = [
         "stores.pacing",
         "stores.statements",
         "stores.orm_statements",
+        "stores.server_clocks",
         "stores.orm_checks",
         "stores.database_errors",
         "stores.transactions",

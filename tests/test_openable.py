@@ -26,9 +26,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_multistore import devices, openable
-from django_multistore.engine import SessionStore, new_session_key
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import SessionLimitReached, StoreUnavailable
 from django_multistore.records import Limit, SessionRecord, key_of
+from django_multistore.session_keys import new_session_key
 from django_multistore.signals import session_ended
 from django_multistore.stores import stores
 from django_multistore.testing import make_record

@@ -411,10 +411,10 @@ def test_who_acts_merges_with_the_login() -> None:
 
 def test_a_mark_that_is_none_is_nothing() -> None:
     for mark in ("8", ["8", "7"], {}, {"actor_id": 8, "user_id": "7"}, {"user_id": "7"}, None):
-        assert SessionStore.get_actor_id({SESSION_KEY: "7", ACTOR_SESSION_KEY: mark}) is None
+        assert SessionStore().get_actor_id({SESSION_KEY: "7", ACTOR_SESSION_KEY: mark}) is None
     mark = {"actor_id": "8", "user_id": "7"}
-    assert SessionStore.get_actor_id({SESSION_KEY: "7", ACTOR_SESSION_KEY: mark}) == "8"
-    assert SessionStore.get_actor_id({ACTOR_SESSION_KEY: mark | {"user_id": None}}) is None
+    assert SessionStore().get_actor_id({SESSION_KEY: "7", ACTOR_SESSION_KEY: mark}) == "8"
+    assert SessionStore().get_actor_id({ACTOR_SESSION_KEY: mark | {"user_id": None}}) is None
 
 
 def test_it_is_by_the_user_of_the_session() -> None:

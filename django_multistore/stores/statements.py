@@ -74,7 +74,7 @@ class Latest(models.Func):
         return super().as_sql(compiler, connection, template=template)
 
     def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any) -> Any:
-        template = "GREATEST(%(expressions)s, UTC_TIMESTAMP(6))"
+        template = "GREATEST(CAST(%(expressions)s AS DATETIME(6)), UTC_TIMESTAMP(6))"
         return super().as_sql(compiler, connection, template=template)
 
 

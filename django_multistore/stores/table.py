@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from django.db import Error, connections, models, router
@@ -18,6 +18,7 @@ from . import transactions
 from .base import BaseStore, backoff
 from .database_errors import is_conflict, is_outage, is_table_missing
 from .isolation import SNAPSHOTS, level_of, own_transaction
+from .server_clocks import time_there
 from .statements import Statement
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
 # Of what was undone only because another transaction crossed it. All of them take half a second.
 ATTEMPTS = 15
-
-# The times of servers whose clock is another than this host's, in UTC.
-CLOCKS = {
-    "postgresql": "SELECT STATEMENT_TIMESTAMP() AT TIME ZONE 'UTC'",
-    "mysql": "SELECT UTC_TIMESTAMP(6)",
-}
 
 Result = TypeVar("Result")
 
@@ -102,11 +97,8 @@ class Table:
 
         For what ends sessions for others: a host whose clock is ahead must not.
         """
-        here, question = clock.now(), CLOCKS.get(connections[self.database].vendor)
-        if question is None:  # Its clock is this host's.
-            return here
-        (there,) = self.run(lambda connection: _answer(question, connection))
-        return min(here, there.replace(tzinfo=UTC))
+        here, there = clock.now(), self.run(time_there)
+        return here if there is None else min(here, there)
 
     def fetch(self, name: str, values: dict[str, Any]) -> list[list[Any]]:
         """Run a statement by its name and return its rows."""
@@ -256,13 +248,6 @@ def _again(attempt: Callable[[], Result]) -> Result:
                 raise
     time.sleep(last_pause)
     return attempt()
-
-
-def _answer(question: str, connection: BaseDatabaseWrapper) -> tuple[datetime]:
-    with connection.cursor() as cursor:
-        cursor.execute(question)
-        answer: tuple[datetime] = cursor.fetchone()
-        return answer
 
 
 def _rows(
