@@ -201,6 +201,7 @@ def list_them(world: World) -> Steps[Any]:
 BECOMES_ANOTHERS = {become_another, become_another_and_back, forget_the_user}
 ENDS_ANN = (log_out_everywhere, end_it, log_out_wherever_it_is, log_in_as_another)
 ENDS = (*ENDS_ANN, log_out, let_expire)
+TOUCHES = {touch, look_in}
 ROTATIONS = {rotate, log_in_again, log_in_and_rotate, become_another_and_rotate}
 OF_A_USER: list[Operation] = [
     save,
@@ -368,6 +369,10 @@ def look_at_outcomes(world: World, actors: Sequence[Actor]) -> None:
     if rotations:
         outcomes = {actor.outcome for actor in rotations}
         assert outcomes & {Update.DONE, Update.CONFLICT}, "no rotation has won"
+    if TOUCHES.issuperset(operations) and world.shows_each_save():
+        kept = live[world.session.id].expires_at
+        until = [actor.outcome for actor in actors if actor.outcome is not None]
+        assert all(kept >= each for each in until), "an older look has undone a renewal"
     saved = [actor for actor in actors if actor.outcome is Update.DONE]
     if saved and world.shows_each_save():
         assert live[world.session.id].payload == NEW, "what was saved isn't there"
