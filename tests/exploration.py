@@ -13,7 +13,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -59,7 +59,7 @@ class World(ABC):
 
     @abstractmethod
     def ending(self) -> Steps[Any]:
-        """Return the steps of ending the session by its id."""
+        """Return the steps of ending the session of its user by its id."""
 
     @abstractmethod
     def look_at_what_is_left(self) -> None:
@@ -107,12 +107,27 @@ def save_and_slide(world: World) -> Steps[Any]:
 
 
 def touch(world: World) -> Steps[Any]:
-    later = timezone.now() + timedelta(hours=2)
-    return world.protocol.touch(world.changed(expires_at=later))
+    return _touching(world, timezone.now() + timedelta(hours=2))
+
+
+def look_in(world: World) -> Steps[Any]:
+    """Touch it as a request does that renews nothing: the expiry is that of when it was loaded."""
+    return _touching(world, world.session.expires_at)
+
+
+def _touching(world: World, until: datetime) -> Steps[datetime | None]:
+    is_done = yield from world.protocol.touch(world.changed(expires_at=until))
+    return until if is_done else None
 
 
 def rotate(world: World) -> Steps[Any]:
     return world.protocol.rotate(world.session.key, world.changed(key=world.new_key()))
+
+
+def log_in_again(world: World) -> Steps[Any]:
+    """Do what login() comes to for the user who is logged in already."""
+    record = world.changed(key=world.new_key(), authenticated_at=timezone.now())
+    return world.protocol.rotate(world.session.key, record)
 
 
 def log_in_anew(world: World) -> Steps[Any]:
@@ -157,6 +172,20 @@ def log_out(world: World) -> Steps[Any]:
     return world.protocol.destroy(world.session.key)
 
 
+def log_out_wherever_it_is(world: World) -> Steps[Any]:
+    """Do what the engine's flush() does: where its key names nothing any more, its id does."""
+    if (yield from world.protocol.destroy(world.session.key)):
+        return True
+    return (yield from world.ending())
+
+
+def log_in_as_another(world: World) -> Steps[Any]:
+    """Do what login() does where another user is logged in: flush(), and a session of its own."""
+    yield from log_out_wherever_it_is(world)
+    record = make_record(key=world.new_key(), user_id=world.bob, authenticated_at=timezone.now())
+    return (yield from world.protocol.create(record))
+
+
 def log_out_everywhere(world: World) -> Steps[Any]:
     return world.protocol.destroy_for_user(world.ann)
 
@@ -170,25 +199,33 @@ def list_them(world: World) -> Steps[Any]:
 
 
 BECOMES_ANOTHERS = {become_another, become_another_and_back, forget_the_user}
-ENDS_ANN = (log_out_everywhere, end_it)
+ENDS_ANN = (log_out_everywhere, end_it, log_out_wherever_it_is, log_in_as_another)
 ENDS = (*ENDS_ANN, log_out, let_expire)
+TOUCHES = {touch, look_in}
+ROTATIONS = {rotate, log_in_again, log_in_and_rotate, become_another_and_rotate}
 OF_A_USER: list[Operation] = [
     save,
     save_and_slide,
     touch,
+    look_in,
     rotate,
+    log_in_again,
     log_in_anew,
     become_another,
     become_another_and_rotate,
     forget_the_user,
     let_expire,
     log_out,
+    log_out_wherever_it_is,
+    log_in_as_another,
     log_out_everywhere,
     end_it,
     list_them,
 ]
 OF_A_VISITOR: list[Operation] = [
     save,
+    touch,
+    look_in,
     rotate,
     log_in,
     log_in_and_rotate,
@@ -313,6 +350,9 @@ def look(world: World, actors: Sequence[Actor]) -> None:
         if actor.operation in (log_out, let_expire) and actor.outcome is not Update.CONFLICT:
             there = world.store.read(world.session.key)
             assert there is None, "what was destroyed is back"
+            # True, or DONE: not that there is nothing under its key, but that it has ended.
+            has_ended = actor.outcome in (True, Update.DONE)
+            assert not has_ended or world.session.id not in ids, "what was destroyed has moved"
         if actor.operation in ENDS_ANN and world.starts_with_user and not may_return:
             escaped = [r for r in live if r.id == world.session.id and r.user_id == world.ann]
             assert not escaped, "a session has escaped from destroy_for_user()"
@@ -325,14 +365,14 @@ def look_at_outcomes(world: World, actors: Sequence[Actor]) -> None:
         return
     live = {record.id: record for record in world.live()}
     assert world.session.id in live, "the session was lost"
-    rotations = [
-        actor
-        for actor in actors
-        if actor.operation in (rotate, log_in_and_rotate, become_another_and_rotate)
-    ]
+    rotations = [actor for actor in actors if actor.operation in ROTATIONS]
     if rotations:
         outcomes = {actor.outcome for actor in rotations}
         assert outcomes & {Update.DONE, Update.CONFLICT}, "no rotation has won"
+    if TOUCHES.issuperset(operations) and world.shows_each_save():
+        kept = live[world.session.id].expires_at
+        until = [actor.outcome for actor in actors if actor.outcome is not None]
+        assert all(kept >= each for each in until), "an older look has undone a renewal"
     saved = [actor for actor in actors if actor.outcome is Update.DONE]
     if saved and world.shows_each_save():
         assert live[world.session.id].payload == NEW, "what was saved isn't there"

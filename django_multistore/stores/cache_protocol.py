@@ -170,12 +170,12 @@ class CacheProtocol(Operations):
     def destroy(self, key: str) -> Steps[bool]:
         values = yield Step(self._client, "get_many", (self.names(key),))
         entry = yield from self._confirmed(self.live(key, values))
+        if entry is not None:
+            return (yield from self._end(entry.record))
         yield from self._bury([key])
         if not values:
             yield from self._require_buried([key])
-        if entry is not None:
-            yield from self._unlist(entry.record)
-        return entry is not None
+        return False
 
     # One user's sessions.
 
@@ -360,9 +360,7 @@ class CacheProtocol(Operations):
             return Update.CONFLICT
         record = self._capped(changed)
         if is_over(record):
-            yield from self._bury([key])
-            yield from self._unlist(entry.record)
-            return Update.DONE
+            return Update.DONE if (yield from self._end(entry.record)) else Update.GONE
         yield from self._require_room(record)
         write = self._overwrite if record.key == key else self._move
         return (yield from write(entry, record))
@@ -383,9 +381,7 @@ class CacheProtocol(Operations):
             listing = yield from self._list_under_new_key(old, record)
             if listing is None:
                 return Update.GONE
-        # Of two rotations, or a rotation and a destroy, the first to get it wins.
-        claim = (self._name(TOMBSTONE, old.key), secrets.token_bytes(8), self._buried_for)
-        if not (yield from self._add(*claim)):
+        if not (yield from self._claim(old.key)):
             yield from self._unlist(record)
             return Update.GONE
         is_added = yield from self._add(*self._session(record, listing))
@@ -398,6 +394,18 @@ class CacheProtocol(Operations):
         if old.user_id != record.user_id:
             yield from self._unlist(old)
         return Update.GONE if is_dead else Update.DONE
+
+    def _claim(self, key: str) -> Steps[bool]:
+        """Add a key's tombstone: of rotations and destroys that cross, the first to do so wins."""
+        claim = (self._name(TOMBSTONE, key), secrets.token_bytes(8), self._buried_for)
+        return (yield from self._add(*claim))
+
+    def _end(self, record: SessionRecord) -> Steps[bool]:
+        """End a session that was found alive, and say whether it hasn't ended or moved since."""
+        is_first = yield from self._claim(record.key)
+        yield from self._bury([record.key])
+        yield from self._unlist(record)
+        return is_first
 
     def _list(self, entry: Entry, record: SessionRecord) -> Steps[Listing | None]:
         """Have the row of a session's user as it must be before the cache is written."""

@@ -1,0 +1,1 @@
+"""Requests of one browser that cross."""

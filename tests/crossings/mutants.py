@@ -1,0 +1,106 @@
+"""Faults that requests of one browser had once, each brought back by a few changed lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXPLORER = "tests/crossings/test_explorer.py"
+CACHE_EXPLORER = "tests/test_cache_explorer.py"
+REDIS_EXPLORER = "tests/test_redis_explorer.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault, how it is brought back, and which orders of steps find it."""
+
+    name: str
+    file: str  # of the package
+    was: str  # This is there once.
+    becomes: str
+    tests: tuple[str, ...]  # pytest's names
+
+
+def orders_of(start: str, *pair: str) -> str:
+    """Return the test of all orders in which two requests can meet."""
+    return f"{EXPLORER}::test_all_orders_of_two[{start}-{'-'.join(pair)}]"
+
+
+MUTANTS = [
+    Mutant(
+        "a logout ends nothing where the session has moved since it was loaded",
+        "moves.py",
+        "        return (yield from trails.end(self.get_store(), name))\n",
+        "        return False\n",
+        (orders_of("usual", "log_out_others", "log_out"),),
+    ),
+    Mutant(
+        "a logout with a cookie from before a rotation ends nothing",
+        "moves.py",
+        "        return None if old is None else (yield from trails.find(self.get_store(), old))\n",
+        "        return None\n",
+        (orders_of("usual", "log_out_others", "log_out"),),
+    ),
+    Mutant(
+        "a rotation leaves no trail",
+        "moves.py",
+        "        if trail is not None:\n            yield Step",
+        "        if trail is None:\n            yield Step",
+        (orders_of("usual", "log_out_others", "log_out"),),
+    ),
+    Mutant(
+        "an error after a rotation keeps the new cookie back",
+        "middleware.py",
+        "        if not session.is_moved or cookie in response.cookies:\n",
+        "        if not session.is_moved or response.status_code >= 500:\n",
+        (f"{EXPLORER}::test_an_outage_at_any_call[usual]",),
+    ),
+    Mutant(
+        "each request of a page renews an old auth hash under a key of its own",
+        "moves.py",
+        "            return self._old.successor(HASH_UPGRADE)\n",
+        "            return Secret(session_keys.new_session_key())\n",
+        (orders_of("upgrade", "page", "page"),),
+    ),
+    Mutant(
+        "the second POST of a form doesn't find the first one's session",
+        "moves.py",
+        "            return self._old.successor(self.form.session_key)\n",
+        "            return Secret(session_keys.new_session_key())\n",
+        (orders_of("usual", "log_out_others", "log_out_others"),),
+    ),
+    Mutant(
+        "a save that meets a rotation is lost",
+        "moves.py",
+        "        if name is None or self.is_elsewhere or self._changes_login(draft):\n",
+        "        if True or self._changes_login(draft):\n",
+        (orders_of("usual", "write", "log_out_others"),),
+    ),
+    Mutant(
+        "who ends its own session and has more to save is answered by 400",
+        "moves.py",
+        "        return bool(self.own_endings & {",
+        "        return bool(set() & {",
+        (f"{EXPLORER}::test_an_outage_at_any_call[usual]",),
+    ),
+    Mutant(
+        "a login that fails has evicted a session",
+        "receivers.py",
+        "        elif limit is not None and not limit.evicts:\n",
+        "        elif limit is not None:\n",
+        (f"{EXPLORER}::test_an_outage_at_any_call[full house]",),
+    ),
+    Mutant(
+        "a page that meets a change of the password ends the session",
+        "moves.py",
+        "        if not (self.is_logging_out or (yield from self._holds())):\n",
+        "        if False:\n",
+        (orders_of("usual", "page", "change_password"),),
+    ),
+    Mutant(
+        "destroy() of a session that has moved says that it has ended",
+        "stores/cache_protocol.py",
+        "        return is_first\n",
+        "        return True\n",
+        (f"{CACHE_EXPLORER}::test_all_orders_of_two[user-rotate-log_out-exact]",),
+    ),
+]
