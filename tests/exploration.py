@@ -111,6 +111,15 @@ def touch(world: World) -> Steps[Any]:
     return world.protocol.touch(world.changed(expires_at=later))
 
 
+def touch_late(world: World) -> Steps[Any]:
+    """Touch it for a request that has looked before all others, by a clock that is behind."""
+    earlier = {
+        "seen_at": world.session.seen_at - timedelta(minutes=30),
+        "expires_at": world.session.expires_at - timedelta(minutes=30),
+    }
+    return world.protocol.touch(replace(world.session, **earlier))
+
+
 def rotate(world: World) -> Steps[Any]:
     return world.protocol.rotate(world.session.key, world.changed(key=world.new_key()))
 
@@ -176,6 +185,7 @@ OF_A_USER: list[Operation] = [
     save,
     save_and_slide,
     touch,
+    touch_late,
     rotate,
     log_in_anew,
     become_another,
@@ -325,6 +335,13 @@ def look_at_outcomes(world: World, actors: Sequence[Actor]) -> None:
         return
     live = {record.id: record for record in world.live()}
     assert world.session.id in live, "the session was lost"
+    now = live[world.session.id]
+    assert now.expires_at >= world.session.expires_at, "a session's life was shortened"
+    assert now.seen_at >= world.session.seen_at, "a session's last use moved back"
+    if {*operations} == {touch, touch_late} and world.shows_each_save():
+        assert all(actor.outcome for actor in actors), "a touch has not found it"
+        renewed = world.session.expires_at + timedelta(minutes=30)
+        assert now.expires_at > renewed, "a renewal was undone by an older look"
     rotations = [
         actor
         for actor in actors
