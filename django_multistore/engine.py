@@ -138,6 +138,7 @@ class SessionStore(MovedSession):
             draft = self._first_draft(Secret(self.session_key))
             return self._inserted(draft, self._insert(draft))
         self.open()
+        self._keep_login_if_elsewhere()
         draft = self._draft(self.key)
         if self._is_unmodified(draft):
             return self._touch_if_due(draft.record)
@@ -160,6 +161,7 @@ class SessionStore(MovedSession):
             draft = self._first_draft(Secret(self.session_key))
             return self._inserted(draft, await self._ainsert(draft))
         await self.aopen()
+        self._keep_login_if_elsewhere()
         draft = self._draft(self.key)
         if self._is_unmodified(draft):
             return await self._atouch_if_due(draft.record)
@@ -235,6 +237,8 @@ class SessionStore(MovedSession):
         if outcome is Update.GONE:
             if run(self._follow_rotation(renews_hash=draft.is_followable)):
                 return None
+            if draft.is_followable and run(self._stay_where_it_is()):
+                return None
             if self._has_ended_itself():
                 self._keep_own_changes()
                 return self.create()
@@ -265,6 +269,8 @@ class SessionStore(MovedSession):
         outcome = await self._arotate(old_key, draft)
         if outcome is Update.GONE:
             if await arun(self._follow_rotation(renews_hash=draft.is_followable)):
+                return None
+            if draft.is_followable and await arun(self._stay_where_it_is()):
                 return None
             if self._has_ended_itself():
                 self._keep_own_changes()
@@ -337,14 +343,14 @@ class SessionStore(MovedSession):
             count = int(run(self._end_named(name)))
             signals.ended(type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count)
 
-    async def aend_left_behind(self) -> None:
-        """See end_left_behind()."""
-        name = await arun(self._left_behind())
-        if name is not None:
-            count = int(await arun(self._end_named(name)))
-            await signals.aended(
-                type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count
-            )
+    def log_in_apart(self) -> bool:
+        """
+        Start a session of its own for a login that lost to a rotation of the one that it was in.
+
+        Returns:
+            Whether it did; else that session has ended.
+        """
+        return run(self._log_in_apart())
 
     def follow_form(self) -> bool:
         """
@@ -353,10 +359,6 @@ class SessionStore(MovedSession):
         For a request whose session key no store knows. `form` has to be set.
         """
         return run(self._follow_form())
-
-    async def afollow_form(self) -> bool:
-        """See follow_form()."""
-        return await arun(self._follow_form())
 
     @in_turn
     def touch(self) -> None:

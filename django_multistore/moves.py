@@ -23,6 +23,8 @@ from .trails import Name
 
 # While a session moves, some stores have it under no key for a moment.
 LOOKS = 10
+# How often a session may move on before a save that is after it gives up.
+CATCHES = 3
 
 
 class MovedSession(TrackedSession):
@@ -70,6 +72,27 @@ class MovedSession(TrackedSession):
         secret, stored = found
         self._merge(stored)
         self._move_to(secret)
+        return True
+
+    def _stay_where_it_is(self) -> Steps[bool]:
+        """Go on without its session key, where it was moved while only its hash was renewed here."""
+        found = yield from self._find_moved()
+        stored = None if found is None else (yield Step(self.get_store(), "read", (found.key,)))
+        if stored is None or self._name_of(stored) != self._name() or not self._opened(stored):
+            return False
+        self._restore_login()
+        self._merge(stored)
+        self._elsewhere = stored.key
+        return True
+
+    def _log_in_apart(self) -> Steps[bool]:
+        name = self._name()
+        if name is None or (yield from trails.find(self.get_store(), self._old)) != name:
+            return False
+        login = {key: self._session_cache[key] for key in AUTH_KEYS & self._session_cache.keys()}
+        self._start_anew()
+        self._session_cache.update(login)
+        self.restart_authentication()
         return True
 
     # A session key that no store knows.
@@ -127,29 +150,51 @@ class MovedSession(TrackedSession):
 
     def _catch_up(self, draft: Draft) -> Steps[Update]:
         """Write to where the session is by now, if it was moved: a request before that may."""
-        name = self._name()
-        if name is None or self.is_elsewhere or self._changes_login(draft):
+        if self._changes_login():
             return Update.GONE
-        store = self.get_store()
-        if (yield from trails.find(store, self._old)) != name:
-            return Update.GONE
-        for delay in backoff(LOOKS):
-            yield Pause(delay)
-            found = yield from trails.find_record(store, name, self.spellings_of(name.user_id))
+        for _ in range(CATCHES):
+            found = yield from self._find_moved()
             if found is None:
-                continue
+                break
             change = self._redrafting(draft, found.key)
-            if (yield Step(store, "modify", (found.key, change))) is Update.DONE:
+            if (yield Step(self.get_store(), "modify", (found.key, change))) is Update.DONE:
                 self._elsewhere = found.key
                 return Update.DONE
         return Update.GONE
 
-    def _changes_login(self, draft: Draft) -> bool:
+    def _find_moved(self) -> Steps[SessionRecord | None]:
+        """Find the session, without its payload, if it was moved since it was loaded."""
+        name, store = self._name(), self.get_store()
+        if name is None:
+            return None
+        if not self.is_elsewhere and (yield from trails.find(store, self._old)) != name:
+            return None
+        for delay in backoff(LOOKS):
+            yield Pause(delay)
+            found = yield from trails.find_record(store, name, self.spellings_of(name.user_id))
+            if found is not None:
+                return found
+        return None
+
+    def _changes_login(self) -> bool:
         if self._base is None or self._is_cleared or self._login_at is not None:
             return True
         serializer = self.serializer()
         base = serializer.loads(self._base)
         return bool(changed_keys(base, self._session_cache, serializer) & AUTH_KEYS)
+
+    def _keep_login_if_elsewhere(self) -> None:
+        # Who was overtaken by a rotation writes no login over what it has brought: get_user()
+        # renews a hash, which by now may be that of a password of before.
+        if self.is_elsewhere and not self.needs_new_key:
+            self._restore_login()
+
+    def _restore_login(self) -> None:
+        base = {} if self._base is None else self.serializer().loads(self._base)
+        for key in AUTH_KEYS:
+            self._session_cache.pop(key, None)
+            if key in base:
+                self._session_cache[key] = base[key]
 
     def _has_ended_itself(self) -> bool:
         stored = self._record

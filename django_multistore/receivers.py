@@ -70,19 +70,30 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
         # logs in by a request that came from nowhere.
         session.device = device_of(request)
     session.end_left_behind()
-    limit = conf.session_limit()
     try:
-        if session.session_key is not None and not session.has_new_key:
-            session.cycle_key()
-        elif limit is not None and not limit.evicts:
-            # Now, where a login can still be refused. To evict waits for the end of the request:
-            # a login that fails after this must not have ended a session.
-            session.save()
+        _move_or_refuse(session)
     except SessionLimitReached:
         _undo_login(request, session)
         raise
     except UpdateError as error:
         raise SessionInterrupted("The session was ended while its user logged in.") from error
+
+
+def _move_or_refuse(session: SessionStore) -> None:
+    if session.session_key is not None and not session.has_new_key:
+        try:
+            return session.cycle_key()
+        except SessionInterrupted:
+            # Whoever has shown a password needn't be refused because another request was quicker
+            # to move the session: as a login form that is sent twice, it has one of its own.
+            if not session.log_in_apart():
+                raise
+    limit = conf.session_limit()
+    if limit is not None and not limit.evicts:
+        # Now, where a login can still be refused. To evict waits for the end of the request: a
+        # login that fails after this must not have ended a session.
+        session.save()
+    return None
 
 
 def follow_logout(*, request: HttpRequest, **kwargs: Any) -> None:

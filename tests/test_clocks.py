@@ -17,11 +17,12 @@ from django.utils import timezone
 
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.records import Limit
+from django_multistore.records import Limit, Update
 from django_multistore.stores import stores
 from django_multistore.stores.orm_turns import _number_of
 from django_multistore.testing import Calls, make_record
 from tests.helpers import Clock
+from tests.pgbouncer import pgbouncer
 from tests.races.support import (
     MEMORY,
     REDIS,
@@ -291,3 +292,28 @@ def test_a_turn_is_not_waited_for_without_end(
         finally:
             holder.does(run, unlock, name)
         assert (store.read(record.key) is not None) == is_in_transaction
+
+
+@pytest.mark.parametrize("kind", on("postgres", transaction=True))
+def test_a_turn_through_a_pooler(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lends a server connection for a transaction, and the lock is the transaction's."""
+    monkeypatch.setattr("django_multistore.stores.orm_turns.PATIENCE", 1)
+    alias, store, limit = alias_of(kind), stores["default"], Limit(most=2, evicts=True)
+    entry = connections[alias].settings_dict
+    with pgbouncer(f"{entry['HOST']}:{entry['PORT']}", "default_pool_size = 3") as pooler:
+        host, port = pooler.address.split(":")
+        with monkeypatch.context() as through, actors(alias, 2) as (holder, waiter):
+            through.setitem(entry, "HOST", host)
+            through.setitem(entry, "PORT", port)
+            holder.begins()
+            first = make_record(user_id="7")
+            assert holder.does(store.admit, None, first, limit).outcome is Update.DONE
+            with pytest.raises(StoreUnavailable, match="still open"):
+                waiter.does(store.admit, None, make_record(user_id="7"), limit)
+            holder.ends(commit=True)
+            # Nobody has kept it.
+            for actor in (waiter, holder):
+                record = make_record(user_id="7")
+                admission = actor.does(store.admit, None, record, limit)
+                assert admission.outcome is Update.DONE
+            assert len(waiter.does(store.sessions_for_user, "7")) == 2
