@@ -352,6 +352,18 @@ class SessionStore(MovedSession):
         """
         return run(self._log_in_apart())
 
+    def look_for_trail(self) -> None:
+        """
+        Find out whether the browser may have a newer cookie, which this session's would replace.
+
+        For a visitor's session whose request came with a session key that no store knows.
+        """
+        run(self._look_for_trail())
+
+    async def alook_for_trail(self) -> None:
+        """See look_for_trail()."""
+        await arun(self._look_for_trail())
+
     def follow_form(self) -> bool:
         """
         Go on with the session that the first POST of a form has moved, if this is its second.

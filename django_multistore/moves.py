@@ -75,7 +75,7 @@ class MovedSession(TrackedSession):
         return True
 
     def _stay_where_it_is(self) -> Steps[bool]:
-        """Go on without its session key, where it was moved while only its hash was renewed here."""
+        """Go on without its key, where it was moved while only its hash was renewed here."""
         found = yield from self._find_moved()
         stored = None if found is None else (yield Step(self.get_store(), "read", (found.key,)))
         if stored is None or self._name_of(stored) != self._name() or not self._opened(stored):
@@ -145,6 +145,12 @@ class MovedSession(TrackedSession):
         self._was_stored = self._is_key_certain = True
         self.has_new_key = self.modified = True
         self._has_fresh_key = not is_followable
+
+    def _look_for_trail(self) -> Steps[None]:
+        """Find out whether it is a visitor's only because another request has moved the user's."""
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None
 
     # A save that finds nothing.
 

@@ -105,6 +105,7 @@ class TrackedSession(ExpiringSession):
     was_out_of_reach: bool  # When it was to be loaded.
     has_new_key: bool  # That this instance gave it, or followed it to.
     was_written: bool  # By this instance, so that the cookie's expiry may have moved.
+    is_overtaken: bool = False  # The browser has, or will have, a newer cookie.
     was_flushed: bool  # And ended by that: nobody else had.
 
     _record: SessionRecord | None  # As loaded or written last.
@@ -252,7 +253,16 @@ class TrackedSession(ExpiringSession):
     def is_moved(self) -> bool:
         """Whether it is stored under a session key that the browser can't have yet."""
         self._unlearn_undone()
+        if self.is_elsewhere or self.is_overtaken:
+            return False
         return self.has_new_key and self._record is not None and self.session_key is not None
+
+    @property
+    def may_be_overtaken(self) -> bool:
+        """Whether its user may just have got a new cookie, and this request came with the old."""
+        if self._lost is None or not hasattr(self, "_session_cache"):
+            return False
+        return self.get_user_id(self._session_cache) is None
 
     @property
     def is_move_certain(self) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, REDIRECT_FIELD_NAME, SESSION_KEY
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.mixins import AccessMixin
 from django.contrib.sessions.backends.base import UpdateError
@@ -25,7 +26,7 @@ from . import devices
 from .decorators import aadmits, admits, redirect_to_login_page
 from .exceptions import SessionLimitReached
 from .reauthentication import ReauthenticationView
-from .second_posts import follow_first_post
+from .second_posts import follow_first_post, start_anew
 
 if TYPE_CHECKING:
     from django import forms
@@ -137,7 +138,14 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         is_form = isinstance(self, FormMixin) and not isinstance(self, SingleObjectMixin)
         if not self.view_is_async and follow_first_post(request) and is_form:
             return self.form_posted_before()
-        return super().dispatch(request, *args, **kwargs)
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except SessionInterrupted:
+            if not is_form:
+                raise
+            # Another form has moved the session, and nothing was changed by this one.
+            start_anew(request)
+            return redirect_to_login_page(request, settings.LOGIN_URL, REDIRECT_FIELD_NAME)
 
     def form_posted_before(self) -> HttpResponse:
         """Answer the second POST of a form: the first has done all but, perhaps, end the others."""
