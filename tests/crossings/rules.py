@@ -291,11 +291,13 @@ def faults(world: World, answers: Sequence[Answer], session_key: str | None) -> 
         yield Fault(OTHER, GONE)
     if len(ids) != len(set(ids)):
         yield Fault(OTHER, "two live keys of one session")
-    # Of two logins at once each makes a session, and the browser keeps one of them.
-    held = None if session_key is None else key_of(session_key)
-    logins = sum(kind in LOGINS | {log_in_as_another} for kind in kinds)
-    if logins < 2 and any(record.key != held for record in alive):
-        yield Fault(LOST, f"a live session that nobody holds: {_held_instead(session_key)}")
+    if is_cookie_promised(world, set(kinds)):
+        held = None if session_key is None else key_of(session_key)
+        if alive and held not in [record.key for record in alive]:
+            yield Fault(LOST, f"a live session that nobody holds: {_instead(session_key)}")
+        has_login = bool(LOGINS.intersection(kinds))
+        if len(alive) > 1 and not has_login:
+            yield Fault(OTHER, "a session beside the one that the browser holds")
     yield from _faults_of_expiry(world, alive, answers)
     failed = [answer for answer in answers if answer.kind is log_in_and_fail]
     have_failed = failed and all(answer.status >= 500 for answer in failed)
@@ -303,7 +305,20 @@ def faults(world: World, answers: Sequence[Answer], session_key: str | None) -> 
         yield Fault(OTHER, "a login that failed has ended another session")
 
 
-def _held_instead(session_key: str | None) -> str:
+def is_cookie_promised(world: World, kinds: set[Kind]) -> bool:
+    """
+    Say whether the browser has the session's cookie in the end, if a session is left.
+
+    It may not where a login makes another session while a request ends the former one, or comes
+    late with its cookie: of two cookies the last one counts. Nor from a visitor's session, of which
+    a login leaves no trail.
+    """
+    makes_another = log_in_as_another in kinds or LOGINS & kinds & ends_of(world.start)
+    contradicts = bool(LOGINS & kinds and ENDS & kinds)
+    return not (makes_another or contradicts or world.is_visitors)
+
+
+def _instead(session_key: str | None) -> str:
     if session_key is None:
         return "the browser has no cookie"
     record = SessionStore.get_store().read(key_of(session_key))
@@ -321,13 +336,16 @@ def _faults_of(world: World, answer: Answer, others: set[Kind]) -> Iterator[Faul
         return
     may_have_ended = bool(ends_of(world.start) & others)
     if answer.status == 400:
-        # A site's own rotation that finds the session moved by another one.
-        has_moved = answer.kind in BY_SITE and bool(SHUT_OUT & others)
+        # A site's own rotation that finds the session moved by another one, or a visitor's change
+        # that finds a user logged in.
+        has_moved = (answer.kind in BY_SITE or world.is_visitors) and bool(SHUT_OUT & others)
         if not (may_have_ended or has_moved):
             yield Fault(BAD_REQUEST, f"{name} was answered by 400")
         return
     is_followed = answer.kind in FORMS and SHUT_OUT & others <= {answer.kind}
     is_shut_out = bool(SHUT_OUT & others) and not is_followed
+    if is_followed and answer.status == 200 and not may_have_ended:
+        yield Fault(OTHER, f"{name} was shown again")
     if answer.is_strangers and not (may_have_ended or is_shut_out or world.is_visitors):
         yield Fault(STRANGER, f"{name} was a stranger's")
 

@@ -117,6 +117,10 @@ class PasswordChange(LogoutOtherDevicesMixin, PasswordChangeView):
 
     success_url = reverse_lazy("page")
 
+    def form_invalid(self, form: Any) -> HttpResponse:
+        """Show it again, without a template."""
+        return HttpResponse(form.errors.as_text())
+
 
 @receiver(user_logged_in, dispatch_uid=__name__)
 def fail_if_asked(*, request: HttpRequest, **kwargs: Any) -> None:
