@@ -168,7 +168,7 @@ def end_others(session: SessionStore) -> int:
     user_id = session.stored_user_id(session._get_session())
     if user_id is None:
         return 0
-    if not session.has_fresh_key:
+    if not session.is_out_of_reach:
         session.cycle_key()
     store, ended = session.get_store(), 0
     for each in session.spellings_of(user_id):
@@ -183,7 +183,7 @@ async def aend_others(session: SessionStore) -> int:
     user_id = session.stored_user_id(await session._aget_session())
     if user_id is None:
         return 0
-    if not session.has_fresh_key:
+    if not session.is_out_of_reach:
         await session.acycle_key()
     store, ended = session.get_store(), 0
     for each in session.spellings_of(user_id):

@@ -225,7 +225,7 @@ class SessionStore(MovedSession):
             return None  # Another task of this request has just done it.
         if old_key is None:
             return self.create()
-        if self.form is not None and self.has_fresh_key:
+        if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
         renewed_hash = run(auth_hashes.renewed(self._session_cache))
         secret = self._next_key(renewed_hash)
@@ -258,7 +258,7 @@ class SessionStore(MovedSession):
             return None  # Another task of this request has just done it.
         if old_key is None:
             return await self.acreate()
-        if self.form is not None and self.has_fresh_key:
+        if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
         renewed_hash = await arun(auth_hashes.renewed(self._session_cache))
         secret = self._next_key(renewed_hash)
@@ -339,6 +339,7 @@ class SessionStore(MovedSession):
     def end_left_behind(self) -> None:
         """End another user's session that a login leaves with nobody to hold it."""
         name = run(self._left_behind())
+        run(self._leave_trail_of_ended())
         if name is not None:
             count = int(run(self._end_named(name)))
             signals.ended(type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count)
@@ -363,6 +364,14 @@ class SessionStore(MovedSession):
     async def alook_for_trail(self) -> None:
         """See look_for_trail()."""
         await arun(self._look_for_trail())
+
+    def look_for_key(self) -> None:
+        """Find out whether the session is still under the key that its hash's renewal has given."""
+        run(self._look_for_key())
+
+    async def alook_for_key(self) -> None:
+        """See look_for_key()."""
+        await arun(self._look_for_key())
 
     def follow_form(self) -> bool:
         """

@@ -152,6 +152,11 @@ class MovedSession(TrackedSession):
         if lost is not None:
             self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None
 
+    def _look_for_key(self) -> Steps[None]:
+        self._is_key_seen = True
+        stored = yield Step(self.get_store(), "read", (self.key,))
+        self.is_overtaken = stored is None
+
     # A save that finds nothing.
 
     def _catch_up(self, draft: Draft) -> Steps[Update]:
@@ -213,6 +218,7 @@ class MovedSession(TrackedSession):
         data, serializer = self._session_cache, self.serializer()
         base = {} if self._base is None or self._is_cleared else serializer.loads(self._base)
         kept = changed_keys(base, data, serializer) - AUTH_KEYS
+        self._lost = self._old
         self._start_anew()
         self._session_cache = {key: value for key, value in data.items() if key in kept}
         self.was_flushed = True
@@ -229,6 +235,11 @@ class MovedSession(TrackedSession):
             self._left = name
             return False
         return (yield from self._end_named(name))
+
+    def _leave_trail_of_ended(self) -> Steps[None]:
+        # The browser has another cookie from now on, which no request with the old one may replace.
+        if self._ended_by_flush is not None:
+            yield Step(self.get_store(), "create", (trails.trail_of(*self._ended_by_flush),))
 
     def _end_named(self, name: Name) -> Steps[bool]:
         return (yield from trails.end(self.get_store(), name, self.spellings_of(name.user_id)))
@@ -259,6 +270,13 @@ class MovedSession(TrackedSession):
     def _name(self) -> Name | None:
         stored = self._record
         return None if stored is None or not stored.version else self._name_of(stored)
+
+    def _flushed(self, was_there: bool) -> int:
+        name, old = self._name(), self._old
+        count = super()._flushed(was_there)
+        if was_there and name is not None:
+            self._ended_by_flush = old, name
+        return count
 
     def _name_of(self, stored: SessionRecord) -> Name | None:
         if stored.user_id is None:

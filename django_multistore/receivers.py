@@ -80,7 +80,7 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
 
 
 def _move_or_refuse(session: SessionStore) -> None:
-    if session.session_key is not None and not session.has_new_key:
+    if session.session_key is not None and not session.has_fresh_key:
         try:
             return session.cycle_key()
         except SessionInterrupted:

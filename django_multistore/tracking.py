@@ -105,6 +105,7 @@ class TrackedSession(ExpiringSession):
     was_out_of_reach: bool  # When it was to be loaded.
     has_new_key: bool  # That this instance gave it, or followed it to.
     was_written: bool  # By this instance, so that the cookie's expiry may have moved.
+    _is_key_seen: bool = False  # Since it was given.
     is_overtaken: bool = False  # The browser has, or will have, a newer cookie.
     was_flushed: bool  # And ended by that: nobody else had.
 
@@ -118,6 +119,7 @@ class TrackedSession(ExpiringSession):
     _elsewhere: str | None  # The key to which others have moved it; its session key isn't known.
     _gained_user: bool  # By a save, under a key that whoever planted it may know.
     _lost: Secret | None  # The cookie's session key, which no store knows.
+    _ended_by_flush: tuple[Secret, Name] | None  # The user's session that was.
     _left: Name | None  # The session that a flush found moved, and let live.
     _outage: StoreUnavailable | None  # That was tolerated: nothing is known of the session.
     # What was believed before each write that a rollback may still undo, the last one at the end.
@@ -129,7 +131,7 @@ class TrackedSession(ExpiringSession):
         self._was_stored = False
         self._outage = None
         self._unsettled = []
-        self._lost = self._left = None
+        self._lost = self._left = self._ended_by_flush = None
         self.turns = Turns()
         self.was_out_of_reach = self._has_fresh_key = False
         self.has_new_key = self.was_written = self.was_flushed = False
@@ -220,9 +222,14 @@ class TrackedSession(ExpiringSession):
 
     @property
     def has_fresh_key(self) -> bool:
-        """Whether its user's session is out of reach for whoever has the key that it had before."""
+        """Whether this request has given it a key that nobody can have who has the one before."""
         self._unlearn_undone()
-        if not self._has_fresh_key or self._record is None:
+        return self._has_fresh_key
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether its user's session is so for whoever has the key that it had before."""
+        if not self.has_fresh_key or self._record is None:
             return False
         user_id = self.stored_user_id(self._session_cache)
         return user_id is not None and self._is_of(self._record, user_id)
@@ -256,6 +263,11 @@ class TrackedSession(ExpiringSession):
         if self.is_elsewhere or self.is_overtaken:
             return False
         return self.has_new_key and self._record is not None and self.session_key is not None
+
+    @property
+    def may_have_moved_on(self) -> bool:
+        """Whether its new key is one that others follow to, and may have moved it from."""
+        return self.has_new_key and not self._has_fresh_key and not self._is_key_seen
 
     @property
     def may_be_overtaken(self) -> bool:
@@ -492,9 +504,12 @@ class TrackedSession(ExpiringSession):
             return None
         interval = conf.touch_interval_of(moved.expires_at - moved.seen_at)
         ahead = stored.seen_at - clock.now()  # Of this host's clock, by another's.
-        if -ahead < interval and 2 * ahead < moved.expires_at - moved.seen_at:
+        renews = settings.SESSION_SAVE_EVERY_REQUEST or self.modified
+        # A request that renewed nothing may have moved last-seen just now.
+        gains = renews and moved.expires_at - stored.expires_at >= interval
+        if not gains and -ahead < interval and 2 * ahead < moved.expires_at - moved.seen_at:
             return None
-        if settings.SESSION_SAVE_EVERY_REQUEST or self.modified:
+        if renews:
             return replace(moved, expires_at=max(moved.expires_at, stored.expires_at))
         # Where it has expired by this host's clock, that has not seen it in its life.
         is_late = moved.seen_at >= stored.expires_at
