@@ -112,7 +112,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         cookie = settings.SESSION_COOKIE_NAME
         if session.has_new_key and cookie not in response.cookies:
             with suppress(StoreUnavailable):
-                if session.may_be_overtaken:
+                if session.record is not None and session.record.user_id is None:
                     yield Step(session, "look_for_trail", ())
                 if session.may_have_moved_on:
                     yield Step(session, "look_for_key", ())

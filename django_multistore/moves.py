@@ -76,14 +76,17 @@ class MovedSession(TrackedSession):
 
     def _stay_where_it_is(self) -> Steps[bool]:
         """Go on without its key, where it was moved while only its hash was renewed here."""
-        found = yield from self._find_moved()
-        stored = None if found is None else (yield Step(self.get_store(), "read", (found.key,)))
-        if stored is None or self._name_of(stored) != self._name() or not self._opened(stored):
-            return False
-        self._restore_login()
-        self._merge(stored)
-        self._elsewhere = stored.key
-        return True
+        for _ in range(CATCHES):
+            found = yield from self._find_moved()
+            if found is None:
+                break
+            stored = yield Step(self.get_store(), "read", (found.key,))
+            if stored is not None and self._opened(stored):
+                self._restore_login()
+                self._merge(stored)
+                self._elsewhere = stored.key
+                return True
+        return False
 
     def _log_in_apart(self) -> Steps[bool]:
         name = self._name()

@@ -163,12 +163,12 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
                 stack.enter_context(transaction.atomic(using=using))
             with _owners_hash(self.request, user):
                 response = super().form_valid(form)
-            self.log_out_other_devices(user)
             is_owner = isinstance(user, AbstractBaseUser) and devices.owns_session(
                 user, self.request
             )
             if is_owner:
                 self._save_session()
+        self.log_out_other_devices(user)
         if is_owner:
             self._settle_hash(user)
         return response
