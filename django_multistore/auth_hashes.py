@@ -8,6 +8,7 @@ of one browser cross. https://docs.djangoproject.com/en/stable/topics/auth/defau
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
@@ -25,23 +26,29 @@ from django.utils.crypto import constant_time_compare
 from .stores.steps import Step, Steps
 
 
-def renewed(data: Mapping[str, Any]) -> Steps[str | None]:
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What get_user() rotates a session for whose auth hash isn't the present one."""
+
+    hash: str | None  # In place of one of SECRET_KEY_FALLBACKS. None: the password was changed.
+
+
+def renewal_of(data: Mapping[str, Any]) -> Steps[Renewal | None]:
     """
-    Return the present auth hash for a session that has one of SECRET_KEY_FALLBACKS.
+    Say whether a rotation renews the auth hash of a session, as with SECRET_KEY_FALLBACKS.
 
     Args:
         data: the session.
 
     Returns:
-        None unless the session's hash is good, and old.
+        None where its hash is the present one, or there are no fallbacks.
     """
     if not settings.SECRET_KEY_FALLBACKS or HASH_SESSION_KEY not in data:
         return None
     user = yield from _user(data)
-    if user is None or _is_present(data, user) or not _is_fallback(data, user):
+    if user is None or _is_present(data, user):
         return None
-    present: str = user.get_session_auth_hash()
-    return present
+    return Renewal(user.get_session_auth_hash() if _is_fallback(data, user) else None)
 
 
 def holds(data: Mapping[str, Any]) -> Steps[bool]:

@@ -227,17 +227,17 @@ class SessionStore(MovedSession):
             return self.create()
         if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
-        renewed_hash = run(auth_hashes.renewed(self._session_cache))
-        secret = self._next_key(renewed_hash)
+        renewal = run(auth_hashes.renewal_of(self._session_cache))
+        secret = self._next_key(renewal)
         draft = self._draft(secret.key, secret=secret)
-        draft.is_followable = renewed_hash is not None
+        draft.is_followable = renewal is not None and renewal.hash is not None
         if draft.ends_session:
             return self._end(old_key)
         outcome = self._rotate(old_key, draft)
         if outcome is Update.GONE:
             if run(self._follow_rotation(renews_hash=draft.is_followable)):
                 return None
-            if draft.is_followable and run(self._stay_where_it_is()):
+            if renewal is not None and run(self._stay_where_it_is()):
                 return None
             if self._has_ended_itself():
                 self._keep_own_changes()
@@ -260,17 +260,17 @@ class SessionStore(MovedSession):
             return await self.acreate()
         if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
-        renewed_hash = await arun(auth_hashes.renewed(self._session_cache))
-        secret = self._next_key(renewed_hash)
+        renewal = await arun(auth_hashes.renewal_of(self._session_cache))
+        secret = self._next_key(renewal)
         draft = self._draft(secret.key, secret=secret)
-        draft.is_followable = renewed_hash is not None
+        draft.is_followable = renewal is not None and renewal.hash is not None
         if draft.ends_session:
             return await self._aend(old_key)
         outcome = await self._arotate(old_key, draft)
         if outcome is Update.GONE:
             if await arun(self._follow_rotation(renews_hash=draft.is_followable)):
                 return None
-            if draft.is_followable and await arun(self._stay_where_it_is()):
+            if renewal is not None and await arun(self._stay_where_it_is()):
                 return None
             if self._has_ended_itself():
                 self._keep_own_changes()

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 
 from . import auth_hashes, session_keys, trails
+from .auth_hashes import Renewal
 from .merge import AUTH_KEYS, changed_keys
 from .records import SessionRecord, Update
 from .session import namespaces
@@ -36,16 +37,16 @@ class MovedSession(TrackedSession):
 
     # A rotation.
 
-    def _next_key(self, renewed_hash: str | None) -> Secret:
+    def _next_key(self, renewal: Renewal | None) -> Secret:
         """
         Choose the session key to move to.
 
         Args:
-            renewed_hash: in place of one of SECRET_KEY_FALLBACKS; None in any other rotation.
+            renewal: of the auth hash; None in any other rotation.
         """
-        if renewed_hash is not None:
+        if renewal is not None and renewal.hash is not None:
             # It goes with the move: a request that follows must not find an old one to renew.
-            self._session_cache[HASH_SESSION_KEY] = renewed_hash
+            self._session_cache[HASH_SESSION_KEY] = renewal.hash
             return self._old.successor(HASH_UPGRADE)
         if self.form is not None:
             return self._old.successor(self.form.session_key)

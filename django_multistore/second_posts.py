@@ -38,6 +38,9 @@ def follow_first_post(request: HttpRequest) -> bool:
         return False
     session.form = Secret(mask)
     session.open()
+    if session.session_key is not None:
+        # Django looks at the hash now, and ends what has one of before a change of the password.
+        _ = request.user.is_authenticated
     if session.session_key is not None or not session.follow_form():
         return False
     # Somebody may have looked already, and seen a visitor.
