@@ -73,6 +73,9 @@ def normal_address(text: str) -> str | None:
     """
     Return an ip address in the form that databases take; None for what is none.
 
+    0.0.0.0 and :: are no one's (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.2). uWSGI has
+    the first as REMOTE_ADDR where it listens on a socket of the machine.
+
     Args:
         text: an address, perhaps with a port or a scope.
     """
@@ -81,8 +84,8 @@ def normal_address(text: str) -> str | None:
             address = ipaddress.ip_address(candidate)
         except ValueError:
             continue
-        mapped = getattr(address, "ipv4_mapped", None)
-        return str(mapped or address)
+        address = getattr(address, "ipv4_mapped", None) or address
+        return None if address.is_unspecified else str(address)
     return None
 
 

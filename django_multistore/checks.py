@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import conf
 from .devices import configured_engine
 from .exceptions import InvalidStore
 from .middleware import SessionMiddleware
+from .session import namespaces
+from .session.users import user_model
 from .stores import stores
 from .stores.base import BaseStore
+from .takeover_checks import check_takeovers
 
 TAG = "sessions"
 CHOICES = {
     "SESSION_MAX_PER_USER_POLICY": (conf.EVICT_OLDEST, conf.REFUSE),
     "SESSION_ON_OUTAGE": (conf.UNAVAILABLE, conf.ANONYMOUS),
+    "SESSION_ON_OTHER_USER": (conf.REFUSE_BOTH, conf.OF_SESSION, conf.OF_REQUEST),
 }
 
 
@@ -30,8 +35,11 @@ def register_checks() -> None:
     register(check_settings, TAG)
     register(check_limit, TAG)
     register(check_ip_resolver, TAG)
+    register(check_user_namespace, TAG)
+    register(check_tenants, TAG)
     register(check_middleware, TAG)
     register(check_session_admin, TAG)
+    register(check_takeovers, TAG)
     register(check_stores, TAG)
     register(check_stores_for_production, TAG, deploy=True)
 
@@ -109,6 +117,51 @@ def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+def check_user_namespace(**kwargs: Any) -> list[CheckMessage]:
+    """Check that SESSION_USER_NAMESPACE is, or names, what returns a namespace."""
+    try:
+        namespaces.current()
+        return []
+    except ImproperlyConfigured as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a site's function raises
+        reason = f"SESSION_USER_NAMESPACE can't be used ({type(error).__name__}: {error})."
+    return [
+        Error(
+            reason,
+            hint="Set it to a function without arguments, or to the dotted path of one, that "
+            "returns text, or None where there is no tenant: in a command, for example.",
+            id="django_multistore.E016",
+        )
+    ]
+
+
+def check_tenants(**kwargs: Any) -> list[CheckMessage]:
+    """Check that with django-tenants it was said whose users are whose."""
+    engine = configured_engine()
+    is_said = hasattr(settings, "SESSION_USER_NAMESPACE")
+    if engine is None or is_said or not apps.is_installed("django_tenants"):
+        return []
+    users = user_model()
+    if users is None or not _is_in_schemas(users._meta.app_config):
+        return []  # All tenants have the same users.
+    try:
+        index = engine.get_store().database_index()
+    except InvalidStore:
+        return []  # check_stores() says it.
+    if index is not None and _is_in_schemas(index.model._meta.app_config):
+        return []
+    return [
+        Warning(
+            "django_tenants is installed, each tenant has users of its own, and their sessions are "
+            "in one place: user 1 of a tenant sees and ends the sessions of user 1 of another.",
+            hint="Set SESSION_USER_NAMESPACE to a function that returns the tenant's schema; or, "
+            "where the store has a table, put 'django_multistore' into TENANT_APPS.",
+            id="django_multistore.W024",
+        )
+    ]
+
+
 def check_middleware(**kwargs: Any) -> list[CheckMessage]:
     """Check that what the engine offers through its middleware isn't missed by accident."""
     if configured_engine() is None:
@@ -118,9 +171,10 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            "MIDDLEWARE has Django's SessionMiddleware. With it a session has no device, and an "
-            "outage of the store is a 500; a response that comes late can take away the cookie "
-            "of a new login; and under ASGI each request waits for a thread twice.",
+            "MIDDLEWARE has Django's SessionMiddleware. With it a session has the device of its "
+            "login at most, and an outage of the store is a 500; a response that comes late can "
+            "take away the cookie of a new login; and under ASGI each request waits for a thread "
+            "twice.",
             hint="Replace it by 'django_multistore.middleware.SessionMiddleware'.",
             id="django_multistore.W018",
         )
@@ -166,6 +220,17 @@ def check_stores_for_production(**kwargs: Any) -> list[CheckMessage]:
         except InvalidStore:
             continue  # check_stores() says it.
     return messages
+
+
+def _is_in_schemas(config: AppConfig) -> bool:
+    """Say whether each tenant has tables of this app in a schema of its own."""
+    types = getattr(settings, "TENANT_TYPES", {})
+    public = getattr(settings, "PUBLIC_SCHEMA_NAME", "public")
+    lists = [types[name]["APPS"] for name in types if name != public]
+    names = {config.name, f"{type(config).__module__}.{type(config).__qualname__}"}
+    return any(
+        not names.isdisjoint(listed) for listed in lists or [getattr(settings, "TENANT_APPS", [])]
+    )
 
 
 def _users_have_session_admin() -> bool:

@@ -21,6 +21,7 @@ DEFAULT_TOUCH_INTERVAL = 300
 DEFAULT_IP_RESOLVER = "django_multistore.addresses.remote_address"
 EVICT_OLDEST, REFUSE = "evict-oldest", "refuse"  # SESSION_MAX_PER_USER_POLICY
 UNAVAILABLE, ANONYMOUS = "503", "anonymous"  # SESSION_ON_OUTAGE
+REFUSE_BOTH, OF_SESSION, OF_REQUEST = "refuse", "session", "request"  # SESSION_ON_OTHER_USER
 
 DEFAULT_STORES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django_multistore.stores.orm.OrmStore"},
@@ -65,6 +66,12 @@ def serves_visitors_on_outage() -> bool:
 
 
 @cache
+def on_other_user() -> str:
+    """Return SESSION_ON_OTHER_USER: who counts where request.user is not the session's user."""
+    return str(getattr(settings, "SESSION_ON_OTHER_USER", REFUSE_BOTH))
+
+
+@cache
 def ip_resolver() -> Callable[[HttpRequest], str | None] | None:
     """Return SESSION_IP_RESOLVER, imported; None where SESSION_DEVICE_IP is False."""
     if not getattr(settings, "SESSION_DEVICE_IP", True):
@@ -72,6 +79,15 @@ def ip_resolver() -> Callable[[HttpRequest], str | None] | None:
     resolver = getattr(settings, "SESSION_IP_RESOLVER", DEFAULT_IP_RESOLVER)
     found: Callable[[HttpRequest], str | None]
     found = import_string(resolver) if isinstance(resolver, str) else resolver
+    return found
+
+
+@cache
+def user_namespace() -> Callable[[], str | None] | None:
+    """Return SESSION_USER_NAMESPACE, imported: it says whose site's users these are just now."""
+    function = getattr(settings, "SESSION_USER_NAMESPACE", None)
+    found: Callable[[], str | None] | None
+    found = import_string(function) if isinstance(function, str) else function
     return found
 
 
@@ -94,7 +110,9 @@ def _read_again(**kwargs: object) -> None:
         absolute_age,
         session_limit,
         serves_visitors_on_outage,
+        on_other_user,
         ip_resolver,
+        user_namespace,
         keeps_user_agent,
     ):
         read.cache_clear()

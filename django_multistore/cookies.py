@@ -50,7 +50,9 @@ class CookieSession:
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to save, and no cookie to send."""
-        if self.is_left_alone or self._session.is_unknown or self._session.is_elsewhere:
+        if self.is_left_alone or self._session.is_unknown:
+            return True
+        if self._session.is_elsewhere or self._session.is_overtaken:
             return True
         return self._has_no_news() or self._session.is_empty()
 
@@ -60,10 +62,14 @@ class CookieSession:
         return self._session.get_expire_at_browser_close()
 
     def save(self) -> None:
+        if self._session.may_be_overtaken:
+            raise StoreWanted(Step(self._session, "look_for_trail", ()))
         if not self.is_saved:
             # The visitor's session key may be known to who made the visitor use it.
             name = "cycle_key" if self._session.needs_new_key else "save"
             raise StoreWanted(Step(self._session, name, ()))
+        if self._session.may_have_moved_on:
+            raise StoreWanted(Step(self._session, "look_for_key", ()))
         if self._failure is not None:
             raise self._failure
 
@@ -78,7 +84,7 @@ class CookieSession:
         """Note that a step was taken, whatever came of it."""
         if step.name == "open":
             self._is_loaded_just_now = True
-        else:
+        elif step.name in ("save", "cycle_key"):
             self.is_saved = True
 
     def has_lost(self, error: UpdateError, response: HttpResponse) -> None:
@@ -91,7 +97,7 @@ class CookieSession:
     def can_do_without(self, step: Step) -> bool:
         """Say whether the response can be sent although a step met an outage."""
         # What the view got by without, or what a visitor had no session for.
-        return step.name == "open" or (
+        return step.name in ("open", "look_for_trail", "look_for_key") or (
             self._session.tolerates_outage and self._session.session_key is None
         )
 

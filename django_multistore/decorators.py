@@ -15,9 +15,10 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import resolve_url
-from django.utils import timezone
 
-from . import devices
+from . import clock, devices
+from .acting import awhose, whose
+from .exceptions import OtherUser
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseRedirect
@@ -36,7 +37,8 @@ def recent_login_required(
     """
     Decorate a view, sync or async, that only a user who has logged in recently may use.
 
-    Others are sent to the login page, and come back from there.
+    Others are sent to the login page, and come back from there. Where request.user is another
+    than the session's user, the answer is a 403: no login of that user is in the session.
 
     Args:
         seconds: how long ago the login may be.
@@ -60,14 +62,14 @@ def recent_login_required(
         if iscoroutinefunction(view):
 
             async def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                if not await ahas_recent_login(request, seconds):
+                if not await aadmits(request, seconds):
                     return refuse(request)
                 return await view(request, *args, **kwargs)
 
         else:
 
             def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                if not has_recent_login(request, seconds):
+                if not admits(request, seconds):
                     return refuse(request)
                 return view(request, *args, **kwargs)
 
@@ -83,26 +85,57 @@ def has_recent_login(request: HttpRequest, seconds: float) -> bool:
     """
     Say whether the user is logged in, and has been for this long at most.
 
+    Not so for a request.user who is another than the session's user, unless
+    SESSION_ON_OTHER_USER says that the session's counts.
+
     Raises:
         InvalidStore: SESSION_ENGINE is not one of this package.
         StoreUnavailable: the store could not be asked.
         TypeError: seconds is not a number.
         ValueError: seconds is not positive.
     """
-    _require_positive(seconds)
-    session = devices.session_of(request)
-    # The user too: whoever was deactivated still has a session, and a login time in it.
-    return _is_recent(session.authenticated_at, seconds) and request.user.is_authenticated
+    try:
+        return admits(request, seconds)
+    except OtherUser:
+        return False
 
 
 async def ahas_recent_login(request: HttpRequest, seconds: float) -> bool:
     """See has_recent_login()."""
+    try:
+        return await aadmits(request, seconds)
+    except OtherUser:
+        return False
+
+
+def admits(request: HttpRequest, seconds: float) -> bool:
+    """
+    Say the same as has_recent_login(), and tell apart whom no login would help.
+
+    Raises:
+        OtherUser: request.user is another than the session's user, and SESSION_ON_OTHER_USER
+            doesn't say which of them counts.
+    """
+    _require_positive(seconds)
+    login_at = devices.session_of(request).authenticated_at
+    # An old login is told without the user.
+    if login_at is not None and not _is_recent(login_at, seconds):
+        return False
+    # The user too: whoever was deactivated still has a session, and a login time in it.
+    _, is_session_s = whose(request)
+    return login_at is not None and is_session_s
+
+
+async def aadmits(request: HttpRequest, seconds: float) -> bool:
+    """See admits()."""
     _require_positive(seconds)
     session = devices.session_of(request)
     await session.aopen()
-    if not _is_recent(session.authenticated_at, seconds):
+    login_at = session.authenticated_at
+    if login_at is not None and not _is_recent(login_at, seconds):
         return False
-    return (await request.auser()).is_authenticated
+    _, is_session_s = await awhose(request)
+    return login_at is not None and is_session_s
 
 
 def redirect_to_login_page(
@@ -118,12 +151,10 @@ def redirect_to_login_page(
     return redirect_to_login(here, resolved, redirect_field_name)
 
 
-def _is_recent(login_at: datetime | None, seconds: float) -> bool:
-    if login_at is None:
-        return False
+def _is_recent(login_at: datetime, seconds: float) -> bool:
     # A login in the future is one before the clock was put back. If that was by more than
     # this, it must not stay recent until the clock gets there.
-    return abs((timezone.now() - login_at).total_seconds()) <= seconds
+    return abs((clock.now() - login_at).total_seconds()) <= seconds
 
 
 def _require_positive(seconds: float) -> None:

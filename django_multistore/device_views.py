@@ -17,6 +17,7 @@ from .descriptions import described
 from .json_answers import wants_json
 from .paging import asked_page
 from .reauthentication import ReauthenticationView
+from .search.usernames import actors
 from .user_pages import UserPageMixin
 
 if TYPE_CHECKING:
@@ -32,15 +33,15 @@ class DevicesView(UserPageMixin, TemplateView):
     paginate_by = 50
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        user: Any = request.user
-        found, there = asked_page(user, request.GET.get("page", ""), self.paginate_by)
+        found, there = asked_page(self.user, request.GET.get("page", ""), self.paginate_by)
         number, pages = there.number, there.paginator.num_pages
-        this = devices.session_of(request).record
+        this = self.this
         here = None if this is None else this.id
         listed = [record for record in found.records if record.id != here]
         if this is not None and number == 1:
             listed.insert(0, this)
-        shown = [described(record, current_id=here) for record in listed]
+        names = actors(listed)
+        shown = [described(record, current_id=here, usernames=names) for record in listed]
         if wants_json(request):
             return JsonResponse(
                 {
@@ -63,11 +64,10 @@ class EndDeviceView(ReauthenticationView):
     accepts_recent_login = True
 
     def confirmed(self) -> HttpResponse:
-        user: Any = self.request.user
-        id, this = self.kwargs["id"], devices.session_of(self.request).record
+        id, this = self.kwargs["id"], self.this
         if this is not None and this.id == id:
             return self.log_out_here(1)
-        ended = int(devices.end_session(user, id))
+        ended = int(devices.end_session(self.user, id))
         if not ended and wants_json(self.request):
             refusal = _("You have no such device, or it was logged out before.")
             return json_answers.error("not_found", refusal, status=404)
@@ -83,6 +83,8 @@ class LogoutEverywhereView(ReauthenticationView):
     template_name = "django_multistore/log_out_everywhere.html"
 
     def confirmed(self) -> HttpResponse:
+        if not self.owns_session:
+            return self.answer(devices.log_out_everywhere(self.user))
         # This one last: if the store fails in between, the user can ask once more.
         others = devices.log_out_other_devices(self.request)
         return self.log_out_here(1 + others)

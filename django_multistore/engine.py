@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
-from . import auth_hashes, session_keys, signals, trails
+from . import auth_hashes, openable, session_keys, signals
 from .exceptions import StoreUnavailable
-from .lifetimes import is_too_old
 from .moves import MovedSession
 from .records import Limit, SessionRecord, Update
 from .session_keys import Secret, key_if_valid
@@ -52,9 +51,6 @@ class SessionStore(MovedSession):
             record = self.get_store().read(key) if key else None
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = run(self._follow_upgrade())
-            if record is not None and is_too_old(record):
-                self._expire(record)
-                record = None
         except StoreUnavailable as outage:
             return self._not_loaded(outage)
         return self._loaded(record)
@@ -87,9 +83,6 @@ class SessionStore(MovedSession):
             record = await self.get_store().aread(key) if key else None
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = await arun(self._follow_upgrade())
-            if record is not None and is_too_old(record):
-                await self._aexpire(record)
-                record = None
         except StoreUnavailable as outage:
             return self._not_loaded(outage)
         return self._loaded(record)
@@ -145,6 +138,7 @@ class SessionStore(MovedSession):
             draft = self._first_draft(Secret(self.session_key))
             return self._inserted(draft, self._insert(draft))
         self.open()
+        self._keep_login_if_elsewhere()
         draft = self._draft(self.key)
         if self._is_unmodified(draft):
             return self._touch_if_due(draft.record)
@@ -167,6 +161,7 @@ class SessionStore(MovedSession):
             draft = self._first_draft(Secret(self.session_key))
             return self._inserted(draft, await self._ainsert(draft))
         await self.aopen()
+        self._keep_login_if_elsewhere()
         draft = self._draft(self.key)
         if self._is_unmodified(draft):
             return await self._atouch_if_due(draft.record)
@@ -230,7 +225,7 @@ class SessionStore(MovedSession):
             return None  # Another task of this request has just done it.
         if old_key is None:
             return self.create()
-        if self.form is not None and self.has_fresh_key:
+        if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
         renewed_hash = run(auth_hashes.renewed(self._session_cache))
         secret = self._next_key(renewed_hash)
@@ -241,6 +236,8 @@ class SessionStore(MovedSession):
         outcome = self._rotate(old_key, draft)
         if outcome is Update.GONE:
             if run(self._follow_rotation(renews_hash=draft.is_followable)):
+                return None
+            if draft.is_followable and run(self._stay_where_it_is()):
                 return None
             if self._has_ended_itself():
                 self._keep_own_changes()
@@ -261,7 +258,7 @@ class SessionStore(MovedSession):
             return None  # Another task of this request has just done it.
         if old_key is None:
             return await self.acreate()
-        if self.form is not None and self.has_fresh_key:
+        if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
         renewed_hash = await arun(auth_hashes.renewed(self._session_cache))
         secret = self._next_key(renewed_hash)
@@ -272,6 +269,8 @@ class SessionStore(MovedSession):
         outcome = await self._arotate(old_key, draft)
         if outcome is Update.GONE:
             if await arun(self._follow_rotation(renews_hash=draft.is_followable)):
+                return None
+            if draft.is_followable and await arun(self._stay_where_it_is()):
                 return None
             if self._has_ended_itself():
                 self._keep_own_changes()
@@ -340,18 +339,39 @@ class SessionStore(MovedSession):
     def end_left_behind(self) -> None:
         """End another user's session that a login leaves with nobody to hold it."""
         name = run(self._left_behind())
+        run(self._leave_trail_of_ended())
         if name is not None:
-            count = int(run(trails.end(self.get_store(), name)))
+            count = int(run(self._end_named(name)))
             signals.ended(type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count)
 
-    async def aend_left_behind(self) -> None:
-        """See end_left_behind()."""
-        name = await arun(self._left_behind())
-        if name is not None:
-            count = int(await arun(trails.end(self.get_store(), name)))
-            await signals.aended(
-                type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count
-            )
+    def log_in_apart(self) -> bool:
+        """
+        Start a session of its own for a login that lost to a rotation of the one that it was in.
+
+        Returns:
+            Whether it did; else that session has ended.
+        """
+        return run(self._log_in_apart())
+
+    def look_for_trail(self) -> None:
+        """
+        Find out whether the browser may have a newer cookie, which this session's would replace.
+
+        For a visitor's session whose request came with a session key that no store knows.
+        """
+        run(self._look_for_trail())
+
+    async def alook_for_trail(self) -> None:
+        """See look_for_trail()."""
+        await arun(self._look_for_trail())
+
+    def look_for_key(self) -> None:
+        """Find out whether the session is still under the key that its hash's renewal has given."""
+        run(self._look_for_key())
+
+    async def alook_for_key(self) -> None:
+        """See look_for_key()."""
+        await arun(self._look_for_key())
 
     def follow_form(self) -> bool:
         """
@@ -360,10 +380,6 @@ class SessionStore(MovedSession):
         For a request whose session key no store knows. `form` has to be set.
         """
         return run(self._follow_form())
-
-    async def afollow_form(self) -> bool:
-        """See follow_form()."""
-        return await arun(self._follow_form())
 
     @in_turn
     def touch(self) -> None:
@@ -442,7 +458,12 @@ class SessionStore(MovedSession):
         return self.get_store().gave_up(why, FRESH_KEYS)
 
     def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
-        admission = self.get_store().admit(old_key, draft.record, limit)
+        store = self.get_store()
+        admission = store.admit(old_key, draft.record, limit)
+        if admission.outcome is Update.FULL:
+            widened = openable.make_room(self, store, draft.record, limit)
+            if widened is not None:
+                admission = store.admit(old_key, draft.record, widened)
         for record in admission.evicted:
             signals.ended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
         return self._admitted(admission)
@@ -509,7 +530,12 @@ class SessionStore(MovedSession):
         return await store.amodify(old_key, self._redrafting(draft))
 
     async def _aadmit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
-        admission = await self.get_store().aadmit(old_key, draft.record, limit)
+        store = self.get_store()
+        admission = await store.aadmit(old_key, draft.record, limit)
+        if admission.outcome is Update.FULL:
+            widened = await openable.amake_room(self, store, draft.record, limit)
+            if widened is not None:
+                admission = await store.aadmit(old_key, draft.record, widened)
         for record in admission.evicted:
             await signals.aended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
         return self._admitted(admission)
@@ -527,13 +553,3 @@ class SessionStore(MovedSession):
             self._touched(touched, await self.get_store().atouch(touched))
         except StoreUnavailable as outage:
             self._touch_failed(outage)
-
-    def _expire(self, record: SessionRecord) -> None:
-        count = int(self.get_store().destroy(record.key))
-        signals.ended(type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count)
-
-    async def _aexpire(self, record: SessionRecord) -> None:
-        count = int(await self.get_store().adestroy(record.key))
-        await signals.aended(
-            type(self), Reason.EXPIRED, user_id=record.user_id, id=record.id, count=count
-        )

@@ -33,5 +33,9 @@ class TransactionLost(MultistoreError):
     """An error that was caught has undone the transaction that was open; it is the cause."""
 
 
+class OtherUser(MultistoreError, PermissionDenied):
+    """request.user is another than the session's user, and it isn't said which of them counts."""
+
+
 class SessionLimitReached(MultistoreError, PermissionDenied):
     """The user has as many sessions as SESSION_MAX_PER_USER allows, and policy is "refuse"."""

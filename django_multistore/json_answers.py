@@ -25,13 +25,17 @@ def posted_by(request: HttpRequest) -> Mapping[str, Any]:
     """
     Return what a request has sent: a form's fields, or the members of an object.
 
+    Half of a surrogate pair is valid JSON, and text that UTF-8 can't encode: no password is hashed
+    from it, no database keeps it, no answer repeats it (RFC 7493, section 2.1).
+
     Raises:
-        ValueError: it is JSON that can't be read, or no object.
+        ValueError: it is JSON that can't be read, or no object, or has such text.
     """
     if request.content_type != JSON or not request.body:
         return request.POST
     try:
         posted = json.loads(request.body)
+        json.dumps(posted, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("Expected an object, without so many levels.") from error
     if not isinstance(posted, dict):
@@ -66,4 +70,6 @@ def device(description: DeviceDescription) -> dict[str, Any]:
         "signed_in_at": description.signed_in_at,
         "last_seen_at": description.seen_at,
         "expires_at": description.expires_at,
+        "is_takeover": description.is_takeover,
+        "actor": description.actor,
     }

@@ -110,6 +110,12 @@ class SessionMiddleware(DjangoSessionMiddleware):
     ) -> Steps[bool]:
         """Say whether the browser's session key is dead, and nothing has told it the new one."""
         cookie = settings.SESSION_COOKIE_NAME
+        if session.has_new_key and cookie not in response.cookies:
+            with suppress(StoreUnavailable):
+                if session.record is not None and session.record.user_id is None:
+                    yield Step(session, "look_for_trail", ())
+                if session.may_have_moved_on:
+                    yield Step(session, "look_for_key", ())
         if not session.is_moved or cookie in response.cookies:
             return False
         if request.COOKIES.get(cookie) == session.session_key:

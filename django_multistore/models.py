@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from . import clock
 from .records import (
     KEY_LENGTH,
     USER_AGENT_MAX_LENGTH,
@@ -18,10 +19,12 @@ from .records import (
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler
 
     _CharField = models.CharField[str | None, str | None]
+    _DateTimeField = models.DateTimeField[Any, Any]
 else:
-    _CharField = models.CharField
+    _CharField, _DateTimeField = models.CharField, models.DateTimeField
 
 STORE_MAX_LENGTH = 100
 
@@ -40,6 +43,42 @@ class ExactCharField(_CharField):
             is_mariadb = getattr(connection, "mysql_is_mariadb", False)
             parameters["collation"] = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
         return parameters
+
+
+class UtcDateTimeField(_DateTimeField):
+    """
+    A time that is in UTC for Python and in the database, whatever USE_TZ and TIME_ZONE say.
+
+    The column is that of a DateTimeField. What is given to it without a time zone is the wall
+    clock of TIME_ZONE.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        moment = self.to_python(value)
+        return clock.utc(moment) if isinstance(moment, datetime) else moment
+
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> Any:
+        moment = value if prepared else self.get_prep_value(value)
+        return as_stored(moment, connection)
+
+    def select_format(self, compiler: SQLCompiler, sql: str, params: Any) -> tuple[str, Any]:
+        # Otherwise the driver reads it by the connection's time zone, and drops that.
+        is_postgresql = compiler.connection.vendor == "postgresql"
+        return f"{sql} AT TIME ZONE 'UTC'" if is_postgresql else sql, params
+
+    def from_db_value(self, value: datetime | None, *args: object) -> datetime | None:
+        # If it has a time zone, the backend has only put that to what it read.
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def as_stored(moment: datetime | None, connection: BaseDatabaseWrapper) -> Any:
+    """Return what a UtcDateTimeField hands to the driver for a time in UTC."""
+    if isinstance(moment, datetime) and not connection.features.supports_timezones:
+        # Such a backend stores the wall clock of its own time zone, but of none what has none.
+        moment = moment.replace(tzinfo=None)
+    return connection.ops.adapt_datetimefield_value(moment)
 
 
 class SessionRowQuerySet(models.QuerySet[Any]):
@@ -73,12 +112,13 @@ class SessionRow(models.Model):
     # No foreign key: sessions outlive users, belong to users of another database, or name
     # a user who never had a row.
     user_id = ExactCharField(max_length=USER_ID_MAX_LENGTH, null=True)
-    created_at = models.DateTimeField()
-    authenticated_at = models.DateTimeField(null=True)
-    seen_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
+    created_at = UtcDateTimeField()
+    authenticated_at = UtcDateTimeField(null=True)
+    seen_at = UtcDateTimeField()
+    expires_at = UtcDateTimeField()
     ip_address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=USER_AGENT_MAX_LENGTH, default="")
+    actor_id = ExactCharField(max_length=USER_ID_MAX_LENGTH, null=True)
 
     objects = SessionRowQuerySet.as_manager()
 
@@ -101,6 +141,7 @@ class SessionRow(models.Model):
             seen_at=self.seen_at,
             expires_at=self.expires_at,
             device=Device(ip_address=self.ip_address, user_agent=self.user_agent),
+            actor_id=self.actor_id,
         )
 
 

@@ -14,6 +14,7 @@ from django.contrib.auth import HASH_SESSION_KEY
 from . import auth_hashes, session_keys, trails
 from .merge import AUTH_KEYS, changed_keys
 from .records import SessionRecord, Update
+from .session import namespaces
 from .session_keys import HASH_UPGRADE, Secret, successors
 from .stores.base import BaseStore, backoff
 from .stores.steps import Pause, Step, Steps
@@ -22,6 +23,8 @@ from .trails import Name
 
 # While a session moves, some stores have it under no key for a moment.
 LOOKS = 10
+# How often a session may move on before a save that is after it gives up.
+CATCHES = 3
 
 
 class MovedSession(TrackedSession):
@@ -49,9 +52,9 @@ class MovedSession(TrackedSession):
         return Secret(session_keys.new_session_key())
 
     def _leave_trail(self) -> Steps[None]:
-        trail = trails.trail_of(self._old, self._record)
-        if trail is not None:
-            yield Step(self.get_store(), "create", (trail,))
+        name = self._name()
+        if name is not None:
+            yield Step(self.get_store(), "create", (trails.trail_of(self._old, name),))
 
     def _follow_rotation(self, *, renews_hash: bool) -> Steps[bool]:
         """
@@ -60,16 +63,39 @@ class MovedSession(TrackedSession):
         Args:
             renews_hash: whether this one would have been for a hash of SECRET_KEY_FALLBACKS.
         """
-        stored = self._record
-        if stored is None or stored.user_id is None or not (renews_hash or self.form):
+        name = self._name()
+        if name is None or not (renews_hash or self.form):
             return False
-        name = Name(stored.id, stored.user_id)
         found = yield from self._find_successor(self._old, name, upgraded=renews_hash)
         if found is None:
             return False
         secret, stored = found
         self._merge(stored)
         self._move_to(secret)
+        return True
+
+    def _stay_where_it_is(self) -> Steps[bool]:
+        """Go on without its key, where it was moved while only its hash was renewed here."""
+        for _ in range(CATCHES):
+            found = yield from self._find_moved()
+            if found is None:
+                break
+            stored = yield Step(self.get_store(), "read", (found.key,))
+            if stored is not None and self._opened(stored):
+                self._restore_login()
+                self._merge(stored)
+                self._elsewhere = stored.key
+                return True
+        return False
+
+    def _log_in_apart(self) -> Steps[bool]:
+        name = self._name()
+        if name is None or (yield from trails.find(self.get_store(), self._old)) != name:
+            return False
+        login = {key: self._session_cache[key] for key in AUTH_KEYS & self._session_cache.keys()}
+        self._start_anew()
+        self._session_cache.update(login)
+        self.restart_authentication()
         return True
 
     # A session key that no store knows.
@@ -109,7 +135,7 @@ class MovedSession(TrackedSession):
             yield Pause(delay)
             for secret in successors(old, upgraded=upgraded, form=self.form):
                 stored = yield Step(self.get_store(), "read", (secret.key,))
-                if stored is not None and (stored.id, stored.user_id) == name:
+                if stored is not None and self._name_of(stored) == name:
                     return secret, stored
         return None
 
@@ -123,33 +149,66 @@ class MovedSession(TrackedSession):
         self.has_new_key = self.modified = True
         self._has_fresh_key = not is_followable
 
+    def _look_for_trail(self) -> Steps[None]:
+        """Find out whether it is a visitor's only because another request has moved the user's."""
+        lost, self._lost = self._lost, None
+        if lost is not None:
+            self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None
+
+    def _look_for_key(self) -> Steps[None]:
+        self._is_key_seen = True
+        stored = yield Step(self.get_store(), "read", (self.key,))
+        self.is_overtaken = stored is None
+
     # A save that finds nothing.
 
     def _catch_up(self, draft: Draft) -> Steps[Update]:
         """Write to where the session is by now, if it was moved: a request before that may."""
-        name = self._name()
-        if name is None or self.is_elsewhere or self._changes_login(draft):
+        if self._changes_login():
             return Update.GONE
-        store = self.get_store()
-        if (yield from trails.find(store, self._old)) != name:
-            return Update.GONE
-        for delay in backoff(LOOKS):
-            yield Pause(delay)
-            found = yield from trails.find_record(store, name)
+        for _ in range(CATCHES):
+            found = yield from self._find_moved()
             if found is None:
-                continue
+                break
             change = self._redrafting(draft, found.key)
-            if (yield Step(store, "modify", (found.key, change))) is Update.DONE:
+            if (yield Step(self.get_store(), "modify", (found.key, change))) is Update.DONE:
                 self._elsewhere = found.key
                 return Update.DONE
         return Update.GONE
 
-    def _changes_login(self, draft: Draft) -> bool:
+    def _find_moved(self) -> Steps[SessionRecord | None]:
+        """Find the session, without its payload, if it was moved since it was loaded."""
+        name, store = self._name(), self.get_store()
+        if name is None:
+            return None
+        if not self.is_elsewhere and (yield from trails.find(store, self._old)) != name:
+            return None
+        for delay in backoff(LOOKS):
+            yield Pause(delay)
+            found = yield from trails.find_record(store, name, self.spellings_of(name.user_id))
+            if found is not None:
+                return found
+        return None
+
+    def _changes_login(self) -> bool:
         if self._base is None or self._is_cleared or self._login_at is not None:
             return True
         serializer = self.serializer()
         base = serializer.loads(self._base)
         return bool(changed_keys(base, self._session_cache, serializer) & AUTH_KEYS)
+
+    def _keep_login_if_elsewhere(self) -> None:
+        # Who was overtaken by a rotation writes no login over what it has brought: get_user()
+        # renews a hash, which by now may be that of a password of before.
+        if self.is_elsewhere and not self.needs_new_key:
+            self._restore_login()
+
+    def _restore_login(self) -> None:
+        base = {} if self._base is None else self.serializer().loads(self._base)
+        for key in AUTH_KEYS:
+            self._session_cache.pop(key, None)
+            if key in base:
+                self._session_cache[key] = base[key]
 
     def _has_ended_itself(self) -> bool:
         stored = self._record
@@ -162,6 +221,7 @@ class MovedSession(TrackedSession):
         data, serializer = self._session_cache, self.serializer()
         base = {} if self._base is None or self._is_cleared else serializer.loads(self._base)
         kept = changed_keys(base, data, serializer) - AUTH_KEYS
+        self._lost = self._old
         self._start_anew()
         self._session_cache = {key: value for key, value in data.items() if key in kept}
         self.was_flushed = True
@@ -177,14 +237,22 @@ class MovedSession(TrackedSession):
         if not (self.is_logging_out or (yield from self._holds())):
             self._left = name
             return False
-        return (yield from trails.end(self.get_store(), name))
+        return (yield from self._end_named(name))
+
+    def _leave_trail_of_ended(self) -> Steps[None]:
+        # The browser has another cookie from now on, which no request with the old one may replace.
+        if self._ended_by_flush is not None:
+            yield Step(self.get_store(), "create", (trails.trail_of(*self._ended_by_flush),))
+
+    def _end_named(self, name: Name) -> Steps[bool]:
+        return (yield from trails.end(self.get_store(), name, self.spellings_of(name.user_id)))
 
     def _left_behind(self) -> Steps[Name | None]:
         """Name the session that was the browser's until its user logged in as somebody else."""
         name, self._left = self._left, None
         if name is None and self._lost is not None:
             name = yield from trails.find(self.get_store(), self._lost)
-        user_id = self.get_user_id(self._session_cache)
+        user_id = self.stored_user_id(self._session_cache)
         return name if name is not None and name.user_id != user_id else None
 
     def _holds(self) -> Steps[bool]:
@@ -204,9 +272,21 @@ class MovedSession(TrackedSession):
 
     def _name(self) -> Name | None:
         stored = self._record
-        if stored is None or stored.user_id is None or not stored.version:
+        return None if stored is None or not stored.version else self._name_of(stored)
+
+    def _flushed(self, was_there: bool) -> int:
+        name, old = self._name(), self._old
+        count = super()._flushed(was_there)
+        if was_there and name is not None:
+            self._ended_by_flush = old, name
+        return count
+
+    def _name_of(self, stored: SessionRecord) -> Name | None:
+        if stored.user_id is None:
             return None
-        return Name(stored.id, stored.user_id)
+        is_spelled = self._has_users_of_django()
+        user_id = namespaces.respelled(stored.user_id) if is_spelled else stored.user_id
+        return Name(stored.id, user_id)
 
     @property
     def _old(self) -> Secret:

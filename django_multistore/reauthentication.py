@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import authenticate, logout, update_session_auth_hash
+from django.contrib.auth import (
+    HASH_SESSION_KEY,
+    authenticate,
+    logout,
+    update_session_auth_hash,
+)
 from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
 from django.http import HttpResponseRedirect, JsonResponse
 from django.shortcuts import resolve_url
@@ -95,7 +100,8 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
 
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
         if self.reauthenticate(form):
-            devices.session_of(self.request).restart_authentication()
+            if self.owns_session:
+                devices.session_of(self.request).restart_authentication()
             return self.confirmed()
         if wants_json(self.request):
             return json_answers.error("reauthentication_failed", NOT_YOU, status=403)
@@ -119,16 +125,18 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         The password goes through AUTHENTICATION_BACKENDS, so that it works for users of a
         directory too, and lockout tools see each failure.
         """
-        user = self.request.user
         found = authenticate(
             self.request,
-            username=user.get_username(),
+            username=self.user.get_username(),
             password=form.cleaned_data["password"],
         )
-        if found is None or found.pk != user.pk:
+        if found is None or found.pk != self.user.pk:
             return False
         # The password may have been hashed anew just now, which would log out this device.
-        update_session_auth_hash(self.request, found)
+        if self.owns_session:
+            update_session_auth_hash(self.request, found)
+            # Django does it for request.user alone.
+            self.request.session[HASH_SESSION_KEY] = found.get_session_auth_hash()
         return True
 
     def redirect_to_login(self) -> HttpResponseRedirect:
@@ -147,5 +155,4 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
     def _has_password(self) -> bool:
         # A subclass with a hook of its own has said what it asks these users for.
         has_hook = type(self).reauthenticate is not ReauthenticationView.reauthenticate
-        user: Any = self.request.user
-        return has_hook or bool(user.has_usable_password())
+        return has_hook or bool(self.user.has_usable_password())

@@ -13,9 +13,11 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.signals import got_request_exception
 from django.db import Error
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 
-from . import conf, devices
+from . import conf, devices, takeovers
+from .addresses import device_of
+from .deactivation import is_deactivated, note_deactivation
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
 from .outages import note_outage
@@ -33,6 +35,8 @@ def connect_receivers() -> None:
     got_request_exception.connect(note_outage, dispatch_uid=f"{__name__}.outage")
     if not apps.is_installed("django.contrib.auth"):
         return
+    # First, for whose session it is decides what the next one does.
+    user_logged_in.connect(takeovers.follow_login, dispatch_uid=f"{__name__}.takeover")
     user_logged_in.connect(follow_login, dispatch_uid=f"{__name__}.logged_in")
     user_logged_out.connect(follow_logout, dispatch_uid=f"{__name__}.logged_out")
     user_model = apps.get_model(settings.AUTH_USER_MODEL)
@@ -41,7 +45,8 @@ def connect_receivers() -> None:
     for model in apps.get_models():
         if issubclass(model, user_model):
             uid = f"{__name__}.{model._meta.label}"
-            post_save.connect(end_sessions_if_inactive, sender=model, dispatch_uid=uid)
+            pre_save.connect(note_deactivation, sender=model, dispatch_uid=uid)
+            post_save.connect(end_sessions_if_deactivated, sender=model, dispatch_uid=uid)
             post_delete.connect(end_sessions, sender=model, dispatch_uid=uid)
 
 
@@ -60,20 +65,35 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
     if not isinstance(session, SessionStore):
         return
     session.restart_authentication()
+    if session.device is None and "REQUEST_METHOD" in request.META:
+        # Made outside of the middleware, as for a client that sends tokens. Django's test client
+        # logs in by a request that came from nowhere.
+        session.device = device_of(request)
     session.end_left_behind()
-    limit = conf.session_limit()
     try:
-        if session.session_key is not None and not session.has_new_key:
-            session.cycle_key()
-        elif limit is not None and not limit.evicts:
-            # Now, where a login can still be refused. To evict waits for the end of the request:
-            # a login that fails after this must not have ended a session.
-            session.save()
+        _move_or_refuse(session)
     except SessionLimitReached:
         _undo_login(request, session)
         raise
     except UpdateError as error:
         raise SessionInterrupted("The session was ended while its user logged in.") from error
+
+
+def _move_or_refuse(session: SessionStore) -> None:
+    if session.session_key is not None and not session.has_fresh_key:
+        try:
+            return session.cycle_key()
+        except SessionInterrupted:
+            # Whoever has shown a password needn't be refused because another request was quicker
+            # to move the session: as a login form that is sent twice, it has one of its own.
+            if not session.log_in_apart():
+                raise
+    limit = conf.session_limit()
+    if limit is not None and not limit.evicts:
+        # Now, where a login can still be refused. To evict waits for the end of the request: a
+        # login that fails after this must not have ended a session.
+        session.save()
+    return None
 
 
 def follow_logout(*, request: HttpRequest, **kwargs: Any) -> None:
@@ -100,11 +120,9 @@ def _undo_login(request: HttpRequest, session: SessionStore) -> None:
         request.auser = auser
 
 
-def end_sessions_if_inactive(
-    *, instance: AbstractBaseUser, raw: bool = False, **kwargs: Any
-) -> None:
-    """End the sessions of a user who was saved with is_active False."""
-    if not getattr(instance, "is_active", True) and not raw:
+def end_sessions_if_deactivated(*, instance: AbstractBaseUser, **kwargs: Any) -> None:
+    """End the sessions of a user who was active before this save, and is not any more."""
+    if is_deactivated(instance):
         end_sessions(instance=instance)
 
 

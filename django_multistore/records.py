@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from .session import users
+
 KEY_LENGTH = 40
 ID_BITS = 63
 USER_ID_MAX_LENGTH = 255
 USER_AGENT_MAX_LENGTH = 512
+ACTOR_SESSION_KEY = "_multistore_actor"  # Where a session's data say who acts; see takeovers.py.
 
 
 def key_of(session_key: str) -> str:
@@ -36,14 +39,16 @@ def user_id_of(primary_key: object) -> str:
     Return a user's primary key as records have it.
 
     Args:
-        primary_key: as itself or as text.
+        primary_key: as itself; or as text, which is taken as it is.
 
     Raises:
         TypeError: it is a user, not a user's primary key.
     """
+    if isinstance(primary_key, str):
+        return primary_key
     if hasattr(primary_key, "pk"):
         raise TypeError("Expected a user's primary key, not the user: pass user.pk.")
-    return str(primary_key)
+    return users.text_of(primary_key)
 
 
 def new_id() -> int:
@@ -131,26 +136,30 @@ class SessionRecord:
     payload: bytes = field(repr=False)  # Sealed by the codec; empty in listings.
     version: int | None  # Counts the writes. None in an update: whichever is there.
     user_id: str | None  # Primary key of the user, as text.
+    # Times are in UTC, with that time zone, whatever USE_TZ and TIME_ZONE say.
     created_at: datetime
     authenticated_at: datetime | None  # Last login; None without a user.
     seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
     expires_at: datetime  # Dead from this moment on.
     device: Device = Device()
+    # Primary key of the user who acts as user_id, as text: staff, in a takeover. The word is that
+    # of RFC 8693 (section 4.1).
+    actor_id: str | None = None
     # Told by the store of what is written, if the writer wants to know. No part of the session.
     fate: Fate | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """How many live sessions a user may have."""
+    """How many live sessions a user may have, beside those in which somebody else acts as them."""
 
     most: int
     evicts: bool  # Whether a login beyond that ends the oldest one, or is refused.
 
     def refuses(self, record: SessionRecord, listed: Iterable[SessionRecord]) -> bool:
         """Say whether a session may not become its user's, who has these."""
-        others = [other for other in listed if other.id != record.id]
-        return len(others) >= self.most
+        others = [other for other in self.counted(listed) if other.id != record.id]
+        return record.actor_id is None and len(others) >= self.most
 
     def surplus(
         self, record: SessionRecord, listed: Iterable[SessionRecord], *, in_turn: bool
@@ -164,8 +173,10 @@ class Limit:
             in_turn: whether no other login of the user is under way. If one may be, all put the
                 sessions into the same order, so that two don't evict each other.
         """
+        if record.actor_id is not None:
+            return []
         by_login = sorted(
-            listed,
+            self.counted(listed),
             key=lambda each: (
                 in_turn and each.id == record.id,
                 each.authenticated_at or each.created_at,
@@ -173,6 +184,11 @@ class Limit:
             ),
         )
         return [each for each in by_login[: -self.most] if each.id != record.id]
+
+    @staticmethod
+    def counted(listed: Iterable[SessionRecord]) -> list[SessionRecord]:
+        """Return the sessions that count: those in which the user acts."""
+        return [each for each in listed if each.actor_id is None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +212,11 @@ def last_use(record: SessionRecord) -> tuple[datetime, int]:
     return record.seen_at, record.id
 
 
+def is_over(record: SessionRecord) -> bool:
+    """Say whether a record is one of a session that has ended, by whichever clock."""
+    return record.expires_at <= record.seen_at
+
+
 def latest_first(records: Iterable[SessionRecord]) -> list[SessionRecord]:
     """Put the session that was seen last first."""
     return sorted(records, key=last_use, reverse=True)
@@ -212,6 +233,16 @@ def page_of(records: Iterable[SessionRecord], start: int, size: int) -> Page:
     """
     ordered = latest_first(records)
     return Page(records=tuple(ordered[start : start + size]), total=len(ordered))
+
+
+def touched(stored: SessionRecord, record: SessionRecord) -> SessionRecord:
+    """Return what is in the store once `stored` was touched: neither time moves back."""
+    return replace(
+        stored,
+        seen_at=max(stored.seen_at, record.seen_at),
+        expires_at=max(stored.expires_at, record.expires_at),
+        device=record.device,
+    )
 
 
 def successor(stored: SessionRecord, record: SessionRecord) -> SessionRecord:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.middleware.csrf import CSRF_TOKEN_LENGTH
+from django.utils.functional import SimpleLazyObject
 
 from .engine import SessionStore
 from .session_keys import Secret
@@ -41,7 +42,7 @@ def follow_first_post(request: HttpRequest) -> bool:
         return False
     # Somebody may have looked already, and seen a visitor.
     _forget_user(request)
-    request.user = get_user(request)
+    request.user = SimpleLazyObject(lambda: get_user(request))  # type: ignore[assignment]
     return True
 
 

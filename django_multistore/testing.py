@@ -19,8 +19,8 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
-from django.utils import timezone
 
+from . import clock
 from .exceptions import InvalidStore, NotSupported
 from .records import Admission, Device, Limit, Page, SessionRecord, Update, key_of, new_id
 from .session_keys import new_session_key
@@ -50,7 +50,7 @@ def make_record(**changes: Any) -> SessionRecord:
     Args:
         changes: fields that shall be different.
     """
-    now = timezone.now()
+    now = clock.now()
     record = SessionRecord(
         id=new_id(),
         key=key_of(new_session_key()),
@@ -68,7 +68,7 @@ def make_record(**changes: Any) -> SessionRecord:
 
 def expired(record: SessionRecord) -> SessionRecord:
     """Return the record as one that expired an hour ago."""
-    return replace(record, expires_at=timezone.now() - HOUR)
+    return replace(record, expires_at=clock.now() - HOUR)
 
 
 class Calls:
@@ -134,7 +134,7 @@ class StoreContract(_TestCase):
 
     @both_ways
     def test_what_was_created_is_read(self, store: Calls) -> None:
-        record = make_record(user_id="7", authenticated_at=timezone.now())
+        record = make_record(user_id="7", authenticated_at=clock.now(), actor_id="8")
         self.assertIs(store.create(record), True)
         self.assertEqual(store.read(record.key), record)
 
@@ -171,7 +171,7 @@ class StoreContract(_TestCase):
     def test_update_writes_all_but_id_and_creation(self, store: Calls) -> None:
         record = make_record()
         store.create(record)
-        later = timezone.now() + timedelta(minutes=1)
+        later = clock.now() + timedelta(minutes=1)
         changed = replace(
             record,
             payload=b"new",
@@ -180,6 +180,7 @@ class StoreContract(_TestCase):
             seen_at=later,
             expires_at=later + HOUR,
             device=Device(ip_address="2001:db8::1", user_agent="Safari"),
+            actor_id="9",
         )
         unrelated = replace(changed, id=new_id(), created_at=later)
         self.assertIs(store.update(unrelated), Update.DONE)
@@ -244,15 +245,47 @@ class StoreContract(_TestCase):
 
     @both_ways
     def test_touch_moves_what_it_says_and_nothing_else(self, store: Calls) -> None:
-        record = make_record(user_id="7", authenticated_at=timezone.now())
+        record = make_record(user_id="7", authenticated_at=clock.now())
         store.create(record)
-        later = timezone.now() + timedelta(minutes=1)
+        later = clock.now() + timedelta(minutes=1)
         moved = replace(
             record, seen_at=later, expires_at=later + HOUR, device=Device(user_agent="Safari")
         )
         self.assertIs(store.touch(replace(moved, payload=b"other", user_id="8")), True)
         stored = store.read(record.key)
         self.assertEqual(stored, replace(moved, version=stored.version))
+
+    @both_ways
+    def test_touch_moves_neither_time_back(self, store: Calls) -> None:
+        now = clock.now().replace(microsecond=255)
+        for microseconds in (1, 256, 65_536, 1_000_000, 4_294_967_296, 1_700_000_000):
+            back = timedelta(microseconds=microseconds)
+            record = make_record(user_id=str(new_id()), seen_at=now, expires_at=now + HOUR)
+            store.create(record)
+            # In which order two requests come is not theirs to say.
+            for seen_at, expires_at in (
+                (record.seen_at - back, record.expires_at - back),
+                (record.seen_at - back, record.expires_at),
+                (record.seen_at, record.expires_at - back),
+            ):
+                older = replace(record, seen_at=seen_at, expires_at=expires_at)
+                self.assertIs(store.touch(older), True)
+                stored = store.read(record.key)
+                self.assertEqual(stored, record := replace(record, version=stored.version))
+            renewed = replace(record, expires_at=record.expires_at + back)
+            self.assertIs(store.touch(replace(renewed, seen_at=now - back)), True)
+            self.assertEqual(store.read(record.key).expires_at, renewed.expires_at)
+            self.assertEqual(store.read(record.key).seen_at, now)
+
+    @both_ways
+    def test_touch_ends_nothing(self, store: Calls) -> None:
+        record = make_record(user_id=str(new_id()))
+        store.create(record)
+        self.assertIs(store.touch(expired(record)), True)
+        self.assertEqual(store.read(record.key).expires_at, record.expires_at)
+        if self.finds_users:
+            listed = store.sessions_for_user(record.user_id)
+            self.assertEqual([each.id for each in listed], [record.id])
 
     @both_ways
     def test_touch_of_another_version_moves_nothing(self, store: Calls) -> None:
@@ -281,7 +314,7 @@ class StoreContract(_TestCase):
         old = make_record(user_id="7")
         store.create(old)
         new = replace(old, key=key_of(new_session_key()), payload=b"sealed anew")
-        unrelated = replace(new, id=new_id(), created_at=timezone.now() + HOUR)
+        unrelated = replace(new, id=new_id(), created_at=clock.now() + HOUR)
         self.assertIs(store.rotate(old.key, unrelated), Update.DONE)
         self.assertIsNone(store.read(old.key))
         self.assertEqual(store.read(new.key), replace(new, version=2))
@@ -381,7 +414,7 @@ class StoreContract(_TestCase):
     @both_ways
     @of_users
     def test_pages_have_each_session_once(self, store: Calls) -> None:
-        user_id, start = str(new_id()), timezone.now()
+        user_id, start = str(new_id()), clock.now()
         for ago in range(7):
             seen_at = start - timedelta(minutes=ago)
             store.create(make_record(user_id=user_id, seen_at=seen_at, expires_at=seen_at + HOUR))
@@ -560,7 +593,7 @@ class StoreContract(_TestCase):
     @both_ways
     @of_users
     def test_admit_ends_the_oldest_login_beyond_the_limit(self, store: Calls) -> None:
-        user_id, now = str(new_id()), timezone.now().replace(microsecond=0)
+        user_id, now = str(new_id()), clock.now().replace(microsecond=0)
         old = [make_record(user_id=user_id, authenticated_at=now - age * HOUR) for age in (3, 1, 2)]
         for record in old:
             store.create(record)
@@ -612,6 +645,113 @@ class StoreContract(_TestCase):
             taken = replace(make_record(user_id=user_id), key=visitor.key)
             self.assertIs(store.admit(None, taken, limit).outcome, Update.CONFLICT)
         self.assertEqual(store.sessions_for_user(user_id), [])
+
+    # A takeover: a session in which another user acts.
+
+    @both_ways
+    def test_the_actor_stays_until_a_write_says_otherwise(self, store: Calls) -> None:
+        long_id = "é" * 255
+        device = Device(ip_address="192.0.2.7", user_agent="Ünïcødé " * 60)
+        record = make_record(user_id="7", actor_id=long_id, device=device)
+        store.create(record)
+        later = record.seen_at + timedelta(minutes=1)
+        for device in (Device(), Device(user_agent="Safari"), record.device):
+            moved = replace(record, seen_at=later, actor_id=None, device=device)
+            self.assertIs(store.touch(moved), True)
+            stored = store.read(record.key)
+            self.assertEqual(stored, replace(moved, actor_id=long_id, version=stored.version))
+            record = stored
+        saved = replace(record, payload=b"saved")
+        store.update(saved)
+        stored = store.read(record.key)
+        self.assertEqual(stored, replace(saved, version=stored.version))
+        moved = replace(saved, key=key_of(new_session_key()), version=None)
+        store.rotate(record.key, moved)
+        self.assertEqual(store.read(moved.key).actor_id, long_id)
+        store.modify(moved.key, lambda stored: replace(stored, payload=b"changed"))
+        self.assertEqual(store.read(moved.key).actor_id, long_id)
+        for actor_id in ("", None, "8", None):
+            store.update(replace(moved, actor_id=actor_id))
+            self.assertEqual(store.read(moved.key).actor_id, actor_id)
+        last = replace(moved, key=key_of(new_session_key()), actor_id="8")
+        store.rotate(moved.key, last)
+        self.assertEqual(store.read(last.key).actor_id, "8")
+
+    @both_ways
+    @of_users
+    def test_lists_say_who_acts(self, store: Calls) -> None:
+        user_id, agents = str(new_id()), ("", "Firefox", "x" * 100, "x" * 512)
+        records = [
+            make_record(user_id=user_id, actor_id=actor_id, device=Device(user_agent=agent))
+            for actor_id in (None, "8", "é" * 255)
+            for agent in agents
+        ]
+        for record in records:
+            store.create(record)
+        expected = [replace(record, payload=b"") for record in records]
+        self.assertCountEqual(store.sessions_for_user(user_id), expected)
+        page = store.page_for_user(user_id, start=0, size=len(records))
+        self.assertEqual(page.total, len(records))
+        self.assertCountEqual(page.records, expected)
+        self.assertEqual(store.sessions_for_user("8" * 40), [])
+        self.assertEqual(store.destroy_for_user(user_id), len(records))
+
+    @both_ways
+    @of_users
+    def test_admit_counts_no_takeover(self, store: Calls) -> None:
+        for limit in (EVICTING, REFUSING):
+            user_id = str(new_id())
+            own = [make_record(user_id=user_id) for _ in range(2)]
+            takeovers = [make_record(user_id=user_id, actor_id="8") for _ in range(3)]
+            visitor = make_record()
+            store.create(visitor)
+            moved = replace(visitor, user_id=user_id, actor_id="8", key=key_of(new_session_key()))
+            done = Admission(outcome=Update.DONE)
+            for old_key, record in ((visitor.key, moved), *((None, each) for each in takeovers)):
+                self.assertEqual(store.admit(old_key, record, limit), done)
+            # Whatever is written of them, they are what they were.
+            store.touch(replace(takeovers[0], expires_at=takeovers[0].expires_at + HOUR))
+            store.update(takeovers[1])
+            for record in own:
+                self.assertEqual(store.admit(None, record, limit), done)
+            later = make_record(user_id=user_id, actor_id="8")
+            self.assertEqual(store.admit(None, later, limit), done)
+            takeovers.append(later)
+            listed = [record.id for record in store.sessions_for_user(user_id)]
+            self.assertCountEqual(listed, [each.id for each in (*own, *takeovers, moved)])
+            one_more = make_record(
+                user_id=user_id, authenticated_at=own[1].created_at + timedelta(minutes=1)
+            )
+            admission = store.admit(None, one_more, limit)
+            if limit.evicts:
+                self.assertEqual([record.id for record in admission.evicted], [own[0].id])
+            else:
+                self.assertIs(admission.outcome, Update.FULL)
+            for record in takeovers:
+                self.assertIsNotNone(store.read(record.key))
+
+    @both_ways
+    @of_users
+    def test_a_takeover_that_becomes_the_users_own_counts(self, store: Calls) -> None:
+        user_id = str(new_id())
+        takeover = make_record(user_id=user_id, actor_id="8")
+        own = [make_record(user_id=user_id) for _ in range(2)]
+        for record in (takeover, *own):
+            store.create(record)
+        later = takeover.created_at + timedelta(minutes=1)
+        here = replace(takeover, actor_id=None, authenticated_at=later)
+        moved = replace(here, key=key_of(new_session_key()))
+        for record in (here, moved):
+            full = Admission(outcome=Update.FULL)
+            self.assertEqual(store.admit(takeover.key, record, REFUSING), full)
+        self.assertEqual(store.read(takeover.key), takeover)
+        self.assertEqual(len(store.admit(takeover.key, moved, EVICTING).evicted), 1)
+        self.assertEqual(len(store.sessions_for_user(user_id)), 2)
+        taken = replace(store.read(moved.key), actor_id="8")
+        store.update(taken)
+        self.assertIs(
+            store.admit(None, make_record(user_id=user_id), REFUSING).outcome, Update.DONE
+        )
 
     # Removing what has expired.
 

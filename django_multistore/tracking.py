@@ -14,16 +14,27 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
-from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
-from django.utils import timezone
 
-from . import codec, conf
+from . import clock, codec, conf
 from .exceptions import SessionLimitReached, StoreUnavailable
-from .lifetimes import absolute_limit, in_current_timezone, is_too_old
-from .merge import merge_theirs
+from .expiring import KEPT_AS, ExpiringSession
+from .lifetimes import absolute_limit, is_too_old
+from .merge import is_same, merge_theirs
 from .own_endings import Endings
-from .records import Admission, Device, Fate, Limit, SessionRecord, Update, key_of, new_id
+from .records import (
+    ACTOR_SESSION_KEY,
+    Admission,
+    Device,
+    Fate,
+    Limit,
+    SessionRecord,
+    Update,
+    key_of,
+    new_id,
+)
+from .session import namespaces, users
 from .session_keys import Secret, is_session_key, key_if_valid
 from .signals import Reason
 from .trails import Name
@@ -71,7 +82,7 @@ class Draft:
         return None if self.secret is None else self.secret.session_key
 
 
-class TrackedSession(SessionBase):
+class TrackedSession(ExpiringSession):
     """
     Django's session, which knows what it was when it was loaded.
 
@@ -84,6 +95,7 @@ class TrackedSession(SessionBase):
     tolerates_outage: bool = False  # It may be served as a visitor's.
     own_endings: Endings = frozenset()  # Which sessions it has ended.
     turns: Turns  # Of its tasks and threads.
+    next_actor_id: str | None = None  # Who acts from the next login on. See takeovers.py.
 
     # What views and receivers know.
     form: Secret | None = None  # What only the form has that was posted, and a second POST of it.
@@ -93,6 +105,8 @@ class TrackedSession(SessionBase):
     was_out_of_reach: bool  # When it was to be loaded.
     has_new_key: bool  # That this instance gave it, or followed it to.
     was_written: bool  # By this instance, so that the cookie's expiry may have moved.
+    _is_key_seen: bool = False  # Since it was given.
+    is_overtaken: bool = False  # The browser has, or will have, a newer cookie.
     was_flushed: bool  # And ended by that: nobody else had.
 
     _record: SessionRecord | None  # As loaded or written last.
@@ -105,6 +119,7 @@ class TrackedSession(SessionBase):
     _elsewhere: str | None  # The key to which others have moved it; its session key isn't known.
     _gained_user: bool  # By a save, under a key that whoever planted it may know.
     _lost: Secret | None  # The cookie's session key, which no store knows.
+    _ended_by_flush: tuple[Secret, Name] | None  # The user's session that was.
     _left: Name | None  # The session that a flush found moved, and let live.
     _outage: StoreUnavailable | None  # That was tolerated: nothing is known of the session.
     # What was believed before each write that a rollback may still undo, the last one at the end.
@@ -116,7 +131,7 @@ class TrackedSession(SessionBase):
         self._was_stored = False
         self._outage = None
         self._unsettled = []
-        self._lost = self._left = None
+        self._lost = self._left = self._ended_by_flush = None
         self.turns = Turns()
         self.was_out_of_reach = self._has_fresh_key = False
         self.has_new_key = self.was_written = self.was_flushed = False
@@ -127,14 +142,52 @@ class TrackedSession(SessionBase):
         """
         Return the primary key, as text, of the user whose session this is.
 
-        Called at each save; a subclass overrides it if its site logs users in by other
-        means than django.contrib.auth.
+        As the database spells it. Called at each save; a subclass overrides it if its site logs
+        users in by other means than django.contrib.auth.
 
         Args:
             data: the session.
         """
         user_id = data.get(SESSION_KEY)
-        return None if user_id in (None, "") else str(user_id)
+        return None if user_id in (None, "") else users.text_from(user_id)
+
+    def stored_user_id(self, data: dict[str, Any]) -> str | None:
+        """
+        Return what stores have as the user of this session: with SESSION_USER_NAMESPACE.
+
+        Args:
+            data: the session.
+        """
+        user_id, stored = self.get_user_id(data), self._record
+        if user_id is None:
+            return None
+        return namespaces.stored(user_id, None if stored is None else stored.user_id)
+
+    @classmethod
+    def spellings_of(cls, user_id: str) -> tuple[str, ...]:
+        """
+        Return how sessions may have a user, that one last: see namespaces.spellings().
+
+        Args:
+            user_id: as stores have it.
+        """
+        return namespaces.spellings(user_id) if cls._has_users_of_django() else (user_id,)
+
+    def get_actor_id(self, data: dict[str, Any]) -> str | None:
+        """
+        Return the user who acts in place of the session's own, as stores have users.
+
+        Called at each save, as get_user_id() is. None: it is the user's own session.
+
+        Args:
+            data: the session.
+        """
+        mark, user_id = data.get(ACTOR_SESSION_KEY), self.stored_user_id(data)
+        # It names the user as well, so that it is worth nothing in another's session.
+        if user_id is None or not isinstance(mark, dict) or mark.get("user_id") != user_id:
+            return None
+        actor_id = mark.get("actor_id")
+        return actor_id if isinstance(actor_id, str) else None
 
     @property
     def key(self) -> str | None:
@@ -151,11 +204,11 @@ class TrackedSession(SessionBase):
     @property
     def authenticated_at(self) -> datetime | None:
         """When its user last logged in; None without a user. Async code loads it before."""
-        user_id = self.get_user_id(self._get_session())
+        user_id = self.stored_user_id(self._get_session())
         if user_id is None or self._login_at is not None:
             return self._login_at if user_id is not None else None
         stored = self._record
-        return stored.authenticated_at if stored and stored.user_id == user_id else None
+        return stored.authenticated_at if stored and self._is_of(stored, user_id) else None
 
     @property
     def is_loaded(self) -> bool:
@@ -169,11 +222,17 @@ class TrackedSession(SessionBase):
 
     @property
     def has_fresh_key(self) -> bool:
-        """Whether its user's session is out of reach for whoever has the key that it had before."""
+        """Whether this request has given it a key that nobody can have who has the one before."""
         self._unlearn_undone()
-        if not self._has_fresh_key or self._record is None:
+        return self._has_fresh_key
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Whether its user's session is so for whoever has the key that it had before."""
+        if not self.has_fresh_key or self._record is None:
             return False
-        return self._record.user_id == self.get_user_id(self._session_cache)
+        user_id = self.stored_user_id(self._session_cache)
+        return user_id is not None and self._is_of(self._record, user_id)
 
     @property
     def is_elsewhere(self) -> bool:
@@ -186,11 +245,11 @@ class TrackedSession(SessionBase):
         self._unlearn_undone()
         if self.session_key is None or self.has_new_key or not hasattr(self, "_session_cache"):
             return False
-        user_id = self.get_user_id(self._session_cache)
+        user_id = self.stored_user_id(self._session_cache)
         if user_id is None:
             return False
         # What was cleared without a look may have been anybody's.
-        return self._gained_user or self._record is None or self._record.user_id != user_id
+        return self._gained_user or self._record is None or not self._is_of(self._record, user_id)
 
     @property
     def is_stored_for_user(self) -> bool:
@@ -201,7 +260,21 @@ class TrackedSession(SessionBase):
     def is_moved(self) -> bool:
         """Whether it is stored under a session key that the browser can't have yet."""
         self._unlearn_undone()
+        if self.is_elsewhere or self.is_overtaken:
+            return False
         return self.has_new_key and self._record is not None and self.session_key is not None
+
+    @property
+    def may_have_moved_on(self) -> bool:
+        """Whether its new key is one that others follow to, and may have moved it from."""
+        return self.has_new_key and not self._has_fresh_key and not self._is_key_seen
+
+    @property
+    def may_be_overtaken(self) -> bool:
+        """Whether its user may just have got a new cookie, and this request came with the old."""
+        if self._lost is None or not hasattr(self, "_session_cache"):
+            return False
+        return self.get_user_id(self._session_cache) is None
 
     @property
     def is_move_certain(self) -> bool:
@@ -211,7 +284,7 @@ class TrackedSession(SessionBase):
 
     def restart_authentication(self) -> None:
         """Count SESSION_ABSOLUTE_AGE and "recent login" from now on; saved with the session."""
-        self._login_at = timezone.now()
+        self._login_at = clock.now()
         self.modified = True
 
     def clear(self) -> None:
@@ -310,7 +383,7 @@ class TrackedSession(SessionBase):
         return data
 
     def _opened(self, record: SessionRecord) -> tuple[bytes, dict[str, Any]] | None:
-        if is_too_old(record):
+        if is_too_old(record) or not namespaces.is_here(record.user_id):
             return None
         body = codec.unseal(record.payload, record.key)
         if body is not None:
@@ -337,15 +410,21 @@ class TrackedSession(SessionBase):
         if key is None:
             raise UpdateError("The session is unknown or has expired.")
         # A copy, since other threads of the request may go on to write into it.
-        now, data = timezone.now(), dict(self._session_cache)
-        stored = self._record or _blank_record(key, version, now)
+        clock_now, data = clock.now(), dict(self._session_cache)
+        stored = self._record or _blank_record(key, version, clock_now)
+        # A session's time doesn't go back where this host's clock is behind another's.
+        now = max(clock_now, stored.seen_at)
         body = self.serializer().dumps(data)
         is_as_stored = body == self._base and key == stored.key
-        user_id = self.get_user_id(data)
-        authenticated_at = self._authentication(stored, user_id, now)
+        user_id = self.stored_user_id(data)
+        authenticated_at = self._authentication(stored, user_id, clock_now)
         expires_at = self._expiry(authenticated_at or stored.created_at, now)
+        is_over = expires_at <= now
         # Where it had expired by itself since it was loaded, the store says so.
         had_expired = self._record is not None and self._record.expires_at <= now
+        if is_over and not self._is_expiry_new(data):
+            # Then only this host's clock says that it is over, and the store has one of its own.
+            is_over, now, expires_at = False, stored.seen_at, stored.expires_at
         record = SessionRecord(
             id=stored.id,
             key=key,
@@ -357,9 +436,10 @@ class TrackedSession(SessionBase):
             seen_at=now,
             expires_at=expires_at,
             device=self.device or stored.device,
+            actor_id=self.get_actor_id(data),
             fate=Fate(),
         )
-        ends_session = expires_at <= now and not had_expired
+        ends_session = is_over and not had_expired
         return Draft(record=record, body=body, secret=secret, ends_session=ends_session)
 
     def _authentication(
@@ -369,7 +449,19 @@ class TrackedSession(SessionBase):
             return None
         if self._login_at is not None:
             return self._login_at
-        return stored.authenticated_at if stored.user_id == user_id else now
+        return stored.authenticated_at if self._is_of(stored, user_id) else now
+
+    def _is_of(self, stored: SessionRecord, user_id: str) -> bool:
+        """Say whether a session is a user's, who may have been spelled otherwise in it."""
+        if stored.user_id == user_id:
+            return True
+        if stored.user_id is None or not self._has_users_of_django():
+            return False
+        return namespaces.respelled(stored.user_id) == user_id
+
+    @classmethod
+    def _has_users_of_django(cls) -> bool:
+        return cls.get_user_id is TrackedSession.get_user_id
 
     def _redrafting(
         self, draft: Draft, key: str | None = None
@@ -400,7 +492,8 @@ class TrackedSession(SessionBase):
             self._record is not None
             and self._is_key_certain
             and not self._is_cleared
-            and self._base == draft.body
+            and self._base is not None
+            and is_same(self._base, draft.body, self.serializer())
             and self._record.user_id == draft.record.user_id
             and self._record.authenticated_at == draft.record.authenticated_at
         )
@@ -410,18 +503,24 @@ class TrackedSession(SessionBase):
         if stored is None or moved is None:
             return None
         interval = conf.touch_interval_of(moved.expires_at - moved.seen_at)
-        if moved.seen_at - stored.seen_at < interval:
+        ahead = stored.seen_at - clock.now()  # Of this host's clock, by another's.
+        renews = settings.SESSION_SAVE_EVERY_REQUEST or self.modified
+        # A request that renewed nothing may have moved last-seen just now.
+        gains = renews and moved.expires_at - stored.expires_at >= interval
+        if not gains and -ahead < interval and 2 * ahead < moved.expires_at - moved.seen_at:
             return None
-        if settings.SESSION_SAVE_EVERY_REQUEST or self.modified:
-            return moved
-        return replace(moved, expires_at=stored.expires_at)
+        if renews:
+            return replace(moved, expires_at=max(moved.expires_at, stored.expires_at))
+        # Where it has expired by this host's clock, that has not seen it in its life.
+        is_late = moved.seen_at >= stored.expires_at
+        return None if is_late else replace(moved, expires_at=stored.expires_at)
 
     def _seen_now(self) -> SessionRecord | None:
         self._unlearn_undone()
         stored = self._record
         if stored is None:
             return None
-        now = timezone.now()
+        now = max(clock.now(), stored.seen_at)
         return replace(
             stored,
             seen_at=now,
@@ -431,9 +530,15 @@ class TrackedSession(SessionBase):
         )
 
     def _expiry(self, start: datetime, now: datetime) -> datetime:
-        expires_at = in_current_timezone(self.get_expiry_date(modification=now))
+        expires_at = self._expires_at(self.get(KEPT_AS), now)
         limit = absolute_limit(start)
         return expires_at if limit is None else min(expires_at, limit)
+
+    def _is_expiry_new(self, data: dict[str, Any]) -> bool:
+        """Say whether the session is new, or its expiry was set since it was loaded."""
+        if self._record is None or self._base is None:
+            return True
+        return bool(data.get(KEPT_AS) != self.serializer().loads(self._base).get(KEPT_AS))
 
     def _touched(self, touched: SessionRecord, is_done: bool) -> None:
         if is_done:
@@ -449,10 +554,12 @@ class TrackedSession(SessionBase):
 
     def _limit_for(self, record: SessionRecord) -> Limit | None:
         limit = conf.session_limit()
-        if limit is None or record.user_id is None:
+        if limit is None or record.user_id is None or record.actor_id is not None:
             return None
-        had_this_user = self._record is not None and self._record.user_id == record.user_id
-        return None if had_this_user else limit
+        stored = self._record
+        if stored is None or stored.actor_id is not None:
+            return limit
+        return None if self._is_of(stored, record.user_id) else limit  # It counts already.
 
     def _admitted(self, admission: Admission) -> Update:
         if admission.outcome is Update.FULL:
@@ -488,7 +595,9 @@ class TrackedSession(SessionBase):
     def _gains_user(self, record: SessionRecord) -> bool:
         if record.user_id is None:
             return False
-        return self._gained_user or self._record is None or self._record.user_id != record.user_id
+        if self._gained_user or self._record is None:
+            return True
+        return not self._is_of(self._record, record.user_id)
 
     def _inserted(self, draft: Draft, is_free: bool) -> None:
         if not is_free:

@@ -8,12 +8,12 @@ is not in it, and it is a record of its own, under a key that no cookie can have
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
-from django.utils import timezone
-
-from . import codec
+from . import clock, codec
 from .exceptions import NotSupported
 from .records import SessionRecord, key_of, new_id
 from .session_keys import Secret
@@ -31,21 +31,15 @@ class Name(NamedTuple):
     user_id: str
 
 
-def trail_of(old: Secret, stored: SessionRecord | None) -> SessionRecord | None:
+def trail_of(old: Secret, name: Name) -> SessionRecord:
     """
     Return the record to create before a session is moved.
 
     Args:
         old: the session key that it is moved from.
-        stored: the session, as it was loaded.
-
-    Returns:
-        None if it has no user, or isn't known.
+        name: of the session.
     """
-    if stored is None or stored.user_id is None or not stored.version:
-        return None
-    key, now = _key(old), timezone.now()
-    name = Name(stored.id, stored.user_id)
+    key, now = _key(old), clock.now()
     return SessionRecord(
         id=new_id(),
         key=key,
@@ -67,22 +61,39 @@ def find(store: BaseStore, old: Secret) -> Steps[Name | None]:
     return None if body is None else Name(**json.loads(body))
 
 
-def end(store: BaseStore, name: Name) -> Steps[bool]:
-    """End a session under whichever key it is, and say whether it was there."""
-    try:
-        had_it: bool = yield Step(store, "destroy_session", (name.user_id, name.id))
-    except NotSupported:
-        return False  # A store that can't find it by its user finds it under its key only.
-    return had_it
+def end(store: BaseStore, name: Name, user_ids: Iterable[str]) -> Steps[bool]:
+    """
+    End a session under whichever key it is, and say whether it was there.
+
+    Args:
+        store: where it is.
+        name: which one.
+        user_ids: the spellings of its user's id.
+    """
+    with suppress(NotSupported):  # Such a store finds it under its key only.
+        for user_id in user_ids:
+            if (yield Step(store, "destroy_session", (user_id, name.id))):
+                return True
+    return False
 
 
-def find_record(store: BaseStore, name: Name) -> Steps[SessionRecord | None]:
-    """Return a session under whichever key it is, without its payload."""
-    try:
-        listed = yield Step(store, "sessions_for_user", (name.user_id,))
-    except NotSupported:
-        return None
-    return next((each for each in listed if each.id == name.id), None)
+def find_record(
+    store: BaseStore, name: Name, user_ids: Iterable[str]
+) -> Steps[SessionRecord | None]:
+    """
+    Return a session under whichever key it is, without its payload.
+
+    Args:
+        store: where it is.
+        name: which one.
+        user_ids: the spellings of its user's id.
+    """
+    with suppress(NotSupported):
+        for user_id in user_ids:
+            for each in (yield Step(store, "sessions_for_user", (user_id,))):
+                if each.id == name.id:
+                    return each  # type: ignore[no-any-return]
+    return None
 
 
 def _key(old: Secret) -> str:

@@ -16,8 +16,10 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import View
 from django.views.generic.base import ContextMixin
 
-from . import json_answers
+from . import devices, json_answers
+from .acting import whose
 from .decorators import redirect_to_login_page
+from .exceptions import OtherUser
 from .json_answers import wants_json
 from .second_posts import follow_first_post, start_anew
 
@@ -25,18 +27,53 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from .records import SessionRecord
+
     class _PageView(ContextMixin, View): ...
+
+    _View = View
 else:
-    _PageView = object
+    _PageView = _View = object
 
 # The first that the site's templates have. A site whose base.html has other blocks than `title` and
 # `content` has a django_multistore/base.html of its own.
 BASE_TEMPLATES = ["base.html", "django_multistore/standalone.html"]
 
 
+class OneUserMixin(LoginRequiredMixin, _View):
+    """
+    Let a page be about one user, and refuse those who are another than their session's user.
+
+    Attributes:
+        user: whom the page is about: the session's user, unless SESSION_ON_OTHER_USER says that
+            it is a request.user who is another.
+        owns_session: whether the request's session is that user's.
+    """
+
+    user: Any = None
+    owns_session = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            self.user, self.owns_session = whose(request)
+        except OtherUser:
+            refusal = _("Only the user who has logged in here may see or do this.")
+            if wants_json(request):
+                return json_answers.error("other_user", refusal, status=403)
+            raise OtherUser(refusal) from None
+        if not self.user.is_authenticated:
+            return self.handle_no_permission()
+        return super().dispatch(request, *args, **kwargs)
+
+    @property
+    def this(self) -> SessionRecord | None:
+        """The session of the request, if it is the user's."""
+        return devices.session_of(self.request).record if self.owns_session else None
+
+
 # Visitors are answered here, where a program gets JSON, and not by LoginRequiredMiddleware.
 @method_decorator(login_not_required, name="dispatch")
-class UserPageMixin(LoginRequiredMixin, _PageView):
+class UserPageMixin(OneUserMixin, _PageView):
     """Let only users see a page, in the site's own frame, and answer programs in JSON."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -57,7 +94,9 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
     def handle_no_permission(self) -> HttpResponse:  # type: ignore[override]
         """Answer a visitor, or a user whose login is too long ago."""
         if wants_json(self.request):
-            return _refusal(is_user=self.request.user.is_authenticated)
+            # Of two users it may be the session's who counts, and is nobody by now.
+            users = [user for user in (self.request.user, self.user) if user is not None]
+            return _refusal(is_user=all(user.is_authenticated for user in users))
         if self.raise_exception:
             raise PermissionDenied(self.get_permission_denied_message())
         return self.redirect_to_login()

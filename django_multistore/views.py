@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth import HASH_SESSION_KEY
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, REDIRECT_FIELD_NAME, SESSION_KEY
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.mixins import AccessMixin
 from django.contrib.sessions.backends.base import UpdateError
@@ -21,10 +23,10 @@ from django.views.generic.detail import SingleObjectMixin
 from django.views.generic.edit import FormMixin
 
 from . import devices
-from .decorators import ahas_recent_login, has_recent_login, redirect_to_login_page
+from .decorators import aadmits, admits, redirect_to_login_page
 from .exceptions import SessionLimitReached
 from .reauthentication import ReauthenticationView
-from .second_posts import follow_first_post
+from .second_posts import follow_first_post, start_anew
 
 if TYPE_CHECKING:
     from django import forms
@@ -51,12 +53,12 @@ class RecentLoginRequiredMixin(AccessMixin, _ViewMixin):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.view_is_async:
             return self._adispatch(request, *args, **kwargs)  # type: ignore[return-value]
-        if not has_recent_login(request, self.recent_login_seconds):
+        if not admits(request, self.recent_login_seconds):
             return self.handle_no_recent_login()
         return super().dispatch(request, *args, **kwargs)
 
     async def _adispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if not await ahas_recent_login(request, self.recent_login_seconds):
+        if not await aadmits(request, self.recent_login_seconds):
             return self.handle_no_recent_login()
         response: Any = super().dispatch(request, *args, **kwargs)
         return await response  # type: ignore[no-any-return]
@@ -96,6 +98,33 @@ class SessionLimitMixin(_FormViewMixin):
             return self.form_invalid(form)
 
 
+@contextmanager
+def _owners_hash(request: HttpRequest, user: Any) -> Iterator[None]:
+    """
+    Have a session keep the hash of its own user, while a form is done with.
+
+    Django's PasswordChangeView writes that of request.user, whosever session it is.
+
+    Args:
+        request: which has the session.
+        user: of whom the form may change the password, if there is one.
+
+    Raises:
+        OtherUser: request.user is another, and the setting doesn't say who counts. Before the form
+            has had its effect.
+    """
+    other = devices.other_user(request)
+    devices.stands_in(other)
+    session = devices.session_of(request)
+    owner, hashed = session.get(SESSION_KEY), session.get(HASH_SESSION_KEY)
+    yield
+    if other is None or hashed is None or session.get(SESSION_KEY) != owner:
+        return
+    if user is not None and devices.owns_session(user, request):
+        hashed = user.get_session_auth_hash()
+    session[HASH_SESSION_KEY] = hashed
+
+
 class LogoutOtherDevicesMixin(_FormViewMixin):
     """
     End a user's other sessions when a form view's form was valid.
@@ -109,59 +138,77 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         is_form = isinstance(self, FormMixin) and not isinstance(self, SingleObjectMixin)
         if not self.view_is_async and follow_first_post(request) and is_form:
             return self.form_posted_before()
-        return super().dispatch(request, *args, **kwargs)
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except SessionInterrupted:
+            if not is_form:
+                raise
+            # Another form has moved the session, and nothing was changed by this one.
+            start_anew(request)
+            return redirect_to_login_page(request, settings.LOGIN_URL, REDIRECT_FIELD_NAME)
 
     def form_posted_before(self) -> HttpResponse:
         """Answer the second POST of a form: the first has done all but, perhaps, end the others."""
-        self.log_out_other_devices()
+        # Nobody looks at the user: of a password that is being changed the hash may be on its way.
+        devices.end_others(devices.session_of(self.request))
         return HttpResponseRedirect(self.get_success_url())
 
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
         user: Any = getattr(form, "user", None)
-        # A new password must not be seen before the session has moved: a request beside this one
-        # would find the session's hash wrong, and end it.
         with ExitStack() as stack:
             if isinstance(user, Model):
+                # A new password must not be seen before the session has moved: a request beside
+                # this one would find the session's hash wrong, and end it.
                 using = router.db_for_write(type(user), instance=user)
                 stack.enter_context(transaction.atomic(using=using))
-            response = super().form_valid(form)
-            self.log_out_other_devices(user)
-        if isinstance(user, AbstractBaseUser) and user == self.request.user:
+            with _owners_hash(self.request, user):
+                response = super().form_valid(form)
+            is_owner = isinstance(user, AbstractBaseUser) and devices.owns_session(
+                user, self.request
+            )
+            if is_owner:
+                self._save_session()
+        self.log_out_other_devices(user)
+        if is_owner:
             self._settle_hash(user)
         return response
+
+    def _save_session(self) -> None:
+        try:
+            self.request.session.save()
+        except UpdateError as error:
+            raise SessionInterrupted("The session was ended while the form was saved.") from error
 
     def _settle_hash(self, user: Any) -> None:
         # The second POST of a form sets the password too, with a salt of its own. Whoever was
         # last to set it, that is what the session has to go with.
-        session = devices.session_of(self.request)
-        if HASH_SESSION_KEY not in session:
-            return
-        try:
-            session.save()
-            user.refresh_from_db(fields=["password"])
-            present = user.get_session_auth_hash()
-            if session[HASH_SESSION_KEY] != present:
-                session[HASH_SESSION_KEY] = present
-                session.save()
-        except UpdateError as error:
-            raise SessionInterrupted("The session was ended while the form was saved.") from error
+        session = self.request.session
+        user.refresh_from_db(fields=["password"])
+        present = user.get_session_auth_hash()
+        if session.get(HASH_SESSION_KEY, present) != present:
+            session[HASH_SESSION_KEY] = present
+            self._save_session()
 
     def log_out_other_devices(self, user: AbstractBaseUser | None = None) -> int:
         """
         End the user's sessions, but for this request's if it is one of them.
 
         Args:
-            user: whose sessions. None: the user's who is logged in here.
+            user: whose sessions. None: the user's who is logged in here; if request.user is
+                another, see devices.log_out_other_devices().
 
         Returns:
             How many were ended.
 
         Raises:
+            OtherUser: no user is given, and it isn't clear who is logged in here.
             SessionInterrupted: this request's session was ended meanwhile.
             StoreUnavailable: the store could not be asked.
         """
-        if user is None or user == self.request.user:
+        if user is None:
             return devices.log_out_other_devices(self.request)
+        if devices.owns_session(user, self.request):
+            return devices.end_others(devices.session_of(self.request))
         return devices.log_out_everywhere(user)
 
 

@@ -149,7 +149,7 @@ def _count_sessions(table: Table, user: object, all_have_expired_at: float) -> N
         f"Removed {TO_EXPIRE} expired session(s)",
         _collect_garbage,
     )
-    table.check("sessions in the table now", 1, StoredSession.objects.count)
+    table.check("sessions in the table now", 1, StoredSession.objects.sessions().count)
 
 
 def _search_database(table: Table, devices: list[Browser]) -> None:

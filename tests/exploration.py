@@ -120,6 +120,15 @@ def _touching(world: World, until: datetime) -> Steps[datetime | None]:
     return until if is_done else None
 
 
+def touch_late(world: World) -> Steps[Any]:
+    """Touch it for a request that has looked before all others, by a clock that is behind."""
+    earlier = {
+        "seen_at": world.session.seen_at - timedelta(minutes=30),
+        "expires_at": world.session.expires_at - timedelta(minutes=30),
+    }
+    return world.protocol.touch(replace(world.session, **earlier))
+
+
 def rotate(world: World) -> Steps[Any]:
     return world.protocol.rotate(world.session.key, world.changed(key=world.new_key()))
 
@@ -208,6 +217,7 @@ OF_A_USER: list[Operation] = [
     save_and_slide,
     touch,
     look_in,
+    touch_late,
     rotate,
     log_in_again,
     log_in_anew,
@@ -365,6 +375,13 @@ def look_at_outcomes(world: World, actors: Sequence[Actor]) -> None:
         return
     live = {record.id: record for record in world.live()}
     assert world.session.id in live, "the session was lost"
+    now = live[world.session.id]
+    assert now.expires_at >= world.session.expires_at, "a session's life was shortened"
+    assert now.seen_at >= world.session.seen_at, "a session's last use moved back"
+    if {*operations} == {touch, touch_late} and world.shows_each_save():
+        assert all(actor.outcome for actor in actors), "a touch has not found it"
+        renewed = world.session.expires_at + timedelta(minutes=30)
+        assert now.expires_at > renewed, "a renewal was undone by an older look"
     rotations = [actor for actor in actors if actor.operation in ROTATIONS]
     if rotations:
         outcomes = {actor.outcome for actor in rotations}

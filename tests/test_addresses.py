@@ -105,7 +105,6 @@ NORMAL = {
     "[2001:db8::1]": "2001:db8::1",
     "[2001:db8::1]:8000": "2001:db8::1",
     "::1": "::1",
-    "::": "::",
     "fe80::1%eth0": "fe80::1",
     "[fe80::1%eth0]:8000": "fe80::1",
     "::ffff:192.0.2.1": "192.0.2.1",
@@ -115,6 +114,16 @@ NORMAL = {
 }
 
 NO_ADDRESSES = [
+    # Nobody's: what a socket listens on.
+    "0.0.0.0",  # noqa: S104
+    "0.0.0.0:8000",
+    "::",
+    "[::]",
+    "[::]:8000",
+    "::%eth0",
+    "0:0:0:0:0:0:0:0",
+    "::ffff:0.0.0.0",
+    "[::ffff:0:0]:8000",
     "",
     " ",
     ":",
@@ -302,7 +311,7 @@ class StoredDeviceTests(TestCase):
             self.assertEqual(self.record().device.user_agent, stored)
 
     def test_each_kind_of_address_can_be_stored(self) -> None:
-        for sent in [*NORMAL, "", "unix:", "1" * 1000]:
+        for sent in [*NORMAL, NO_ADDRESSES[0], "", "unix:", "1" * 1000]:
             self.browser = self.new_browser()
             self.ask("write", address=sent)
             self.assertEqual(self.record().device.ip_address, NORMAL.get(sent))

@@ -130,6 +130,8 @@ class CheckTests(TestCase):
             ("SESSION_MAX_PER_USER_POLICY", ("evict-oldest", "refuse"), None),
             ("SESSION_ON_OUTAGE", ("503", "anonymous"), 503),
             ("SESSION_ON_OUTAGE", ("503", "anonymous"), ["503"]),
+            ("SESSION_ON_OTHER_USER", ("refuse", "session", "request"), "user"),
+            ("SESSION_ON_OTHER_USER", ("refuse", "session", "request"), None),
         ):
             with self.subTest(name, wrong=wrong):
                 found = messages(**{name: wrong})

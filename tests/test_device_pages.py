@@ -374,7 +374,7 @@ class EndManyTests(PagesTestCase):
 
 class JsonTests(PagesTestCase):
     def post(self, url: str, body: Any = None, client: Client | None = None, **more: Any) -> Any:
-        sent = body if isinstance(body, str) else json.dumps(body or {})
+        sent = body if isinstance(body, str | bytes) else json.dumps(body or {})
         poster = client or self.here
         return poster.post(url, sent, content_type="application/json", headers=JSON | more)
 
@@ -417,6 +417,8 @@ class JsonTests(PagesTestCase):
                 "ip_address": "127.0.0.1",
                 "place": None,
                 **moments,
+                "is_takeover": False,
+                "actor": None,
             },
         )
 
@@ -486,6 +488,44 @@ class JsonTests(PagesTestCase):
             "\ud800".encode("utf-8", "surrogatepass").decode("latin1"),
         ):
             self.assert_refused(self.post("/devices/end-others/", body), 400, "invalid_json")
+        self.assert_nothing_ended()
+
+    def test_text_that_utf_8_can_not_encode(self) -> None:
+        half = '{"password": "\ud800"}'
+        for body in (
+            r'{"password": "\ud800"}',
+            r'{"password": "\udc00\ud800"}',
+            r'{"password": "x", "\udfff": 1}',
+            r'{"password": "x", "more": [{"x": "\udc00"}]}',
+            half.encode("utf-8", "surrogatepass"),
+            half.encode("utf-16-le", "surrogatepass"),
+        ):
+            for url in ("/devices/end-others/", "/devices/end-all/", self.end(self.phone)):
+                self.logged_in_an_hour_ago()
+                self.assert_refused(self.post(url, body), 400, "invalid_json")
+        self.assert_nothing_ended()
+
+    def test_a_whole_pair_is_a_character(self) -> None:
+        self.user.set_password("\U0001f600")
+        self.user.save()
+        self.here.force_login(self.user)
+        response = self.post("/devices/end-others/", r'{"password": "\ud83d\ude00"}')
+        self.assertEqual(response.json(), {"ended": 1})
+
+    def test_nor_a_form_in_a_charset_that_has_such_text(self) -> None:
+        field = b'--x\r\nContent-Disposition: form-data; name="password"\r\n\r\n%s\r\n--x--\r\n'
+        for charset, half in (("utf-7", b"+2AA-"), ("unicode_escape", rb"\ud800")):
+            sent = f"multipart/form-data; boundary=x; charset={charset}"
+            for headers, status in ((JSON, 403), ({}, 200)):
+                response = self.here.generic(
+                    "POST",
+                    "/devices/end-others/",
+                    field % half,
+                    content_type=sent,
+                    headers=headers,
+                )
+                self.assertEqual(response.status_code, status)
+        self.assertContains(response, "errorlist")
         self.assert_nothing_ended()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -294,7 +294,7 @@ class SessionStoreTests(TestCase):
         session = saved({"a": 1})
         session.set_expiry(timezone.make_aware(datetime.now() + HOUR))
         session.save()
-        assert session.get_store().read(session.key).expires_at.tzinfo is None
+        assert session.get_store().read(session.key).expires_at.tzinfo is UTC
         session.set_expiry(-5)
         session.save()
         assert SessionStore(session.session_key).load() == {}

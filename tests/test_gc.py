@@ -157,6 +157,20 @@ class StepTests(TransactionTestCase):
         kinds = [query["sql"].split()[0] for query in captured.captured_queries]
         assert kinds == ["SELECT", "DELETE"] * 3
 
+    def test_a_missing_table_is_an_error_unless_it_is_one_tenant_s(self) -> None:
+        for command in ("gc", "clearsessions"):
+            said = io.StringIO()
+            with (
+                patch.object(StoredSession._meta, "db_table", "missing"),
+                patch.object(stores["default"]._table, "_statements", {}),
+            ):
+                with pytest.raises(CommandError, match="has no table 'missing'"):
+                    call_command(command)
+                # As the connections of django-tenants have it.
+                with patch.object(connection, "schema_name", "acme", create=True):
+                    call_command(command, stderr=said)
+            assert "has no table in the schema 'acme'" in said.getvalue()
+
     def test_ctrl_c_ends_the_process_with_a_clear_word(self) -> None:
         fill(400)
         gc_run = subprocess.Popen(

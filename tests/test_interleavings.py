@@ -24,6 +24,7 @@ from django_multistore.engine import SessionStore
 from django_multistore.models import StoredSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
+from django_multistore.stores.table import Table
 from django_multistore.testing import Calls
 from tests.helpers import Clock
 from tests.races.support import (
@@ -71,6 +72,7 @@ def user() -> User:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
     monkeypatch.setattr("django.utils.timezone.now", clock)
+    monkeypatch.setattr(Table, "now", lambda table: clock())
     return clock
 
 

@@ -128,12 +128,38 @@ def test_exactly_so_many_stay_of_those_at_once(store: BaseStore, way: str) -> No
         assert len(evicted) == len(set(evicted)) == AT_ONCE - 2
 
 
-def login_of(store: BaseStore, user_id: str, way: str) -> tuple[str | None, SessionRecord]:
+@pytest.mark.stress
+@pytest.mark.parametrize("evicts", [True, False])
+@pytest.mark.parametrize("way", ["create", "update", "rotate"])
+@pytest.mark.django_db(transaction=True, databases=DATABASES)
+def test_takeovers_among_logins_at_once_take_no_place(
+    store: BaseStore, way: str, evicts: bool
+) -> None:
+    limit = Limit(most=2, evicts=evicts)
+    for _ in range(rounds() // 60):
+        user_id = str(new_id())
+
+        def log_in(number: int, user_id: str = user_id) -> Update:
+            actor_id = str(number) if number % 2 else None
+            return store.admit(*login_of(store, user_id, way, actor_id), limit).outcome
+
+        outcomes = Counter(at_once(log_in))
+        refused = 0 if evicts else AT_ONCE // 2 - 2
+        assert outcomes[Update.FULL] == refused
+        assert outcomes[Update.DONE] == AT_ONCE - refused
+        actors = Counter(record.actor_id for record in store.sessions_for_user(user_id))
+        assert actors == {None: 2, "1": 1, "3": 1, "5": 1}
+
+
+def login_of(
+    store: BaseStore, user_id: str, way: str, actor_id: str | None = None
+) -> tuple[str | None, SessionRecord]:
     """Return what to admit; of a visitor's session that is in the store, if it is one's."""
-    fresh = make_record(user_id=user_id, authenticated_at=timezone.now())
+    now = timezone.now()
+    fresh = make_record(user_id=user_id, authenticated_at=now, actor_id=actor_id)
     if way == "create":
         return None, fresh
-    store.create(replace(fresh, user_id=None, authenticated_at=None))
+    store.create(replace(fresh, user_id=None, authenticated_at=None, actor_id=None))
     new_key = fresh.key if way == "update" else key_of(new_session_key())
     return fresh.key, replace(fresh, key=new_key)
 
@@ -621,7 +647,9 @@ class StatementCountTests(TransactionTestCase):
             with CaptureQueriesContext(connection) as captured, pytest.raises(SessionLimitReached):
                 login(request_with(SessionStore()), self.user, backend=BACKEND)
         words = [query["sql"].split()[0] for query in captured.captured_queries]
-        assert words == ["INSERT", "UPDATE", "BEGIN", "DELETE", "SELECT", "COMMIT"]
+        turn = ["BEGIN", "DELETE", "SELECT", "COMMIT"]
+        # Only then the user's sessions are listed and looked at, whether any can't be opened.
+        assert words == ["INSERT", "UPDATE", *turn, "SELECT", "SELECT", "SELECT"]
 
     def test_a_session_that_counts_already_costs_what_it_did(self) -> None:
         costs = []

@@ -27,12 +27,14 @@ PACKAGE = Path(django_multistore.__path__[0])
 # Every `while`, and what ends it. Whoever adds one says so here.
 ENDS = {
     "middleware.SessionMiddleware._saving": "each step is taken once: open, save",
+    "migrations.0004_times_in_utc.convert": "primary keys rise",
     "search.SessionSearch._batches": "ids rise",
-    "search.usernames._primary_key": "the models above one",
-    "session_admin.live_sessions._stored_field": "the models above one",
+    "session.users.PrimaryKey.old_spellings": "the text, which gets shorter",
+    "session.users._stored_field": "the models above one",
     "stores.cache_answers.may_be_a_value": "an error is looked at once",
     "stores.cache_probe._manners": "the trial's time",
     "stores.cache_protocol.CacheProtocol._lock": "the time that a lock lasts",
+    "stores.orm_turns._wait_on_postgresql": "PATIENCE",
     "stores.pacing.batch_sizes": "who takes the sizes, when nothing is left",
     "stores.redis.client.ServerClient.acall_many": "Sending counts",
     "stores.redis.client.ServerClient.call_many": "Sending counts",

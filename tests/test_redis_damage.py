@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_multistore import codec
+from django_multistore import clock, codec
 from django_multistore.records import Device, Limit, SessionRecord, Update, key_of, new_id
 from django_multistore.stores import packing
 from django_multistore.stores.redis import RedisStore, values
@@ -67,13 +67,16 @@ def source_of_chance() -> random.Random:
 
 
 def records() -> list[SessionRecord]:
-    record = make_record(key=KEY, user_id="7", authenticated_at=timezone.now(), payload=b"p" * 40)
+    record = make_record(key=KEY, user_id="7", authenticated_at=clock.now(), payload=b"p" * 40)
     long = Device(ip_address="2001:db8::1", user_agent="agent \N{SNOWMAN}" * 60)
     return [
         record,
         make_record(key=KEY),
         replace(record, user_id="\N{GRINNING FACE}" * 255, device=long),
         replace(record, device=Device(), payload=bytes(2000), version=2**32 - 1),
+        replace(record, actor_id="8"),
+        replace(record, device=long, actor_id="\N{GRINNING FACE}" * 255),
+        make_record(key=KEY, actor_id=""),
     ]
 
 
@@ -89,7 +92,7 @@ def in_redis() -> list[bytes]:
 
 
 def in_caches() -> list[bytes]:
-    now = timezone.now()
+    now = clock.now()
     listing = packing.Listing(written_at=now, valid_until=now + timedelta(days=1))
     return [
         packing.pack(packing.Entry(record, None if record.user_id is None else listing))
@@ -129,7 +132,7 @@ def mutated(chance: random.Random, sound: list[bytes], lengths: tuple[int, int])
             case 6:
                 value += chance.randbytes(chance.randrange(50))
             case 7 if value:
-                value[0] = chance.randrange(4)
+                value[0] = chance.randrange(5)
     return bytes(value)
 
 
@@ -168,7 +171,7 @@ def parse_what_caches_have(chance: random.Random, count: int) -> None:
 def look_at(record: SessionRecord) -> None:
     """Use a record as those do who read it."""
     assert record.id >= 0
-    assert record.expires_at - timezone.now() < timedelta.max
+    assert record.expires_at - clock.now() < timedelta.max
     assert record.seen_at > record.created_at or record.seen_at <= record.created_at
     assert isinstance(record.user_id, str | None)
 
@@ -556,7 +559,7 @@ def test_a_session_that_lives_beyond_32_bits(store: RedisStore, twins: bool, end
     )
     assert calls.update(login) is Update.DONE
     # Shorter again, and longer.
-    shorter = replace(login, version=2, expires_at=timezone.now() + timedelta(hours=1))
+    shorter = replace(login, version=2, expires_at=clock.now() + timedelta(hours=1))
     assert calls.update(shorter) is Update.DONE
     assert calls.update(replace(shorter, version=3, expires_at=end)) is Update.DONE
     assert len(calls.sessions_for_user(record.user_id)) == 2

@@ -286,10 +286,10 @@ def touch_to_live_longer_elsewhere(scene: Scene) -> None:
     scene.live = [new]
 
 
-def touch_to_end(scene: Scene) -> None:
+def touch_by_a_wrong_clock(scene: Scene) -> None:
     record = scene.stored()
     scene.store.touch(past(record))
-    scene.ends(record)
+    scene.live = [record]
 
 
 def destroy(scene: Scene) -> None:
@@ -336,7 +336,7 @@ DEEDS = [
     *(update, update_another_version, update_any_version, update_to_live_longer),
     *(update_for_another_user, update_at_login, modify, modify_to_another_key),
     *(rotate, rotate_a_visitors, rotate_at_login, rotate_for_another_user, rotate_another_version),
-    *(touch, touch_to_live_longer_elsewhere, touch_to_end),
+    *(touch, touch_to_live_longer_elsewhere, touch_by_a_wrong_clock),
     *(destroy, destroy_a_visitors, destroy_for_user, destroy_others_of_user, destroy_session),
     sessions_for_user,
 ]

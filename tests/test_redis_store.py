@@ -371,12 +371,20 @@ class TestWhatIsInRedis:
             (listed,) = store.sessions_for_user(record.user_id)
             assert listed == replace(record, seen_at=moment, device=device, payload=b"")
 
-    def test_a_touch_into_the_past_ends_the_session(self, store: RedisStore) -> None:
+    def test_a_touch_shortens_no_life(self, store: RedisStore) -> None:
         record = of_user()
         store.create(record)
-        assert store.touch(expired(record))
-        assert store.read(record.key) is None
-        assert store.sessions_for_user(record.user_id) == []
+        names = [
+            store._protocol.session_name(record.key),
+            store._protocol.index_name(str(record.user_id)),
+        ]
+        before = [store._client.call("PEXPIRETIME", name) for name in names]
+        shorter = replace(record, expires_at=record.expires_at - timedelta(minutes=30))
+        for older in (expired(record), shorter, replace(shorter, device=Device())):
+            assert store.touch(older)
+        for name, moment in zip(names, before, strict=True):
+            assert abs(store._client.call("PEXPIRETIME", name) - moment) <= 1000
+        assert [each.id for each in store.sessions_for_user(record.user_id)] == [record.id]
 
     def test_everything_expires(self, store: RedisStore) -> None:
         record = of_user()

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import uuid
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -628,8 +629,8 @@ class OtherKeysTests(SessionAdminTestCase):
     def test_page_log_and_list(self) -> None:
         for user in self.users():
             with self.subTest(type(user).__name__):
-                # Nobody's but like the user's.
-                open_session(f"{user.pk} ")
+                # Nobody's but like the user's. A number with a blank is the user's own.
+                open_session(f"{user.pk}\t." if isinstance(user, Customer) else f"{user.pk} ")
                 open_session(str(user.pk).upper() + "X")
                 first, second = self.open(2, user)
                 listing = f"/admin/{user._meta.app_label}/{user._meta.model_name}/"
@@ -837,8 +838,13 @@ class PlanTests(TransactionTestCase):
         StoredSession.objects.bulk_create(many)
         with connection.cursor() as cursor:
             cursor.execute(ANALYZE[connection.vendor])
-        for users in (User.objects.all(), NamedUser.objects.all(), UUIDUser.objects.all()):
-            with self.subTest(users.model.__name__):
+        models = (User, NamedUser, UUIDUser)
+        for model, namespace in product(models, (None, lambda: None, lambda: "tenant")):
+            users = model.objects.all()
+            with (
+                self.subTest(model.__name__),
+                override_settings(SESSION_USER_NAMESPACE=namespace),
+            ):
                 sessions = LiveSessions.beside(users)
                 assert sessions is not None
                 numbered = users.filter(sessions.exist()).annotate(number=sessions.number())

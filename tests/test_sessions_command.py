@@ -295,7 +295,7 @@ class UserTests(TestCase):
         store_one(user.pk)
         for name in (str(user.pk), user.pk.hex):
             assert sessions("count", "--user", name)[0] == 1
-        assert sessions("count", "--user-id", user.pk.hex)[0] == 0
+        assert sessions("count", "--user-id", user.pk.hex)[0] == 1
         with pytest.raises(CommandError, match="no user has"):
             sessions("count", "--user", "bob")
 
@@ -495,6 +495,10 @@ class ListTests(TestCase):
             sessions("count", "--idle-for=1h")
 
     def test_users_without_a_row_do_no_harm(self) -> None:
+        for text in ("a\0b", "\ud800"):
+            for option in ("user", "user_id"):
+                with pytest.raises(CommandError, match=r"NUL|UTF-8"):
+                    sessions("count", **{option: text})
         for user_id in ("4711", "not a number", "9" * 40):
             store_one(user_id)
         shown = json.loads(sessions("list", "--json")[1])
@@ -506,7 +510,8 @@ class ListTests(TestCase):
         record = store_one(bob.pk, id=2**63 - 1)
         (shown,) = json.loads(sessions("list", "--json")[1])
         assert shown.keys() == {
-            *("id", "user_id", "username", "name", "user_agent", "ip_address", "place"),
+            *("id", "user_id", "username", "actor_id", "actor"),
+            *("name", "user_agent", "ip_address", "place"),
             *("created_at", "signed_in_at", "last_seen_at", "expires_at"),
         }
         assert shown["id"] == "9223372036854775807"
@@ -740,6 +745,51 @@ class ProcessTests(TransactionTestCase):
             os.close(ours)
             assert run.stderr == "End 2 sessions of 1 user? [y/N] "
             assert len(live_ids()) == left
+
+    def test_bytes_that_are_no_text(self) -> None:
+        """Python hands them on as half of a surrogate pair, which nobody can encode."""
+        logged_in(User.objects.create_user("bob"))
+        for action, option in (
+            ("count", b"--user=\xff"),
+            ("count", b"--user-id=\xff\xfe"),
+            ("count", b"--user-id=7\xc3"),
+            ("list", b"--store=\xff"),
+            ("list", b"--ip=\xff"),
+            ("list", b"--idle-for=\xff"),
+            ("list", b"--limit=\xff"),
+            ("end", b"--id=\xff"),
+            ("show", b"\xff"),
+        ):
+            run = subprocess.run(
+                [*self.command(action), option], env=environment(), capture_output=True, check=False
+            )
+            assert run.returncode == 1, run
+            assert b"Traceback" not in run.stderr, run
+            assert b"\\udc" in run.stderr, run
+
+    def test_a_terminal_that_has_no_other_letters_than_ascii(self) -> None:
+        user = User.objects.create_user("bøb" + "ü" * 60)
+        logged_in(user)
+        for encoding, shown in (("ascii", r"b\xf8b"), ("latin-1", "bøb"), ("utf-8", "bøb")):
+            for action in (["list"], ["list", "--json"], ["count"], ["end", "--all", "--dry-run"]):
+                run = subprocess.run(
+                    self.command(*action),
+                    env=environment() | {"PYTHONIOENCODING": encoding},
+                    capture_output=True,
+                    check=False,
+                )
+                assert run.returncode == 0, run
+                if action == ["list"]:
+                    assert shown in run.stdout.decode(encoding)
+                if "--json" in action:
+                    (listed,) = json.loads(run.stdout)
+                    assert listed["username"] == user.username
+        stores_named_so = {"größe": MEMORY["default"]}
+        terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+        with override_settings(SESSION_STORES=stores_named_so):
+            call_command("gc", store="größe", stdout=terminal)
+        terminal.seek(0)
+        assert r"gr\xf6\xdfe" in terminal.read()
 
     def test_ctrl_c_in_the_middle_of_the_work(self) -> None:
         StoredSession.objects.bulk_create(

@@ -313,33 +313,17 @@ class EndedTests(TestCase):
                 assert found == [expected]
 
     @both_ways
-    def test_the_absolute_age_is_an_end_when_it_is_found(self, calls: Any) -> None:
-        session = logged_in(self.user)
-        record = record_of(session)
-        expected = ended(Reason.EXPIRED, self.user.pk, record.id)
-        with (
-            override_settings(SESSION_ABSOLUTE_AGE=3600),
-            at(timezone.now() + HOUR + timedelta(seconds=1)),
-            heard() as found,
-        ):
-            for _ in range(2):
-                assert calls(SessionStore(session.session_key)).load() == {}
-        assert found == [expected]
-        assert stores["default"].read(record.key) is None
-
-    @both_ways
-    def test_of_two_who_find_that_only_one_tells(self, calls: Any) -> None:
+    def test_what_only_this_clock_finds_too_old_has_not_ended(self, calls: Any) -> None:
         session = logged_in(self.user)
         record = record_of(session)
         with (
             override_settings(SESSION_ABSOLUTE_AGE=3600),
             at(timezone.now() + HOUR + timedelta(seconds=1)),
-            patch.object(stores["default"], "read", return_value=record),
             heard() as found,
         ):
-            for _ in range(2):
-                calls(SessionStore(session.session_key)).load()
-        assert found == [ended(Reason.EXPIRED, self.user.pk, record.id)]
+            assert calls(SessionStore(session.session_key)).load() == {}
+        assert found == []
+        assert stores["default"].read(record.key) == record
 
     @both_ways
     def test_a_new_key_is_the_end_of_the_old_one(self, calls: Any) -> None:

@@ -13,7 +13,14 @@ import pytest
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import Signal
 
-from django_multistore import devices, signals
+from django_multistore import (
+    devices,
+    openable,
+    request_users,
+    signals,
+    takeovers,
+    token_clients,
+)
 from django_multistore.engine import SessionStore
 from django_multistore.stores import steps, transactions
 from django_multistore.stores.base import BaseStore
@@ -32,7 +39,20 @@ def twin_name(name: str) -> str:
     return "_" * (len(name) - len(bare)) + "a" + bare
 
 
-HOMES = [SessionStore, BaseStore, devices, signals, steps, transactions, Signal, Pause]
+HOMES = [
+    SessionStore,
+    BaseStore,
+    devices,
+    openable,
+    request_users,
+    signals,
+    steps,
+    takeovers,
+    token_clients,
+    transactions,
+    Signal,
+    Pause,
+]
 KNOWN = {twin_name(name): name for name in names_with_a_twin(*HOMES)} | {
     "_aget_session": "_get_session"
 }
@@ -67,7 +87,11 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("function", "twin"),
-    [pair for home in (SessionStore, devices, signals) for pair in twins(home)],
+    [
+        pair
+        for home in (SessionStore, devices, openable, takeovers, signals, token_clients)
+        for pair in twins(home)
+    ],
 )
 def test_twins_differ_only_by_await(function: Any, twin: Any) -> None:
     assert inspect.signature(function).parameters == inspect.signature(twin).parameters

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -21,12 +22,14 @@ from channels.layers import get_channel_layer
 from django.contrib.auth.models import User
 from django.db import connections, transaction
 from django.test import AsyncClient, Client, TransactionTestCase, override_settings
+from django.utils import timezone
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
+from django_multistore.models import StoredSession
 from django_multistore.stores import stores
 from tests import servers
 from tests.test_on_a_cache import ON_A_CACHE
@@ -35,6 +38,7 @@ from tests.websocket_site import careless, documented, witness
 
 COOKIE = "sessionid"
 SESSION_ENDED, NO_CODE_CAME = 4401, 1006
+PHONE = ["198.51.100.7", 4711]
 SECONDS = 5  # more than a message needs
 CLOSED = {"type": "websocket.close", "code": SESSION_ENDED}
 LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
@@ -47,7 +51,8 @@ class Socket(ApplicationCommunicator):
         headers = [(b"origin", b"http://testserver")]
         if COOKIE in browser.cookies:
             headers.append((b"cookie", f"{COOKIE}={browser.cookies[COOKIE].value}".encode()))
-        super().__init__(application, {"type": "websocket", "path": path, "headers": headers})
+        scope = {"type": "websocket", "path": path, "headers": headers, "client": PHONE}
+        super().__init__(application, scope)
 
     async def receive_output(self, timeout: float = SECONDS) -> dict[str, Any]:  # noqa: ASYNC109
         return await super().receive_output(timeout)
@@ -142,11 +147,13 @@ class WitnessTests(WebsocketTestCase):
         await browser.post("/log_out")
         await self.sees_no_end_but_by_a_look(opened, self.user.pk)
 
-    async def test_one_that_was_rotated_can_not_be_saved_here_and_lives(self) -> None:
+    async def test_one_that_was_rotated_is_saved_where_it_is_for_a_minute(self) -> None:
         browser, opened = await self.opened()
         assert (await browser.post("/log_out_others")).content == b"0"
         assert await opened.receive_nothing()
-        assert await opened.asks("save") == "UpdateError"
+        assert await opened.asks("save") is None
+        saved = SessionStore(browser.cookies[COOKIE].value)
+        assert await saved.aget("seen") == "something"
         assert await opened.asks("cycle_key") == "SessionInterrupted"
         assert await opened.asks("exists") is False
         assert len(await devices.asessions_for_user(self.user)) == 1
@@ -156,6 +163,21 @@ class WitnessTests(WebsocketTestCase):
         browser, opened = await self.opened()
         assert await opened.asks("save") is None
         assert await SessionStore(browser.cookies[COOKIE].value).aget("seen") == "something"
+        await opened.leaves()
+
+    async def test_a_use_of_the_socket_may_be_a_use_of_the_session(self) -> None:
+        browser = await self.browser()
+        an_hour_ago = timezone.now() - timedelta(hours=1)
+        await StoredSession.objects.aupdate(seen_at=an_hour_ago)
+        opened = Socket(witness, browser)
+        assert await opened.opens()
+        assert await opened.asks("user") == [self.user.pk, str(self.user.pk)]
+        (seen,) = await devices.asessions_for_user(self.user)
+        assert seen.seen_at == an_hour_ago
+        assert await opened.asks("touch") is None
+        (seen,) = await devices.asessions_for_user(self.user)
+        assert seen.seen_at > an_hour_ago
+        assert seen.device.ip_address == PHONE[0]
         await opened.leaves()
 
     async def test_the_next_handshake_is_a_visitors(self) -> None:

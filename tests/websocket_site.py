@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,12 +16,14 @@ from channels.auth import AuthMiddlewareStack, get_user, login
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.contrib.auth import alogout
 from django.contrib.auth.models import User
+from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from django_multistore import devices
 from django_multistore.signals import session_ended
+from django_multistore.token_clients import atouch_from
 from tests.test_users import BACKEND
 
 DOCS = Path(__file__).parent.parent / "docs" / "websockets.md"
@@ -106,6 +109,10 @@ class Witness(AsyncJsonWebsocketConsumer):
 
     async def sees_cycle_key(self) -> None:
         await self.session.acycle_key()
+
+    async def sees_touch(self) -> None:
+        request = ASGIRequest(self.scope | {"method": "GET"}, BytesIO())
+        await atouch_from(request, self.scope["session"])
 
     async def sees_login(self) -> str:
         await login(self.scope, await User.objects.aget(), backend=BACKEND)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from .. import clock
 from .places import place_of
 from .user_agents import device_name, recognised
-from .wording import time_ago
+from .wording import acted_by, time_ago
 
 if TYPE_CHECKING:
     from ..records import SessionRecord
@@ -25,27 +27,42 @@ class DeviceDescription:
     user_agent: str  # As the browser sent it.
     ip_address: str | None
     place: str | None  # "Graz, Austria"; None: not known.
+    # With a time zone: UTC; with USE_TZ = False that of TIME_ZONE, as templates don't convert then.
     signed_in_at: datetime  # Last login; without a user when the session began.
     seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
     expires_at: datetime  # Dead from this moment on.
     is_current: bool  # Whether it is the session of who asks.
+    is_takeover: bool = False  # Whether another user acts in it; see takeovers.py.
+    actor: str | None = None  # That user's username; None: not known, or no takeover.
 
     @property
     def last_seen(self) -> str:
         """How long ago it was used, in words."""
         return time_ago(self.seen_at)
 
+    @property
+    def acted_by(self) -> str:
+        """Who acts in it, in words; empty for the user's own."""
+        return acted_by(self.actor) if self.is_takeover else ""
 
-def described(session: SessionRecord, *, current_id: int | None = None) -> DeviceDescription:
+
+def described(
+    session: SessionRecord,
+    *,
+    current_id: int | None = None,
+    usernames: Mapping[str, str] | None = None,
+) -> DeviceDescription:
     """
     Describe a session, without anything that opens it.
 
     Args:
         session: which; its payload isn't needed.
         current_id: the id of the session of who asks.
+        usernames: of those who act in others' sessions, by their ids.
     """
     user_agent, ip_address = session.device.user_agent, session.device.ip_address
     known = recognised(user_agent)
+    actor_id = session.actor_id
     return DeviceDescription(
         id=session.id,
         name=device_name(user_agent),
@@ -54,8 +71,10 @@ def described(session: SessionRecord, *, current_id: int | None = None) -> Devic
         user_agent=user_agent,
         ip_address=ip_address,
         place=place_of(ip_address),
-        signed_in_at=session.authenticated_at or session.created_at,
-        seen_at=session.seen_at,
-        expires_at=session.expires_at,
+        signed_in_at=clock.shown(session.authenticated_at or session.created_at),
+        seen_at=clock.shown(session.seen_at),
+        expires_at=clock.shown(session.expires_at),
         is_current=session.id == current_id,
+        is_takeover=actor_id is not None,
+        actor=None if actor_id is None or usernames is None else usernames.get(actor_id),
     )

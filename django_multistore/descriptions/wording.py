@@ -1,12 +1,13 @@
-"""How long ago something was, in words."""
+"""How long ago something was, and who acts, in words."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
+
+from .. import clock
 
 # Whole sentences: Django's timesince() has words for lengths, whose case is another after "ago" in
 # many languages.
@@ -22,15 +23,25 @@ UNITS = (
 )
 
 
+def acted_by(username: str | None) -> str:
+    """
+    Say who acts in a session in place of its user, in the current language.
+
+    Args:
+        username: None: there is no such user any more.
+    """
+    return _("Support") if username is None else _("Support (%(name)s)") % {"name": username}
+
+
 def time_ago(moment: datetime, now: datetime | None = None) -> str:
     """
     Say how long ago a moment was, in the current language and its largest unit.
 
     Args:
-        moment: aware if USE_TZ is True, as records have it.
-        now: None: timezone.now().
+        moment: without a time zone it is the wall clock of the current one.
+        now: None: what time it is.
     """
-    elapsed = (timezone.now() if now is None else now) - moment
+    elapsed = clock.utc(clock.now() if now is None else now) - clock.utc(moment)
     for unit, said in UNITS:
         if elapsed >= unit:
             return said % {"count": elapsed // unit}

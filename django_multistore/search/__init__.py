@@ -15,6 +15,7 @@ from .. import signals
 from ..exceptions import NotSupported
 from ..models import SessionRowQuerySet
 from ..records import Page, SessionRecord, last_use
+from ..session import namespaces
 from ..signals import Reason
 from ..stores.base import BaseStore
 from .filters import Network, is_exact, narrowed
@@ -36,9 +37,10 @@ class SessionSearch:
     """
     Live sessions of one store, to which all applies that is not None.
 
-    Without a user it goes by the store's index in the database, which may know of some that
-    have ended. Where that can't tell whether a session fits, all of its rows are read, a few
-    at a time.
+    A user is found in each spelling that sessions may have; with SESSION_USER_NAMESPACE only those
+    of its users are. Without a user it goes by the store's index in the database, which may know of
+    some that have ended. Where that can't tell whether a session fits, all of its rows are read, a
+    few at a time.
 
     Raises:
         NotSupported: from each method, if the store can't search so.
@@ -129,7 +131,8 @@ class SessionSearch:
             How many ended in each step.
         """
         if self.is_unfiltered and self.user_id is not None:
-            yield self._end_user(sender, self.user_id)
+            for user_id in self._spellings:
+                yield self._end_user(sender, user_id)
             return
         for batch in self._batches():
             one_by_one = batch
@@ -147,13 +150,19 @@ class SessionSearch:
         """Whether the database can tell which sessions fit."""
         return self.user_id is None and (self.network is None or is_exact(self.network))
 
+    @property
+    def _spellings(self) -> tuple[str, ...]:
+        given = self.user_id or ""
+        return tuple(dict.fromkeys([given, *namespaces.spellings(namespaces.respelled(given))]))
+
     def _sessions(self) -> Iterator[SessionRecord]:
         return chain.from_iterable(self._batches())
 
     def _batches(self) -> Iterator[list[SessionRecord]]:
         if self.user_id is not None:
-            listed = self.store.sessions_for_user(self.user_id)
-            yield [session for session in listed if self._fits(session)]
+            for user_id in self._spellings:
+                listed = self.store.sessions_for_user(user_id)
+                yield [session for session in listed if self._fits(session)]
             return
         # Not by iterator(), whose cursor would be open while the rows go.
         last = -1
@@ -170,6 +179,7 @@ class SessionSearch:
                 f"Session store {self.store.alias!r} ({type(self.store).__name__}) finds sessions "
                 "by their user only. Give --user or --user-id."
             )
+        rows = rows.filter(*namespaces.conditions())
         if self.ids is not None:
             rows = rows.filter(id__in=self.ids)
         if self.network is not None:

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import takewhile
 
-from django.utils import timezone
-
+from .. import clock
 from ..addresses import normal_address
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -29,7 +28,7 @@ def ago(text: str) -> datetime:
     match = re.fullmatch("([0-9]{1,9})([smhdw])", text)
     try:
         if match and int(match[1]):
-            return timezone.now() - timedelta(**{UNITS[match[2]]: int(match[1])})
+            return clock.now() - timedelta(**{UNITS[match[2]]: int(match[1])})
     except OverflowError:
         pass
     raise ValueError(f"{text!r} is no age. Give a number and a unit: 90s, 30m, 12h, 7d or 4w.")

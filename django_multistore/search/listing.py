@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-
-from django.utils import timezone
 
 from ..descriptions import described
 from ..records import SessionRecord
@@ -27,8 +25,9 @@ def listed(sessions: Iterable[SessionRecord]) -> list[dict[str, Any]]:
     JavaScript's. Times are in UTC.
     """
     sessions = list(sessions)
-    names = usernames(session.user_id for session in sessions)
-    return [_shown(session, names.get(session.user_id or "")) for session in sessions]
+    users = (session.user_id for session in sessions)
+    names = usernames([*users, *(session.actor_id for session in sessions)])
+    return [_shown(session, names) for session in sessions]
 
 
 def table(shown: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -66,12 +65,14 @@ def _printable(value: object) -> str:
     )
 
 
-def _shown(session: SessionRecord, username: str | None) -> dict[str, Any]:
-    description = described(session)
+def _shown(session: SessionRecord, names: Mapping[str, str]) -> dict[str, Any]:
+    description = described(session, usernames=names)
     return {
         "id": str(session.id),
         "user_id": session.user_id,
-        "username": username,
+        "username": names.get(session.user_id or ""),
+        "actor_id": session.actor_id,
+        "actor": description.actor,
         "name": str(description.name),
         "user_agent": session.device.user_agent,
         "ip_address": session.device.ip_address,
@@ -85,6 +86,9 @@ def _shown(session: SessionRecord, username: str | None) -> dict[str, Any]:
 
 def _cells(shown: dict[str, Any]) -> Sequence[str]:
     user = shown["user_id"] if shown["username"] is None else shown["username"]
+    if shown["actor_id"] is not None:
+        actor = shown["actor_id"] if shown["actor"] is None else shown["actor"]
+        user = f"{user} (by {actor})"
     times = (shown["signed_in_at"], shown["last_seen_at"], shown["expires_at"])
     texts = map(_printable, (user, shown["ip_address"], shown["name"]))
     return (shown["id"], *map(_shortened, texts), *map(_printable, times))
@@ -95,7 +99,4 @@ def _shortened(text: str) -> str:
 
 
 def _utc(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
-    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

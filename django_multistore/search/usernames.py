@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 
 from ..devices import id_of_user
+from ..session import namespaces
+from ..session.users import PrimaryKey
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+
+    from ..records import SessionRecord
 
 
 def user_id_from(text: str) -> str:
@@ -20,7 +23,7 @@ def user_id_from(text: str) -> str:
     Return the id of the user who has this username, or else this primary key.
 
     Returns:
-        The primary key as text, as sessions have it.
+        What sessions have as that user.
 
     Raises:
         ValueError: nobody has it, or more than one.
@@ -49,16 +52,25 @@ def usernames(user_ids: Iterable[str | None]) -> dict[str, str]:
     Return the usernames of users by their ids, as far as there are such users.
 
     Args:
-        user_ids: primary keys as text; None is nobody.
+        user_ids: as sessions have them; None is nobody.
     """
     model = _user_model()
     if model is None:
         return {}
-    primary_keys = [_primary_key(model, text) for text in {*user_ids} - {None}]
+    known = PrimaryKey(model)
+    texts = {each: namespaces.primary_key_in(each) for each in user_ids if each is not None}
+    primary_keys = (known.from_text(text) for text in {*texts.values()} if text is not None)
     users = model._base_manager.only(model.USERNAME_FIELD).in_bulk(
         [primary_key for primary_key in primary_keys if primary_key is not None]
     )
-    return {id_of_user(user): str(user.get_username()) for user in users.values()}
+    names = {id_of_user(user): str(user.get_username()) for user in users.values()}
+    spelled = {user_id: namespaces.respelled(user_id) for user_id in texts}
+    return {user_id: names[each] for user_id, each in spelled.items() if each in names}
+
+
+def actors(sessions: Iterable[SessionRecord]) -> dict[str, str]:
+    """Return the usernames of those who act in others' sessions; of most lists there are none."""
+    return usernames(session.actor_id for session in sessions)
 
 
 def _user_model() -> Any:
@@ -85,19 +97,8 @@ def _with_username(model: Any, text: str) -> AbstractBaseUser | None:
 
 
 def _with_primary_key(model: Any, text: str) -> AbstractBaseUser | None:
-    primary_key = _primary_key(model, text)
+    primary_key = PrimaryKey(model).from_text(text)
     user: AbstractBaseUser | None = None
     if primary_key is not None:
         user = model._base_manager.filter(pk=primary_key).first()
     return user
-
-
-def _primary_key(model: Any, text: str | None) -> Any:
-    field = model._meta.pk
-    while field.is_relation:  # A child's is a link to its parent.
-        field = field.target_field
-    with suppress(ValueError, ValidationError):
-        primary_key = field.to_python(text)
-        # SQLite's driver raises OverflowError for a number that no column holds.
-        field.run_validators(primary_key)
-        return primary_key

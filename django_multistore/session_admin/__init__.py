@@ -25,6 +25,7 @@ from ..descriptions import described
 from ..exceptions import NotSupported
 from ..models import StoredSession
 from ..paging import asked_page
+from ..search.usernames import actors
 from .ending import Ended, Own, end_all, end_some
 from .live_sessions import LiveSessions, LiveSessionsFilter
 
@@ -194,7 +195,7 @@ class UserSessionsAdminMixin(_ModelAdmin):
         sessions = address and self._live_sessions(request, queryset)
         if not sessions:
             return found, may_have_duplicates
-        by_address = Q(sessions.exist(ip_address=address))
+        by_address = sessions.exist(ip_address=address)
         return queryset.filter(Q(pk__in=found.order_by().values("pk")) | by_address), False
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
@@ -245,9 +246,10 @@ def _listed(request: HttpRequest, user: AbstractBaseUser) -> dict[str, Any]:
     page, there = asked_page(user, request.GET.get(PAGE_VAR, ""), PAGE_SIZE)
     own = devices.session_of(request).record
     own_id = None if own is None else own.id
+    names = actors(page.records)
     return {
         "is_supported": True,
-        "sessions": [described(each, current_id=own_id) for each in page.records],
+        "sessions": [described(each, current_id=own_id, usernames=names) for each in page.records],
         "total": page.total,
         "page": there,
         "page_range": there.paginator.get_elided_page_range(there.number),

@@ -44,7 +44,7 @@ class Own:
         self._record = self._session.record
 
     def is_of(self, user: AbstractBaseUser) -> bool:
-        return self._record is not None and self._record.user_id == devices.id_of_user(user)
+        return self._record is not None and self._record.user_id in devices.ids_of_user(user)
 
     def has_id(self, id: int) -> bool:
         return self._record is not None and self._record.id == id

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import reduce
+from operator import add, or_
 from typing import TYPE_CHECKING, Any, Self
 
 from django.contrib.admin import SimpleListFilter
-from django.db import connections, models
-from django.db.models import Count, Exists, OuterRef, Subquery, Value
-from django.db.models.functions import Cast, Coalesce, Concat, Substr
-from django.utils import timezone
+from django.db import models
+from django.db.models import Count, Exists, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
+from .. import clock
 from ..devices import configured_engine
 from ..models import SessionRowQuerySet
+from ..session.namespaces import in_sql
+from ..session.users import key_of
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -26,15 +30,14 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django_stubs_ext import StrOrPromise
 
-# Types of a primary key whose text the database writes as Python does.
-TEXT_LIKE = (models.IntegerField, models.CharField, models.TextField, models.UUIDField)
-
 
 @dataclass(frozen=True, slots=True)
 class LiveSessions:
     """The live sessions of each user of a queryset, for subqueries in it."""
 
-    rows: SessionRowQuerySet  # Those of the outer query's user.
+    # Those of the outer query's user, by each spelling of the primary key. Not by one condition:
+    # MariaDB leaves its index on user_id aside for a list of expressions.
+    rows: tuple[SessionRowQuerySet, ...]
 
     @classmethod
     def beside(cls, users: models.QuerySet[Any]) -> Self | None:
@@ -43,17 +46,18 @@ class LiveSessions:
         index = None if engine is None else engine.get_store().database_index()
         if index is None or index.db != users.db:
             return None
-        user_id = _user_id(_stored_field(users.model), users.db)
-        return None if user_id is None else cls(index.filter(user_id=user_id))
+        texts = key_of(users.model).in_sql(users.model, users.db)
+        if texts is None:
+            return None
+        return cls(tuple(index.filter(user_id=user_id) for user_id in in_sql(texts)))
 
-    def exist(self, **conditions: Any) -> Exists:
+    def exist(self, **conditions: Any) -> Q:
         """Return whether the user has such a session."""
-        return Exists(self.rows.filter(**conditions))
+        return reduce(or_, (Q(Exists(rows.filter(**conditions))) for rows in self.rows))
 
-    def number(self) -> Coalesce:
+    def number(self) -> Combinable:
         """Return how many the user has."""
-        counted = self.rows.order_by().values("user_id").annotate(number=Count("*"))
-        return Coalesce(Subquery(counted.values("number")), 0)
+        return reduce(add, map(_number_of, self.rows))
 
 
 class LiveSessionsFilter(SimpleListFilter):
@@ -86,7 +90,7 @@ class LiveSessionsFilter(SimpleListFilter):
         if chosen is None or sessions is None:
             return queryset
         if chosen in self.seen_within:
-            seen_since = timezone.now() - self.seen_within[chosen]
+            seen_since = clock.now() - self.seen_within[chosen]
             return queryset.filter(sessions.exist(seen_at__gte=seen_since))
         if chosen == "live":
             return queryset.filter(sessions.exist())
@@ -97,28 +101,6 @@ class LiveSessionsFilter(SimpleListFilter):
         return queryset
 
 
-def _stored_field(model: type[models.Model]) -> models.Field[Any, Any]:
-    # A child's primary key is a link to its parent.
-    field: Any = model._meta.pk
-    while field.is_relation:
-        field = field.target_field
-    return field  # type: ignore[no-any-return]
-
-
-def _user_id(field: models.Field[Any, Any], using: str) -> Combinable | None:
-    # On the outer side, once for each user, so that the index on user_id is used. A field that
-    # makes something else of what is stored has a text that only Python knows.
-    if not isinstance(field, TEXT_LIKE) or hasattr(field, "from_db_value"):
-        return None
-    pk = OuterRef("pk")
-    if isinstance(field, models.UUIDField) and field.db_type(connections[using]) == "char(32)":
-        return _dashed(pk)
-    return Cast(pk, models.CharField())
-
-
-def _dashed(pk: OuterRef) -> Concat:
-    # The 32 hexadecimal digits that are stored, in the form that str() gives a UUID.
-    groups: list[Combinable] = []
-    for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12)):
-        groups += [Substr(pk, start, length), Value("-")]
-    return Concat(*groups[:-1])
+def _number_of(rows: SessionRowQuerySet) -> Combinable:
+    counted = rows.order_by().values("user_id").annotate(number=Count("*"))
+    return Coalesce(Subquery(counted.values("number")), 0)

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
 from ..exceptions import InvalidStore, NotSupported, StoreUnavailable
-from ..records import Admission, Limit, Page, SessionRecord, Update, page_of, successor
+from ..records import Admission, Limit, Page, SessionRecord, Update, page_of, successor, touched
 
 if TYPE_CHECKING:
     # models.py needs the apps to be ready; whoever writes a store may import this before.
@@ -142,7 +142,8 @@ class BaseStore(ABC):
         """
         Move seen_at, expires_at and device if the version is still record.version.
 
-        The payload stays as it is.
+        Neither time moves back: the later of what is stored and what is given stays. The
+        payload stays as it is.
 
         Returns:
             Whether it was so. False is not an error: another save was quicker.
@@ -150,10 +151,7 @@ class BaseStore(ABC):
         stored = self.read(record.key)
         if stored is None or stored.version != record.version:
             return False
-        moved = replace(
-            stored, seen_at=record.seen_at, expires_at=record.expires_at, device=record.device
-        )
-        return self.update(moved) is Update.DONE
+        return self.update(touched(stored, record)) is Update.DONE
 
     def rotate(self, old_key: str, record: SessionRecord) -> Update:
         """
@@ -204,7 +202,8 @@ class BaseStore(ABC):
         """
         Write a session that its user has just logged in to, if the user may have one more.
 
-        Where logins don't take turns, of some that come at once one too many may get in.
+        Where logins don't take turns, of some that come at once one too many may get in. A session
+        with an actor doesn't count, and neither evicts nor is refused.
 
         Args:
             old_key: None to create the record; its own key to update it, another to rotate.
@@ -218,7 +217,7 @@ class BaseStore(ABC):
             NotSupported: this store can't find a user's sessions.
         """
         outcome = self._admitted(old_key, record, limit)
-        if outcome is not Update.DONE or not limit.evicts:
+        if outcome is not Update.DONE or not limit.evicts or record.actor_id is not None:
             return Admission(outcome=outcome)
         listed = self._counted(record)
         surplus = limit.surplus(record, listed, in_turn=self.logins_take_turns)
@@ -427,14 +426,15 @@ class BaseStore(ABC):
         return [record for record in self.sessions_for_user(user_id) if record.key not in tried]
 
     def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Update:
-        if not limit.evicts and limit.refuses(record, self._counted(record)):
+        is_limited = record.actor_id is None and not limit.evicts
+        if is_limited and limit.refuses(record, self._counted(record)):
             return Update.FULL
         if old_key is None:
             return Update.DONE if self.create(record) else Update.CONFLICT
         return self._write_over(old_key, record)
 
     def _counted(self, record: SessionRecord) -> list[SessionRecord]:
-        """Return the sessions of a record's user that count against the limit."""
+        """Return the sessions of a record's user, among them those that count."""
         return self.sessions_for_user(record.user_id)
 
     def _write_over(self, key: str, record: SessionRecord) -> Update:

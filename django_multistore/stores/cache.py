@@ -101,10 +101,10 @@ class CacheStore(StepwiseStore):
         # The cache forgets sessions by itself. What they leave behind is their rows.
         removed = last = 0
         # Logins may come in faster than rows are looked at, which would have no end.
-        newest = self._index.newest()
+        newest, now = self._index.newest(), self._index.now()
         for size in batch_sizes(min(batch_size, AT_A_TIME), max_seconds):
             rows = self._index.rows_after(last, size)
-            step = run(self._protocol.gc(rows, dry_run=dry_run)) if rows else 0
+            step = run(self._protocol.gc(rows, dry_run=dry_run, now=now)) if rows else 0
             removed += step
             if progress is not None:
                 progress(step)

@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -39,7 +40,6 @@ class CacheOptions:
 
     cache: str
     prefix: str
-    namespace: str  # Stands for all that the names in the cache begin with.
     is_exact: bool
     lock_seconds: int
     max_age: timedelta
@@ -48,6 +48,16 @@ class CacheOptions:
     def buried_for(self) -> int:
         """For how many seconds the cache remembers that a session has ended."""
         return math.ceil((self.max_age + AFTERLIFE).total_seconds())
+
+    def namespace(self) -> str:
+        """
+        Return what stands for all that the names in the cache begin with.
+
+        It is not kept: a KEY_FUNCTION may go by the tenant whose request this is.
+        """
+        # KEY_PREFIX, VERSION and KEY_FUNCTION of the cache: what any of them makes of a name.
+        make_key = getattr(caches[self.cache], "make_key", str)
+        return _digest(str(make_key(f"{self.prefix}s:")))
 
 
 def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
@@ -103,7 +113,6 @@ def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
     return CacheOptions(
         cache=cache,
         prefix=prefix,
-        namespace=_namespace(cache, prefix),
         is_exact=options["EXACT"],
         lock_seconds=lock_seconds,
         max_age=_default_max_age() if max_age is None else timedelta(seconds=max_age),
@@ -138,11 +147,9 @@ def _require_short_names(alias: str, cache: str, prefix: str) -> None:
         ) from error
 
 
-def _namespace(cache: str, prefix: str) -> str:
-    # KEY_PREFIX, VERSION and KEY_FUNCTION of the cache: what any of them makes of a name.
-    make_key = getattr(caches[cache], "make_key", str)
-    made = str(make_key(f"{prefix}s:"))
-    return hashlib.sha256(made.encode()).hexdigest()[:NAMESPACE_LENGTH]
+@lru_cache(maxsize=1024)
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:NAMESPACE_LENGTH]
 
 
 def _default_max_age() -> timedelta:

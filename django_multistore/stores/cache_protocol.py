@@ -16,14 +16,12 @@ import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from django.utils import timezone
-
-from .. import conf
+from .. import clock, conf
 from ..exceptions import StoreUnavailable
-from ..records import Page, SessionRecord, Update, successor
+from ..records import Page, SessionRecord, Update, is_over, successor, touched
 from .base import backoff
 from .cache_answers import UNREADABLE
 from .cache_client import CacheClient
@@ -75,6 +73,7 @@ class Found:
     """What the cache has of some rows, by their row_id."""
 
     live: dict[int, Entry]
+    expired: set[int]  # There is one that has expired by this host's clock.
     unreadable: set[int]  # There is something under their keys that is no session.
     nothing: set[int]  # Not even what remains of a session that has ended.
 
@@ -101,14 +100,18 @@ class CacheProtocol(Operations):
 
     def live(self, key: str, values: Mapping[str, Any]) -> Entry | None:
         """Return the session that was found there, if it lives; a tentative one may."""
+        entry = self._kept(key, values)
+        return None if entry is None or _is_expired(entry.record) else entry
+
+    def _kept(self, key: str, values: Mapping[str, Any]) -> Entry | None:
+        """Return the session that was found there, if it has not ended but by its time."""
         value = values.get(self._name(SESSION, key))
         if value is None or value == DEAD or self._name(TOMBSTONE, key) in values:
             return None
         entry = unpack(key, value)
         if entry is None:
             suspicious.warning("Session data corrupted in session store %r.", self._alias)
-            return None
-        return None if _is_expired(entry.record) else entry
+        return entry
 
     def _is_unreadable(self, key: str, values: Mapping[str, Any]) -> bool:
         """Say whether what is there may be a session to another process, and is none to this."""
@@ -152,12 +155,7 @@ class CacheProtocol(Operations):
         def change(stored: SessionRecord) -> SessionRecord | None:
             if stored.version != record.version:
                 return None
-            return replace(
-                stored,
-                seen_at=record.seen_at,
-                expires_at=record.expires_at,
-                device=record.device,
-            )
+            return touched(stored, record)
 
         return (yield from self._change(record.key, change)) is Update.DONE
 
@@ -252,7 +250,7 @@ class CacheProtocol(Operations):
                 own = [row for row in batch if row.row_id not in strangers]
                 if own:
                     yield from self._bury([key for row in own for key in row.keys])
-                    now = timezone.now()
+                    now = clock.now()
                     missing = [
                         key
                         for row in own
@@ -268,14 +266,21 @@ class CacheProtocol(Operations):
 
     # The index.
 
-    def gc(self, rows: Sequence[Row], *, dry_run: bool) -> Steps[int]:
-        """Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many."""
+    def gc(self, rows: Sequence[Row], *, dry_run: bool, now: datetime | None = None) -> Steps[int]:
+        """
+        Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many.
+
+        Args:
+            rows: which to look at.
+            dry_run: only count them.
+            now: what time it is by the index's clock. None: by this host's.
+        """
         # Of those under other names this cache says nothing: they go when they have expired.
         own = [row for row in rows if row.store == self._index.place]
         # A cache that takes an outage for a miss answers that nothing is there at all.
         canary = (yield from self._let_out_canary()) if own else None
         found = yield from self._look(own, canary=canary)
-        past = timezone.now() - IN_FLIGHT
+        past = (now or clock.now()) - IN_FLIGHT
         gone = [row for row in rows if row.row_id not in found.live]
         expired = [row for row in gone if row.expires_at <= past]
         # What can't be read here is read elsewhere perhaps, with the serializer of before.
@@ -285,7 +290,7 @@ class CacheProtocol(Operations):
             if row.row_id not in found.live
             and row.expires_at > past
             and row.seen_at <= past
-            and row.row_id not in found.unreadable
+            and row.row_id not in found.expired | found.unreadable
         ]
         if dry_run:
             return len(expired) + len(lost)
@@ -313,7 +318,7 @@ class CacheProtocol(Operations):
         self, rows: Sequence[Row], *, canary: Mapping[str, bytes] | None = None
     ) -> Steps[Found]:
         """Look what the cache has of these rows, and whether it has the canary."""
-        found = Found(live={}, unreadable=set(), nothing=set())
+        found = Found(live={}, expired=set(), unreadable=set(), nothing=set())
         if not rows:
             return found
         keys = [key for row in rows for key in row.keys]
@@ -324,9 +329,12 @@ class CacheProtocol(Operations):
             if not any(name in values for key in row.keys for name in self.names(key)):
                 found.nothing.add(row.row_id)
             for key in row.keys:
-                entry = self.live(key, values)
+                entry = self._kept(key, values)
                 if entry is None and self._is_unreadable(key, values):
                     found.unreadable.add(row.row_id)
+                if entry is not None and _is_expired(entry.record):
+                    found.expired.add(row.row_id)
+                    entry = None
                 # Of a tentative session the row decides, and this one is elsewhere.
                 has_left = entry is not None and key != row.key and is_tentative(entry)
                 if entry is not None and not has_left:
@@ -351,7 +359,7 @@ class CacheProtocol(Operations):
         if changed is None or (lock is not None and lock.is_overdue):
             return Update.CONFLICT
         record = self._capped(changed)
-        if _is_expired(record):
+        if is_over(record):
             return Update.DONE if (yield from self._end(entry.record)) else Update.GONE
         yield from self._require_room(record)
         write = self._overwrite if record.key == key else self._move
@@ -412,6 +420,7 @@ class CacheProtocol(Operations):
             record.seen_at - listing.written_at >= interval
             or record.expires_at > listing.valid_until
             or record.authenticated_at != old.authenticated_at
+            or record.actor_id != old.actor_id
         )
         if not is_due:
             return listing
@@ -549,7 +558,8 @@ class CacheProtocol(Operations):
         yield Step(self._client, "delete", (probe,))
 
     def _capped(self, record: SessionRecord) -> SessionRecord:
-        latest = timezone.now() + self._options.max_age
+        # Not by a clock that is behind the one by which it was seen last.
+        latest = max(clock.now(), record.seen_at) + self._options.max_age
         if record.expires_at <= latest:
             return record
         if not self._has_warned:
@@ -597,7 +607,7 @@ def _compare_and_set(record: SessionRecord) -> Change:
 
 
 def _is_expired(record: SessionRecord) -> bool:
-    return record.expires_at <= timezone.now()
+    return record.expires_at <= clock.now()
 
 
 def is_tentative(entry: Entry) -> bool:
@@ -606,7 +616,7 @@ def is_tentative(entry: Entry) -> bool:
 
 
 def _time_to_live(record: SessionRecord) -> int:
-    return max(1, _seconds(record.expires_at - timezone.now()))
+    return max(1, _seconds(record.expires_at - clock.now()))
 
 
 def _seconds(duration: timedelta) -> int:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from django.core.checks import CheckMessage, Warning
-from django.utils import timezone
 
-from ..records import Admission, Limit, SessionRecord, Update, successor, user_id_of
+from .. import clock
+from ..records import Admission, Limit, SessionRecord, Update, successor, touched, user_id_of
 from .base import GC_BATCH_SIZE, BaseStore
 
 
@@ -54,9 +54,7 @@ class MemoryStore(BaseStore):
             stored = self.read(record.key)
             if stored is None or stored.version != record.version:
                 return False
-            self._records[record.key] = replace(
-                stored, seen_at=record.seen_at, expires_at=record.expires_at, device=record.device
-            )
+            self._records[record.key] = touched(stored, record)
             return True
 
     def destroy(self, key: str) -> bool:
@@ -110,4 +108,4 @@ class MemoryStore(BaseStore):
 
 
 def _is_live(record: SessionRecord) -> bool:
-    return record.expires_at > timezone.now()
+    return record.expires_at > clock.now()

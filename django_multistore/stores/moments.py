@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from django.conf import settings
-
 NOTHING = -(2**63)  # In place of a time that isn't there.
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NAIVE_EPOCH = datetime(1970, 1, 1)  # Without USE_TZ all times are naive.
 MICROSECOND = timedelta(microseconds=1)
-LATEST = (datetime.max - NAIVE_EPOCH) // MICROSECOND
+LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
 def number_of(moment: datetime | None) -> int:
     """Return a time in microseconds since the epoch, in 63 bits and a sign."""
     if moment is None:
         return NOTHING
-    number = (moment - (NAIVE_EPOCH if moment.tzinfo is None else EPOCH)) // MICROSECOND
     # The last evening of the last year, west of Greenwich, is in no year by UTC.
-    return min(number, LATEST)
+    return min((moment - EPOCH) // MICROSECOND, LATEST)
 
 
 def moment_at(number: int) -> datetime:
@@ -30,14 +26,9 @@ def moment_at(number: int) -> datetime:
     Raises:
         OverflowError: it is beyond the years that there are, so something else made it.
     """
-    return epoch() + timedelta(microseconds=number)
+    return EPOCH + timedelta(microseconds=number)
 
 
 def optional_moment_at(number: int) -> datetime | None:
     """Return the time, or None, of which number_of() made this. See moment_at()."""
     return None if number == NOTHING else moment_at(number)
-
-
-def epoch() -> datetime:
-    """Return the time from which those that are read are counted."""
-    return EPOCH if settings.USE_TZ else NAIVE_EPOCH

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from django.core.checks import CheckMessage
 from django.db import connections
-from django.utils import timezone
 
+from .. import clock
 from ..exceptions import NotSupported
 from ..models import SessionRowQuerySet, StoredSession
 from ..records import Admission, Device, Limit, Page, SessionRecord, Update, user_id_of
@@ -75,7 +75,7 @@ class OrmStore(BaseStore):
         return self._compare_and_set("rotate", old_key, record)
 
     def touch(self, record: SessionRecord) -> bool:
-        values = self._values(record, old_key=record.key) | {"now": timezone.now()}
+        values = self._values(record, old_key=record.key) | {"now": clock.now()}
         is_done = self._table.execute("touch", values) == 1
         if is_done:
             self._table.follow(record.fate)
@@ -96,7 +96,7 @@ class OrmStore(BaseStore):
 
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
         is_blind = self._is_blind()
-        if is_blind and not limit.evicts:
+        if is_blind and not limit.evicts and record.actor_id is None:
             raise NotSupported(
                 f"Session store {self.alias!r}: SESSION_MAX_PER_USER can't refuse a login in a "
                 f"transaction of the database {self.database!r} that doesn't see logins which were "
@@ -121,7 +121,7 @@ class OrmStore(BaseStore):
         return Page(records=tuple(map(_record, page)), total=total)
 
     def database_index(self) -> SessionRowQuerySet:
-        rows = StoredSession.objects.using(self.database).live(timezone.now())
+        rows = StoredSession.objects.using(self.database).live(clock.now())
         return rows.sessions().defer("payload")
 
     def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
@@ -140,7 +140,7 @@ class OrmStore(BaseStore):
         dry_run: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        now = timezone.now()
+        now = self._table.now()
         expired = StoredSession.objects.using(self.database).expired(now)
         if dry_run:
             return self._table.run(lambda connection: expired.count())
@@ -170,7 +170,7 @@ class OrmStore(BaseStore):
     def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Update:
         if record.version is None:
             statement = "overwrite"
-        values = self._values(record, old_key=old_key) | {"now": timezone.now()}
+        values = self._values(record, old_key=old_key) | {"now": clock.now()}
         if self._table.execute(statement, values):
             self._table.follow(record.fate)
             return Update.DONE
@@ -189,7 +189,7 @@ class OrmStore(BaseStore):
         return self._listed("sessions_for_user_locked", record.user_id)
 
     def _listed(self, statement: str, user_id: object) -> list[SessionRecord]:
-        values = {"user_id": user_id_of(user_id), "now": timezone.now()}
+        values = {"user_id": user_id_of(user_id), "now": clock.now()}
         return [_record(row) for row in self._table.fetch(statement, values)]
 
     def _evict(self, record: SessionRecord, limit: Limit) -> None:
@@ -211,7 +211,7 @@ class OrmStore(BaseStore):
     def _read(self, statement: str, key: str) -> SessionRecord | None:
         rows = self._table.fetch(statement, {"key": key})
         record = _record(rows[0]) if rows else None
-        return record if record is not None and record.expires_at > timezone.now() else None
+        return record if record is not None and record.expires_at > clock.now() else None
 
     def _values(self, record: SessionRecord, *, old_key: str) -> dict[str, Any]:
         return row_values(self.alias, record) | {
@@ -233,6 +233,7 @@ def _record(row: list[Any]) -> SessionRecord:
         expires_at,
         ip_address,
         user_agent,
+        actor_id,
         *payload,
     ) = row
     return SessionRecord(
@@ -246,4 +247,5 @@ def _record(row: list[Any]) -> SessionRecord:
         seen_at=seen_at,
         expires_at=expires_at,
         device=Device(ip_address=ip_address, user_agent=user_agent),
+        actor_id=actor_id,
     )

@@ -9,6 +9,8 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import Error as AnyDatabaseError
 from django.db import NotSupportedError, connections, transaction
 
+from .server_clocks import check_clock, time_there
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -32,6 +34,7 @@ def check_database(alias: str, using: str) -> list[CheckMessage]:
         *_check_version(alias, connection),
         *_check_sqlite(alias, connection),
         *_check_pooler(alias, connection),
+        *_check_clock(alias, connection),
     ]
 
 
@@ -123,6 +126,15 @@ def _check_pooler(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMess
             id="django_multistore.W026",
         )
     ]
+
+
+def _check_clock(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
+    try:
+        there = time_there(connection)
+    except AnyDatabaseError:
+        return []  # Nothing is known about it. Who uses it says why.
+    place = f"the database {connection.alias!r}"
+    return [] if there is None else check_clock(alias, place, there)
 
 
 def _passes_names_on(connection: Any) -> bool:

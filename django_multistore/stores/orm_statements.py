@@ -6,9 +6,10 @@ from typing import Any
 
 from django.db.models import F, Q
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Greatest
 
 from ..models import StoredSession
-from .statements import Statement, StatementWriter
+from .statements import Latest, Statement, StatementWriter
 
 # In the order in which OrmStore makes a record of a row.
 LISTED = (
@@ -22,11 +23,12 @@ LISTED = (
     "expires_at",
     "ip_address",
     "user_agent",
+    "actor_id",
 )
 READ = (*LISTED, "payload")
 ONE = RawSQL("1", ())  # In the text: a 1 would be a parameter without a name.
 TOUCHED = ("seen_at", "expires_at", "ip_address", "user_agent")
-UPDATED = (*TOUCHED, "payload", "user_id", "authenticated_at")
+UPDATED = (*TOUCHED, "payload", "user_id", "authenticated_at", "actor_id")
 
 
 def after(expires_at: Any, id: Any) -> Q:
@@ -57,10 +59,17 @@ def write_statements(using: str) -> dict[str, Statement]:
     writer = StatementWriter(StoredSession, using)
     parameter = writer.parameter
     live = {"expires_at__gt": parameter("now", "expires_at")}
+    # By the server's clock too: what is dead by that must not count against a user's limit, for
+    # which a session that lives would be ended.
+    listed = {**live, "expires_at__gt": Latest(parameter("now", "expires_at"))}
     at_key = {"key": parameter("old_key", "key"), **live}
     at_version = {**at_key, "version": parameter("version")}
     of_user = {"user_id": parameter("user_id")}
-    touch = {column: parameter(column) for column in TOUCHED}
+    touch = {column: parameter(column) for column in TOUCHED} | {
+        # An older look than another request's shortens nothing.
+        column: Greatest(F(column), parameter(column))
+        for column in ("seen_at", "expires_at")
+    }
     update = {column: parameter(column) for column in UPDATED} | {"version": F("version") + ONE}
     rotate = update | {"key": parameter("key")}
     return {
@@ -74,8 +83,8 @@ def write_statements(using: str) -> dict[str, Statement]:
         "overwrite": writer.update(rotate, **at_key),
         "touch": writer.update(touch, **at_version),
         "destroy": writer.delete(key=parameter("key")),
-        "sessions_for_user": writer.select(LISTED, **of_user, **live),
-        "sessions_for_user_locked": writer.select_for_update(LISTED, **of_user, **live),
+        "sessions_for_user": writer.select(LISTED, **of_user, **listed),
+        "sessions_for_user_locked": writer.select_for_update(LISTED, **of_user, **listed),
         "destroy_for_user": writer.delete(~Q(key=parameter("except_key", "key")), **of_user),
         "destroy_session": writer.delete(id=parameter("id"), **of_user),
         "gc": writer.delete(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from django.db import Error, OperationalError, connections
+from django.db import Error, connections
 
 from .table import Table
 from .transactions import is_open
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 PATIENCE = 10  # seconds
+LONGEST_PAUSE = 0.05  # seconds
+OTHERS = "another login of the user"
 
 Result = TypeVar("Result")
 
@@ -46,9 +50,18 @@ def in_turn(table: Table, user_id: str, action: Callable[[], Result]) -> Result:
 
 
 def _wait_on_postgresql(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
-    # The transaction's own lock, which a connection pool between can't lose.
+    # The transaction's own lock, which a connection pool between can't lose. It is asked for again
+    # and again: lock_timeout would have to be set for the caller's transaction, and what runs out
+    # by that takes the transaction along.
+    number, give_up_at = _number_of(user_id), time.monotonic() + PATIENCE
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_number_of(user_id)])
+        while True:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+            if cursor.fetchone() == (True,):
+                return
+            if time.monotonic() >= give_up_at:
+                raise table.took_too_long(OTHERS, PATIENCE)
+            time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
 
 
 def _wait_on_sqlite(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
@@ -69,7 +82,7 @@ def _with_named_lock(
     with table.outages_translated(), connection.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(%s, %s)", [name, PATIENCE])
         if cursor.fetchone() != (1,):
-            raise OperationalError("other logins of the user took too long")
+            raise table.took_too_long(OTHERS, PATIENCE)
         try:
             return action()
         finally:

@@ -12,9 +12,10 @@ from ..records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, Session
 from .moments import moment_at, number_of, optional_moment_at
 
 FORMAT = 1
-IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS = 1, 2, 4
+IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS, HAS_ACTOR = 1, 2, 4, 8
 NO_DEVICE = Device()
 HEAD = struct.Struct(">BBqqqqqqqqHBH")
+ACTOR_LENGTH = struct.Struct(">H")  # Before the actor, which only sessions in a takeover have.
 
 
 class Listing(NamedTuple):
@@ -42,6 +43,7 @@ def pack(entry: Entry) -> bytes:
         (IS_TENTATIVE if listing is not None and listing.is_tentative else 0)
         | (0 if record.user_id is None else HAS_USER)
         | (0 if device.ip_address is None else HAS_IP_ADDRESS)
+        | (0 if record.actor_id is None else HAS_ACTOR)
     )
     head = HEAD.pack(
         FORMAT,
@@ -58,7 +60,7 @@ def pack(entry: Entry) -> bytes:
         len(address),
         len(user_agent),
     )
-    return b"".join((head, user, address, user_agent, record.payload))
+    return b"".join((head, user, address, user_agent, _packed_actor(record), record.payload))
 
 
 def unpack(key: str, value: object) -> Entry | None:
@@ -95,10 +97,13 @@ def unpack(key: str, value: object) -> Entry | None:
     if id < 0 or user_agent_end > len(value):
         return None
     try:
+        actor_id, head_end = None, user_agent_end
+        if flags & HAS_ACTOR:
+            actor_id, head_end = _actor_at(value, user_agent_end)
         record = SessionRecord(
             id=id,
             key=key,
-            payload=value[user_agent_end:],
+            payload=value[head_end:],
             version=version,
             user_id=value[HEAD.size : user_end].decode() if flags & HAS_USER else None,
             created_at=moment_at(created_at),
@@ -117,6 +122,7 @@ def unpack(key: str, value: object) -> Entry | None:
                     ),
                 )
             ),
+            actor_id=actor_id,
         )
         listed_at = optional_moment_at(written_at)
         listing = (
@@ -128,18 +134,35 @@ def unpack(key: str, value: object) -> Entry | None:
                 is_tentative=bool(flags & IS_TENTATIVE),
             )
         )
-    except (UnicodeDecodeError, OverflowError):
+    except (struct.error, ValueError, OverflowError):
         return None
     return Entry(record=record, listing=listing) if _can_be_listed(record) else None
 
 
+def _packed_actor(record: SessionRecord) -> bytes:
+    if record.actor_id is None:
+        return b""
+    actor = record.actor_id.encode()
+    return ACTOR_LENGTH.pack(len(actor)) + actor
+
+
+def _actor_at(value: bytes, start: int) -> tuple[str, int]:
+    """Return the actor that is there, and where it ends."""
+    (length,) = ACTOR_LENGTH.unpack_from(value, start)
+    start += ACTOR_LENGTH.size
+    end: int = start + length
+    if end > len(value):
+        raise ValueError("This is no session.")
+    return value[start:end].decode(), end
+
+
 def _can_be_listed(record: SessionRecord) -> bool:
     """Say whether the index can take what was read: a database refuses some damage."""
-    user_id, device = record.user_id or "", record.device
+    user_ids, device = (record.user_id or "", record.actor_id or ""), record.device
     return (
-        len(user_id) <= USER_ID_MAX_LENGTH
+        all(len(user_id) <= USER_ID_MAX_LENGTH for user_id in user_ids)
         and len(device.user_agent) <= USER_AGENT_MAX_LENGTH
-        and "\0" not in user_id
+        and not any("\0" in user_id for user_id in user_ids)
         and "\0" not in device.user_agent
         and (device.ip_address is None or _is_ip_address(device.ip_address))
     )

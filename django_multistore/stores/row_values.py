@@ -20,12 +20,13 @@ def row_values(alias: str, record: SessionRecord) -> dict[str, Any]:
     """
     # Said here, because MariaDB's INSERT IGNORE would cut it off in silence, and
     # PostgreSQL takes no NUL.
-    user_id, user_agent = record.user_id or "", record.device.user_agent
-    if len(user_id) > USER_ID_MAX_LENGTH or "\0" in user_id:
-        raise ValueError(
-            f"Session store {alias!r} takes user ids of up to {USER_ID_MAX_LENGTH} "
-            f"characters without NUL; this one has {len(user_id)}."
-        )
+    user_agent = record.device.user_agent
+    for user_id in (record.user_id or "", record.actor_id or ""):
+        if len(user_id) > USER_ID_MAX_LENGTH or "\0" in user_id:
+            raise ValueError(
+                f"Session store {alias!r} takes user ids of up to {USER_ID_MAX_LENGTH} "
+                f"characters without NUL; this one has {len(user_id)}."
+            )
     if len(user_agent) > USER_AGENT_MAX_LENGTH or "\0" in user_agent:
         raise ValueError(
             f"Session store {alias!r} takes user agents of up to {USER_AGENT_MAX_LENGTH} "
@@ -41,4 +42,5 @@ def row_values(alias: str, record: SessionRecord) -> dict[str, Any]:
         "expires_at": record.expires_at,
         "ip_address": record.device.ip_address,
         "user_agent": user_agent,
+        "actor_id": record.actor_id,
     }

@@ -17,6 +17,8 @@ from django.db import connections, models
 from django.db.models import sql
 from django.db.models.constants import OnConflict
 
+from ..models import as_stored
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql import Query
@@ -55,6 +57,27 @@ class Parameter(models.Expression):
         return f"FROM_BASE64({text})" if is_binary else text, parameters
 
 
+class Latest(models.Func):
+    """A time, or that of the database server's clock if it is later."""
+
+    arity = 1
+
+    def as_sql(  # type: ignore[override]
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any
+    ) -> Any:
+        return compiler.compile(self.get_source_expressions()[0])  # SQLite's clock is this host's.
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any
+    ) -> Any:
+        template = "GREATEST(%(expressions)s, STATEMENT_TIMESTAMP())"
+        return super().as_sql(compiler, connection, template=template)
+
+    def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **more: Any) -> Any:
+        template = "GREATEST(CAST(%(expressions)s AS DATETIME(6)), UTC_TIMESTAMP(6))"
+        return super().as_sql(compiler, connection, template=template)
+
+
 def _binary(value: bytes, connection: Any) -> Any:
     if connection.vendor == "mysql":  # see Parameter.as_mysql()
         return b64encode(value).decode("ascii")
@@ -67,7 +90,7 @@ PREPARATIONS: dict[str, Callable[[Any, BaseDatabaseWrapper], Any]] = {
     "BigIntegerField": lambda value, connection: value,
     "BinaryField": _binary,
     "CharField": lambda value, connection: value,
-    "DateTimeField": lambda value, connection: connection.ops.adapt_datetimefield_value(value),
+    "DateTimeField": as_stored,
 }
 
 

@@ -49,7 +49,7 @@ class Operations(ABC):
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Admission]:
         outcome = yield from self._admitted(old_key, record, limit)
         evicted: list[SessionRecord] = []
-        if outcome is Update.DONE and limit.evicts:
+        if outcome is Update.DONE and limit.evicts and record.actor_id is None:
             evicted = yield from self._evict(record, limit)
         return Admission(outcome=outcome, evicted=tuple(evicted))
 
@@ -62,7 +62,7 @@ class Operations(ABC):
         return evicted
 
     def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Update]:
-        if not limit.evicts:
+        if not limit.evicts and record.actor_id is None:
             listed = yield from self.sessions_for_user(user_id_of(record.user_id))
             if limit.refuses(record, listed):
                 return Update.FULL

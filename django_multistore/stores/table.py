@@ -6,16 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from django.db import Error, connections, models, router
 
+from .. import clock
 from ..exceptions import InvalidStore, NotSupported, StoreUnavailable
 from ..records import Fate
 from . import transactions
 from .base import BaseStore, backoff
 from .database_errors import is_conflict, is_outage, is_table_missing
 from .isolation import SNAPSHOTS, level_of, own_transaction
+from .server_clocks import time_there
 from .statements import Statement
 
 if TYPE_CHECKING:
@@ -87,6 +90,15 @@ class Table:
             with self.outages_translated():
                 self._levels[using] = level_of(using)
         return self._levels[using] in SNAPSHOTS
+
+    def now(self) -> datetime:
+        """
+        Return what time it is by the database's clock, or by this host's if that is behind.
+
+        For what ends sessions for others: a host whose clock is ahead must not.
+        """
+        here, there = clock.now(), self.run(time_there)
+        return here if there is None else min(here, there)
 
     def fetch(self, name: str, values: dict[str, Any]) -> list[list[Any]]:
         """Run a statement by its name and return its rows."""
@@ -178,6 +190,14 @@ class Table:
     def follow(self, fate: Fate | None) -> None:
         """Tell what becomes of a write that was done just now."""
         transactions.follow(fate, connections[self.database])
+
+    def took_too_long(self, what: str, seconds: float) -> StoreUnavailable:
+        """Say that others kept this from its turn, for the caller to raise."""
+        return StoreUnavailable(
+            f"Session store {self._store.alias!r}: {what} took longer than {seconds:g} s, and "
+            "nothing was written. Look for a transaction that began with a login and is still "
+            f"open in the database {self.database!r}."
+        )
 
     @contextmanager
     def outages_translated(self) -> Iterator[None]:

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
-
-from .. import conf
+from .. import clock, conf
 from ..models import SessionRowQuerySet, UserSession
 from ..records import SessionRecord
 from .base import BaseStore
@@ -21,7 +19,7 @@ from .table import Table
 AT_A_TIME = 400  # rows in one statement: SQLite counts two parameters for each, up to 999
 NAMESPACE_LENGTH = 16
 FOUND = ("row_id", "id", "key", "previous_key", "user_id", "seen_at", "expires_at", "store")
-REFRESHED = ("authenticated_at", "seen_at", "expires_at", "ip_address", "user_agent")
+REFRESHED = ("authenticated_at", "seen_at", "expires_at", "ip_address", "user_agent", "actor_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +44,24 @@ class Row:
 class UserIndex:
     """The rows of models.UserSession that belong to one store. One statement a method."""
 
-    def __init__(self, store: BaseStore, namespace: str) -> None:
+    def __init__(self, store: BaseStore, namespace: Callable[[], str]) -> None:
         """
         Take a store's place in the table.
 
         Args:
             store: whose sessions are entered.
-            namespace: stands for the names that it gives them. Under other names they are not
-                found, and their rows are left to whoever finds them.
+            namespace: stands for the names that it gives them just now. Under other names they
+                are not found, and their rows are left to whoever finds them.
         """
         self._alias = store.alias
         self._of_any_namespace = f"{store.alias}@"
-        self.place = f"{self._of_any_namespace}{namespace}"
+        self._namespace = namespace
         self._table = Table(store, UserSession, _write_statements)
+
+    @property
+    def place(self) -> str:
+        """What its rows have in the column `store`."""
+        return f"{self._of_any_namespace}{self._namespace()}"
 
     @property
     def database(self) -> str:
@@ -124,7 +127,7 @@ class UserIndex:
 
     def live(self) -> SessionRowQuerySet:
         """Select the rows that have not expired, which is all that the database knows."""
-        return self._rows(store=self.place).live(timezone.now())
+        return self._rows(store=self.place).live(clock.now())
 
     def page_of_user(self, user_id: str, start: int, size: int) -> tuple[list[Row], int]:
         """Return some of a user's rows, the one seen last first, and how many there are."""
@@ -144,6 +147,10 @@ class UserIndex:
         """
         found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
         return self._found(found.order_by("row_id")[:count])
+
+    def now(self) -> datetime:
+        """Return what time it is by the index's clock, or by this host's if that is behind."""
+        return self._table.now()
 
     def newest(self) -> int:
         """Return the row_id that was given last, to whichever store; 0 if there is none."""

@@ -8,7 +8,8 @@ from django import template
 from django.template import Context
 
 from .. import devices
-from ..exceptions import StoreUnavailable
+from ..acting import whose
+from ..exceptions import OtherUser, StoreUnavailable
 
 register = template.Library()
 
@@ -18,18 +19,28 @@ def devices_count(context: Context) -> int | str:
     """
     Return on how many devices the user of the request is logged in.
 
-    One more query, or round trip, of the store. Nothing, if the store could not be asked: a
-    number beside a link is not worth an error.
+    One more query, or round trip, of the store. Nothing, if the store could not be asked, or if
+    the pages would refuse the user: a number beside a link is not worth an error.
 
     Raises:
         StoreUnavailable: the store could not be asked, and the view's transaction is lost with it.
     """
-    user: Any = context.get("user")
-    if user is None or not user.is_authenticated:
-        return 0
     try:
+        user = _user_of(context)
+        if user is None or not user.is_authenticated:
+            return 0
         return devices.count_for_user(user)
     except StoreUnavailable as outage:
         if outage.loses_transaction:
             raise
         return ""
+    except OtherUser:
+        return ""
+
+
+def _user_of(context: Context) -> Any:
+    request: Any = context.get("request")
+    # A page about a user may have that one as `user`.
+    if hasattr(request, "session") and hasattr(request, "user"):
+        return whose(request)[0]
+    return context.get("user")

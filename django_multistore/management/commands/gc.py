@@ -11,11 +11,14 @@ from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.db import Error, connections
 
-from ...exceptions import MultistoreError
+from ...exceptions import InvalidStore, MultistoreError
 from ...stores import stores
 from ...stores.base import GC_BATCH_SIZE
+from ...stores.database_errors import is_table_missing
 from ...stores.handler import DEFAULT_ALIAS
+from ..output import write
 
 INTERRUPTED = 130  # The exit status of a shell's command that Ctrl-C ended.
 
@@ -67,7 +70,9 @@ class Command(BaseCommand):
                     progress=partial(self._note, show),
                 )
         except MultistoreError as error:
-            raise CommandError(f"{error} Removed until then: {self._count}.") from error
+            if not is_left_out(self.stderr, alias, error):
+                raise CommandError(f"{error} Removed until then: {self._count}.") from error
+            return
         except KeyboardInterrupt:
             raise CommandError(
                 f"Interrupted. Removed until then from store {alias!r}: {self._count}, and "
@@ -76,11 +81,43 @@ class Command(BaseCommand):
             ) from None
         if options["verbosity"] > 0:
             done = "Would remove" if dry_run else "Removed"
-            self.stdout.write(f"{done} {self._count} expired session(s) from store {alias!r}.")
+            said = f"{done} {self._count} expired session(s) from store {alias!r}."
+            write(self.stdout, said)
 
     def _note(self, show: Callable[[int], object], step: int) -> None:
         self._count += step
         show(step)
+
+
+def is_left_out(stream: OutputWrapper, alias: str, error: MultistoreError) -> bool:
+    """
+    Say whether it failed only in that a tenant's schema has no table, and write it.
+
+    That is no failure of a command: django-tenants' all_tenants_command would go no further, and
+    leave the next schemas as they are.
+    """
+    schema = _schema_without_table(alias, error)
+    if schema is None:
+        return False
+    stream.write(
+        f"Session store {alias!r} has no table in the schema {schema!r}: nothing to remove there. "
+        "If the schema is to have sessions, run 'manage.py migrate_schemas'.",
+        style_func=str,
+    )
+    return True
+
+
+def _schema_without_table(alias: str, error: MultistoreError) -> str | None:
+    """Return the schema of the tenant whose turn it is, if what failed is that it has no table."""
+    cause = error.__cause__
+    if not isinstance(error, InvalidStore) or not isinstance(cause, Error):
+        return None
+    using = getattr(stores[alias], "database", None)
+    if using is None or not is_table_missing(cause):
+        return None
+    # Only connections that go from schema to schema, as django-tenants' do, have a name for it.
+    schema: str | None = getattr(connections[using], "schema_name", None)
+    return schema
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from ...search import SessionSearch, Tally
 from ...search.filters import ago, network
 from ...search.listing import details, listed, table
 from ...search.usernames import user_id_from
+from ...session import namespaces, users
 from ...stores import stores
+from ..output import write
 from .gc import INTERRUPTED
 
 DEFAULT_LIMIT = 100
@@ -93,7 +95,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(shown))
         else:
-            self.stdout.write("\n".join(table(shown)) if shown else "No sessions.")
+            write(self.stdout, "\n".join(table(shown)) if shown else "No sessions.")
         if page.total > limit:
             self.stderr.write(f"{page.total - limit} more: see --limit.", style_func=str)
 
@@ -155,7 +157,7 @@ class Command(BaseCommand):
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def _write(self, options: dict[str, Any], data: dict[str, Any], text: str) -> None:
-        self.stdout.write(json.dumps(data) if options["json"] else text)
+        write(self.stdout, json.dumps(data) if options["json"] else text)
 
 
 def _add_common(parser: ArgumentParser) -> None:
@@ -172,8 +174,8 @@ def _add_common(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--user-id",
         metavar="ID",
-        help="Only sessions of the user with exactly this primary key, which may have been "
-        "deleted.",
+        help="Only sessions of the user with this primary key, as `list --json` shows it; the user "
+        "may have been deleted.",
     )
     parser.add_argument("--json", action="store_true", help="Write JSON, for programs.")
 
@@ -200,12 +202,13 @@ def _add_filters(parser: ArgumentParser) -> None:
 def _search(options: dict[str, Any]) -> SessionSearch:
     if options["user"] is not None and options["user_id"] is not None:
         raise CommandError("Give --user or --user-id, not both.")
-    user_id = _parsed(options, "user", user_id_from)
+    named = _parsed(options, "user", lambda text: user_id_from(_text(text)))
+    user_id = _parsed(options, "user_id", lambda text: namespaces.read(_text(text)))
     engine = configured_engine() or SessionStore
     alias = engine.store_alias if options["store"] is None else options["store"]
     return SessionSearch(
         store=stores[alias],
-        user_id=options["user_id"] if user_id is None else user_id,
+        user_id=user_id if named is None else named,
         ids=_parsed(options, "session_id" if options["action"] == "show" else "id", _ids),
         network=_parsed(options, "ip", network),
         signed_in_until=_parsed(options, "signed_in_before", ago),
@@ -223,6 +226,18 @@ def _parsed(options: dict[str, Any], name: str, parse: Callable[[Any], Parsed]) 
     except ValueError as error:
         option = "ID" if name == "session_id" else f"--{name.replace('_', '-')}"
         raise CommandError(f"{option}: {error}") from error
+
+
+def _text(value: object) -> str:
+    """Take a user's primary key as itself or as text, and refuse what no store can have."""
+    text = value if isinstance(value, str) else users.text_of(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{text!r} is no text in UTF-8.") from error
+    if "\0" in text:
+        raise ValueError(f"{text!r} has a NUL.")
+    return text
 
 
 def _ids(texts: str | int | list[str]) -> frozenset[int]:

@@ -9,6 +9,8 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning
 
 from ...exceptions import StoreUnavailable
+from ..moments import moment_at
+from ..server_clocks import check_clock
 from .client import ServerClient
 from .cluster_client import ClusterClient
 from .places import Place
@@ -73,6 +75,9 @@ def _server_side(alias: str, place: Place, facts: dict[str, Any]) -> Iterator[Ch
             "its nodes. See docs/checks.md#e009.",
             id="django_multistore.E009",
         )
+    microseconds = str(facts.get("server_time_usec", ""))
+    if microseconds.isdecimal():
+        yield from check_clock(alias, place.name, moment_at(int(microseconds)))
     policy = facts.get("maxmemory_policy", KEEPS_ALL)
     if policy != KEEPS_ALL:
         yield Warning(

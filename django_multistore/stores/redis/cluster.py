@@ -12,8 +12,6 @@ from ...exceptions import StoreUnavailable
 from ...records import Page, SessionRecord, Update, latest_first
 from ..steps import Steps, to_its_end
 from . import values
-from .base_client import Client
-from .places import Place
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
 from .scripts import (
     CLUSTER_CLAIM,
@@ -54,9 +52,6 @@ class ClusterProtocol(RedisProtocol):
     reasons.
     """
 
-    def __init__(self, alias: str, client: Client, place: Place) -> None:
-        super().__init__(alias, client, place.prefix)
-
     # One session.
 
     def create(self, record: SessionRecord) -> Steps[bool]:
@@ -76,6 +71,7 @@ class ClusterProtocol(RedisProtocol):
 
     def update(self, record: SessionRecord) -> Steps[Update]:
         value, life = values.pack(self.alias, record), values.milliseconds_left(record)
+        at_most = life or values.whole_life(record)
         is_login = (
             record.authenticated_at is not None
             and (record.seen_at - record.authenticated_at).total_seconds() < JUST_NOW
@@ -94,7 +90,7 @@ class ClusterProtocol(RedisProtocol):
             )
             outcome, *old_users = yield self.call(*command)
             if outcome == UNLISTED and user_id is not None:
-                until = yield from self._raised(user_id, record.key, life)
+                until = yield from self._raised(user_id, record.key, at_most)
                 continue
             for old_user in old_users:
                 yield from self._unlist(self.indexes + old_user, [record.key])
@@ -111,8 +107,9 @@ class ClusterProtocol(RedisProtocol):
 
     def _rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
         value, life = values.pack(self.alias, record), values.milliseconds_left(record)
-        if not life:
+        if life == 0:
             return (yield from self.update(replace(record, key=old_key)))
+        at_most = life or values.whole_life(record)
         claim = CLUSTER_CLAIM(
             (self.session_name(old_key),),
             values.nonce_of(value),
@@ -124,15 +121,18 @@ class ClusterProtocol(RedisProtocol):
         if record.user_id is None:
             outcome, *stored = yield self.call(*claim)
         else:
-            listing = self._list_command(record.user_id, record.key, life)
+            listing = self._list_command(record.user_id, record.key, at_most)
             (outcome, *stored), (now, until) = yield self.call_many([claim, listing])
             value, deadline = values.listed(value, until), now + DEADLINE
         if outcome != DONE:
             if record.user_id is not None:
                 yield from self._unlist(self.index_name(record.user_id), [record.key])
             return OUTCOMES[outcome]
-        value = values.succeeding(stored[0], value)
-        old_user = values.user_of(stored[0])
+        head, *lives = stored
+        value = values.succeeding(head, value)
+        old_user = values.user_of(head)
+        if not life:  # Then as long as it had to live, unless a first reply was lost.
+            life = max(1, lives[0]) if lives else at_most
         commands = [CLUSTER_CREATE((self.session_name(record.key),), value, life, deadline)]
         if old_user is not None:
             commands.append(self._retire_command(self.indexes + old_user, old_key))
@@ -152,11 +152,9 @@ class ClusterProtocol(RedisProtocol):
                 life,
                 *values.packed_device(self.alias, record.device),
                 until,
-                _nonce(),
-                MARKER_LIFE,
             )
             outcome: int = yield self.call(*command)
-            if outcome != UNLISTED or record.user_id is None:
+            if outcome != UNLISTED or record.user_id is None or not life:
                 return outcome == DONE
             until = yield from self._raised(record.user_id, record.key, life)
         raise self._too_late()

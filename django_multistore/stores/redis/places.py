@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.cache import InvalidCacheBackendError, caches
+from django.core.cache.backends.base import default_key_func
 from django.core.exceptions import ImproperlyConfigured
 from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
@@ -50,6 +51,16 @@ DECIDED = (
 SCHEMES = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
 
+@dataclass(frozen=True, slots=True)
+class Always:
+    """A prefix that stays the same."""
+
+    prefix: bytes
+
+    def __call__(self) -> bytes:
+        return self.prefix
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """What OPTIONS says, of the right types."""
@@ -60,12 +71,17 @@ class Place:
     service: str = ""  # What the sentinels call the master and its replicas.
     sentinel_arguments: dict[str, Any] = field(repr=False, default_factory=dict)
     is_cluster: bool = False
-    prefix: bytes  # What every name begins with.
+    make_prefix: Callable[[], bytes] = field(repr=False)  # See prefix.
     connect_timeout: float  # seconds
     timeout: float  # seconds
     max_connections: int  # of an event loop
     wait_replicas: int = 0
     wait_timeout: float = 0  # seconds
+
+    @property
+    def prefix(self) -> bytes:
+        """What every name begins with just now: a cache's KEY_FUNCTION may go by the tenant."""
+        return self.make_prefix()
 
     @property
     def is_socket(self) -> bool:
@@ -94,7 +110,7 @@ class Source(NamedTuple):
     sentinels: list[tuple[str, int]]
     service: str
     sentinel_arguments: dict[str, Any]
-    prefix: bytes
+    make_prefix: Callable[[], bytes]
 
 
 class Options:
@@ -173,7 +189,7 @@ def parsed(alias: str, options: Mapping[str, Any]) -> Place:
         service=source.service,
         sentinel_arguments=source.sentinel_arguments | known.dictionary("SENTINEL_CONNECTION"),
         is_cluster=options["CLUSTER"],
-        prefix=source.prefix,
+        make_prefix=source.make_prefix,
         connect_timeout=connect_timeout or known.seconds("CONNECT_TIMEOUT"),
         timeout=timeout or known.seconds("TIMEOUT"),
         max_connections=max_connections or DEFAULT_MAX_CONNECTIONS,
@@ -216,7 +232,7 @@ def _from_url(options: Options) -> Source:
         sentinels=_pairs(options, options["SENTINELS"] or []),
         service=options["SERVICE"] or "",
         sentinel_arguments={},
-        prefix=_prefix(options),
+        make_prefix=Always(_prefix(options)),
     )
 
 
@@ -285,7 +301,7 @@ def _from_cache(options: Options) -> Source:
         sentinels=[(host, int(port)) for host, port in sentinels],
         service=urlsplit(url).hostname or "" if sentinels else "",
         sentinel_arguments=in_entry.get("SENTINEL_KWARGS") or {},
-        prefix=_cache_prefix(options, alias, client) + _prefix(options),
+        make_prefix=_prefix_maker(options, alias, cache),
     )
 
 
@@ -293,6 +309,17 @@ def _client_class_of(factory: Any) -> Any:
     """Return the client that a cache would use: of django-valkey, or of django-redis."""
     names = ("base_client_cls", "redis_client_cls")
     return next((getattr(factory, name) for name in names if hasattr(factory, name)), None)
+
+
+def _prefix_maker(options: Options, alias: str, cache: Any) -> Callable[[], bytes]:
+    own, client = _prefix(options), cache.client
+
+    def make() -> bytes:
+        return _cache_prefix(options, alias, client) + own
+
+    now = make()
+    is_fixed = cache.key_func is default_key_func and type(cache.key_prefix) is str
+    return Always(now) if is_fixed else make
 
 
 def _cache_prefix(options: Options, alias: str, client: Any) -> bytes:

@@ -12,6 +12,7 @@ from ..steps import Pause, Step, Steps
 from ..stepwise import Operations
 from . import scripts, values
 from .base_client import Client
+from .places import Place
 from .scripts import WRONG_TYPE, Command, Word
 
 Item = TypeVar("Item")
@@ -78,14 +79,23 @@ class RedisProtocol(Operations):
     Args:
         alias: the store's.
         client: what sends the commands.
-        prefix: what every name begins with.
+        place: where it is, and what every name begins with.
     """
 
-    def __init__(self, alias: str, client: Client, prefix: bytes) -> None:
+    def __init__(self, alias: str, client: Client, place: Place) -> None:
         self.alias = alias
         self.client = client
-        self.sessions = prefix + SESSION
-        self.indexes = prefix + INDEX
+        self._place = place
+
+    @property
+    def sessions(self) -> bytes:
+        """What the names of sessions begin with. It is not kept: it may be another tenant's."""
+        return self._place.prefix + SESSION
+
+    @property
+    def indexes(self) -> bytes:
+        """What the names of users' indexes begin with."""
+        return self._place.prefix + INDEX
 
     def session_name(self, key: str) -> bytes:
         """Return the name under which Redis has a session."""

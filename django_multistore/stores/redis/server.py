@@ -49,7 +49,7 @@ class ServerProtocol(RedisProtocol):
     """
 
     def __init__(self, alias: str, client: Client, place: Place) -> None:
-        super().__init__(alias, client, place.prefix)
+        super().__init__(alias, client, place)
         self._wait: Command = ("WAIT", place.wait_replicas, int(place.wait_timeout * 1000))
         self._replicas = place.wait_replicas
 
@@ -150,7 +150,8 @@ class ServerProtocol(RedisProtocol):
             tried |= keys
 
     def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Update]:
-        if limit.evicts or not values.milliseconds_left(record):
+        is_unlimited = limit.evicts or record.actor_id is not None
+        if is_unlimited or not values.milliseconds_left(record):
             return (yield from super()._admitted(old_key, record, limit))
         # Of two that come at once, one takes the last place and the other finds it taken.
         if old_key is None:

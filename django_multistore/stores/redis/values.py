@@ -6,6 +6,9 @@ A session as one value in Redis: a head, which the scripts read and splice, and 
     4   listed_until    2  length of the user id, of the ip address 1, of the user agent 2
     the user id, the ip address, the user agent, the payload
 
+In a takeover the format is another, and between user agent and payload is who acts: the length of
+an id (2), the id. To the scripts that is a part of the payload, but for lists.
+
 Numbers are big-endian, times microseconds. lua/head.lua has the same offsets. The scripts copy
 what is wider than 32 bits as it is: Lua's numbers are doubles, which can't hold an id.
 
@@ -19,13 +22,14 @@ import logging
 import secrets
 import struct
 from datetime import timedelta
+from typing import Literal
 
-from django.utils import timezone
-
-from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
+from ... import clock
+from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord, is_over
 from ..moments import moment_at, number_of, optional_moment_at
 
-LIVE, ENDED, MOVED = 1, 2, 3
+LIVE, ENDED, MOVED, TAKEOVER = 1, 2, 3, 4
+ALIVE = (bytes([LIVE]), bytes([TAKEOVER]))
 MARKERS = (bytes([ENDED]), bytes([MOVED]))
 KEY_LENGTH = 20
 NONCE_LENGTH = 8
@@ -33,10 +37,12 @@ HEAD = struct.Struct(">B8sqqIqqqIHBH")
 BIRTH = slice(9, 25)  # id and created_at, which stay for the session's whole life
 UNSIGNED = struct.Struct(">I")
 LENGTHS = struct.Struct(">BH")
+ACTOR_LENGTH = struct.Struct(">H")
 MOMENTS = struct.Struct(">qq")
 LISTED_UNTIL_AT = 53
 MOST_OF_A_HEAD = 512  # bytes; a longer one is rare
-LONGEST_HEAD = HEAD.size + 4 * USER_ID_MAX_LENGTH + 255 + 4 * USER_AGENT_MAX_LENGTH
+LONGEST_ACTOR = ACTOR_LENGTH.size + 4 * USER_ID_MAX_LENGTH
+LONGEST_HEAD = HEAD.size + 4 * USER_ID_MAX_LENGTH + 255 + 4 * USER_AGENT_MAX_LENGTH + LONGEST_ACTOR
 LATEST = 2**32 - 1  # The last second that the head can say the index has it for, in 2106; or later.
 LAST_VERSION = 2**32 - 1  # After which the first one comes.
 
@@ -44,6 +50,7 @@ NO_USER, NO_IP_ADDRESS = 2**16 - 1, 2**8 - 1
 NO_DEVICE = Device()
 
 MILLISECOND = timedelta(milliseconds=1)
+AS_BEFORE: Literal[b""] = b""  # In place of a life: as long as what is there has to live.
 
 suspicious = logging.getLogger("django.security.SuspiciousSession")
 
@@ -59,9 +66,10 @@ def pack(alias: str, record: SessionRecord) -> bytes:
     Raises:
         ValueError: the user id or the device doesn't fit.
     """
-    user, (ip_address, user_agent) = _user(alias, record), _device(alias, record.device)
+    user, actor = _user(alias, record.user_id), _user(alias, record.actor_id)
+    ip_address, user_agent = _device(alias, record.device)
     head = HEAD.pack(
-        LIVE,
+        LIVE if record.actor_id is None else TAKEOVER,
         secrets.token_bytes(NONCE_LENGTH),
         record.id,
         number_of(record.created_at),
@@ -74,7 +82,9 @@ def pack(alias: str, record: SessionRecord) -> bytes:
         NO_IP_ADDRESS if record.device.ip_address is None else len(ip_address),
         len(user_agent),
     )
-    return b"".join((head, user, ip_address, user_agent, record.payload))
+    if record.actor_id is not None:
+        actor = ACTOR_LENGTH.pack(len(actor)) + actor
+    return b"".join((head, user, ip_address, user_agent, actor, record.payload))
 
 
 def unpack(key: str, value: bytes | None, *, alias: str = "default") -> SessionRecord | None:
@@ -117,17 +127,24 @@ def _unpacked(key: str, value: bytes) -> SessionRecord:
     user_end = HEAD.size + (user_length if has_user else 0)
     ip_address_end = user_end + (ip_address_length if has_ip_address else 0)
     head_end = ip_address_end + user_agent_length
-    if kind != LIVE or id < 0 or head_end > min(len(value), LONGEST_HEAD):
+    actor_id, payload_start = None, head_end
+    if kind == TAKEOVER:
+        (actor_length,) = ACTOR_LENGTH.unpack_from(value, head_end)
+        payload_start = head_end + ACTOR_LENGTH.size + actor_length
+        actor_id = value[head_end + ACTOR_LENGTH.size : payload_start].decode()
+    is_alive = kind in (LIVE, TAKEOVER)
+    if not is_alive or id < 0 or payload_start > min(len(value), LONGEST_HEAD):
         raise ValueError("This is no session.")
     user_id = value[HEAD.size : user_end].decode()
     user_agent = value[ip_address_end:head_end].decode("utf-8", "surrogatepass")
     # Nothing is read that could not be written again. See pack().
-    if len(user_id) > USER_ID_MAX_LENGTH or len(user_agent) > USER_AGENT_MAX_LENGTH:
+    is_too_long = max(len(user_id), len(actor_id or "")) > USER_ID_MAX_LENGTH
+    if is_too_long or len(user_agent) > USER_AGENT_MAX_LENGTH:
         raise ValueError("No session has that.")
     return SessionRecord(
         id=id,
         key=key,
-        payload=value[head_end:],
+        payload=value[payload_start:],
         version=version,
         user_id=user_id if has_user else None,
         created_at=moment_at(created_at),
@@ -144,6 +161,7 @@ def _unpacked(key: str, value: bytes) -> SessionRecord:
             if has_ip_address or user_agent_length
             else NO_DEVICE
         ),
+        actor_id=actor_id,
     )
 
 
@@ -159,7 +177,7 @@ def is_cut(head: bytes) -> bool:
 
 def head_alone(value: bytes) -> bytes:
     """Return the head of a session, or a whole marker."""
-    return value[: _head_length(value)] if value[:1] == bytes([LIVE]) else value
+    return value[: _head_length(value)] if value[:1] in ALIVE else value
 
 
 def user_of(head: bytes) -> bytes | None:
@@ -240,9 +258,21 @@ def packed_device(alias: str, device: Device) -> tuple[bytes, bytes]:
     return LENGTHS.pack(ip_address_length, len(user_agent)), ip_address + user_agent
 
 
-def milliseconds_left(record: SessionRecord) -> int:
-    """Return how long a record has to live; 0 if it has expired."""
-    return max(0, (record.expires_at - timezone.now()) // MILLISECOND)
+def milliseconds_left(record: SessionRecord) -> int | Literal[b""]:
+    """
+    Return how long a record has to live: 0 if it is over, nothing if that can't be told.
+
+    A record that has expired by this host's clock, and not by its own times, may be alive by
+    Redis' clock, and only that counts.
+    """
+    # Nor does a clock that is behind prolong a life.
+    left = (record.expires_at - max(clock.now(), record.seen_at)) // MILLISECOND
+    return max(left, 0) or (0 if is_over(record) else AS_BEFORE)
+
+
+def whole_life(record: SessionRecord) -> int:
+    """Return how many milliseconds a record lives after its last use, by its own times."""
+    return max(1, (record.expires_at - record.seen_at) // MILLISECOND)
 
 
 def _head_length(value: bytes) -> int:
@@ -253,10 +283,13 @@ def _head_length(value: bytes) -> int:
     to_user: int = HEAD.size + (0 if user_length == NO_USER else user_length)
     if kind == MOVED:
         return to_user + KEY_LENGTH
-    if kind != LIVE:
+    if kind not in (LIVE, TAKEOVER):
         return HEAD.size
     ip_address_length = 0 if ip_address_length == NO_IP_ADDRESS else ip_address_length
     length: int = to_user + ip_address_length + user_agent_length
+    if kind == TAKEOVER:
+        actor = value[length : length + ACTOR_LENGTH.size]
+        length += ACTOR_LENGTH.size + int.from_bytes(actor)
     return length
 
 
@@ -265,8 +298,8 @@ def _stored_version(version: int) -> int:
     return version if version <= LAST_VERSION else (version - 1) % LAST_VERSION + 1
 
 
-def _user(alias: str, record: SessionRecord) -> bytes:
-    user_id = record.user_id or ""
+def _user(alias: str, user_id: str | None) -> bytes:
+    user_id = user_id or ""
     if len(user_id) > USER_ID_MAX_LENGTH:
         raise ValueError(
             f"Session store {alias!r} takes user ids of up to {USER_ID_MAX_LENGTH} characters; "

@@ -1,6 +1,6 @@
 -- A value is a head and a payload; values.py has its layout, of which the places here are counted
 -- from 1. The files are short because Redis makes each function anew for each call.
-local LIVE, ENDED, MOVED = '\1', '\2', '\3'
+local LIVE, ENDED, MOVED, TAKEOVER = '\1', '\2', '\3', '\4'
 local DONE, GONE, CONFLICT, UNLISTED = 1, 0, -1, -2
 local HEAD, KEY_LENGTH = 62, 20
 local LONGEST_USER = 1020 -- bytes: 255 characters of four

@@ -12,7 +12,8 @@ local function is_whole(head)
 end
 
 local function is_live(head)
-  return is_whole(head) and string.sub(head, 1, 1) == LIVE
+  local kind = is_whole(head) and string.sub(head, 1, 1)
+  return kind == LIVE or kind == TAKEOVER
 end
 
 -- The user id; nil for a visitor's session, and where it can't be read.

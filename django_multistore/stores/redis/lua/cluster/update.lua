@@ -1,6 +1,7 @@
 -- Compare and set: the outcome, and whose it was if that ended it.
--- KEYS: the session. ARGV: the value, the version or nothing, milliseconds to live, until when the
--- index has it or nothing if it was not asked, milliseconds that a marker lives.
+-- KEYS: the session. ARGV: the value, the version or nothing, milliseconds to live or nothing for as
+-- long as it does, until when the index has it or nothing if it was not asked, milliseconds that a
+-- marker lives.
 local value, version, life, listed_until, marker_life = unpack(ARGV)
 local head = head_of(KEYS[1])
 if not is_live(head) then return {is_own(head, value) and DONE or GONE} end
@@ -12,6 +13,7 @@ if life == '0' then
   mark(KEYS[1], ENDED, nonce_of(value), head, '', marker_life)
   return {DONE, old_user}
 end
+if life == '' then life = math.max(1, redis.call('PTTL', KEYS[1])) end
 local was_asked = listed_until ~= ''
 if not was_asked then
   listed_until = user == old_user and string.sub(head, 54, 57) or '\0\0\0\0'

@@ -1,12 +1,14 @@
--- End a user's sessions until there are only so many, and return the keys of those that ended.
+-- End a user's sessions until only so many count, and return the keys of those that ended.
 -- KEYS: the index. ARGV: what names of sessions begin with, how many may stay, the keys to end, the
 -- first one first.
-local now = redis.call('TIME')[1]
-local surplus = (reply_of('ZCOUNT', KEYS[1], '(' .. now, '+inf') or 0) - ARGV[2]
+local most = tonumber(ARGV[2])
+local surplus = live(KEYS[1]) - most
+if surplus > 0 then surplus = counted(KEYS[1], most + #ARGV - 2) - most end
 local ended = {}
 for i = 3, #ARGV do
   if #ended >= surplus then break end
-  if redis.call('ZREM', KEYS[1], ARGV[i]) == 1 then
+  if is_counted(redis.call('ZSCORE', KEYS[1], ARGV[i])) then
+    redis.call('ZREM', KEYS[1], ARGV[i])
     redis.call('UNLINK', ARGV[1] .. ARGV[i])
     ended[#ended + 1] = ARGV[i]
   end

@@ -1,17 +1,15 @@
--- KEYS: the session. ARGV: the version, the two times, milliseconds to live, the lengths of the
--- device's parts, the parts, what names of indexes begin with, the key.
+-- KEYS: the session. ARGV: the version, the two times, milliseconds to live at least, the lengths of
+-- the device's parts, the parts, what names of indexes begin with, the key.
 local version, moments, life, lengths, device, prefix, key = unpack(ARGV)
 local head = head_of(KEYS[1])
 if not is_live(head) then return GONE end
 if version ~= '' and version ~= version_of(head) then return CONFLICT end
 
 local user = user_of(head)
-if life == '0' then
-  redis.call('UNLINK', KEYS[1])
-  if user then unlist(prefix .. user, key) end
-  return DONE
-end
 if not touch(KEYS[1], head, moments, lengths, device) then return GONE end
-redis.call('PEXPIRE', KEYS[1], life)
-if user then list(prefix .. user, key, life) end
+life = math.max(tonumber(life) or 0, redis.call('PTTL', KEYS[1]))
+if life > 0 then
+  redis.call('PEXPIRE', KEYS[1], life)
+  if user then list(prefix .. user, key, life, head) end
+end
 return DONE
