@@ -81,7 +81,14 @@ class Door:
         guest.add_done_callback(lambda _: writer.transport.abort())
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server_reader, server_writer = await asyncio.open_connection(*self._server)
+        opening = self._loop.create_task(asyncio.open_connection(*self._server))
+        try:
+            server_reader, server_writer = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # What is half open when the door is shut would be left open.
+            _, server_writer = await opening
+            server_writer.transport.abort()
+            raise
         both = [_pump(reader, server_writer), _pump(server_reader, writer)]
         pumps = [self._loop.create_task(pump) for pump in both]
         try:

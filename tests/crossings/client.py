@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 from asgiref.sync import sync_to_async
-from django.db import connections
 from django.middleware.csrf import _get_new_csrf_string, _mask_cipher_secret
 
 from tests.crossings.rules import (
@@ -35,6 +34,7 @@ from tests.crossings.rules import (
     renew,
     write,
 )
+from tests.crossings.turns import close_all
 from tests.helpers import Clock
 
 SESSION, CSRF = "sessionid", "csrftoken"
@@ -199,7 +199,7 @@ class Crowd:
             counts = Counter[str]()
             for _ in range(0, rounds, self.size):
                 counts.update(await self._round(surfers))
-            await sync_to_async(connections.close_all)()
+            await sync_to_async(close_all)()
         for surfer in surfers:
             counts.update(surfer.counts)
         return counts, [text for surfer in surfers for text in surfer.seen]

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.backends import ModelBackend
+from django.core.cache import caches
 from django.core.signals import got_request_exception
 from django.db import connections
 
@@ -136,6 +137,12 @@ def taken_at(store: BaseStore) -> Iterator[None]:
         yield
 
 
+def close_all() -> None:
+    """Close what this thread has open to databases and caches."""
+    connections.close_all()
+    caches.close_all()
+
+
 @contextmanager
 def threads(count: int) -> Iterator[ThreadPoolExecutor]:
     """Provide threads that keep their connections to the databases until the end."""
@@ -145,7 +152,7 @@ def threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
         def close() -> None:
             all_are_there.wait(PATIENCE)
-            connections.close_all()
+            close_all()
 
         for closed in [pool.submit(close) for _ in range(count)]:
             closed.result(PATIENCE)
