@@ -55,6 +55,7 @@ class MovedSession(TrackedSession):
     def _leave_trail(self) -> Steps[None]:
         name = self._name()
         if name is not None:
+            self._has_left_trail = True
             yield Step(self.get_store(), "create", (trails.trail_of(self._old, name),))
 
     def _follow_rotation(self, *, renews_hash: bool) -> Steps[bool]:
@@ -154,6 +155,7 @@ class MovedSession(TrackedSession):
         """Find out whether it is a visitor's only because another request has moved the user's."""
         lost, self._lost = self._lost, None
         if lost is not None:
+            self.is_overtaken = True  # Also if the store can't be asked.
             self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None
 
     def _look_for_key(self) -> Steps[None]:
@@ -222,7 +224,7 @@ class MovedSession(TrackedSession):
         data, serializer = self._session_cache, self.serializer()
         base = {} if self._base is None or self._is_cleared else serializer.loads(self._base)
         kept = changed_keys(base, data, serializer) - AUTH_KEYS
-        self._lost = self._old
+        self._lost = None if self._has_left_trail else self._old
         self._start_anew()
         self._session_cache = {key: value for key, value in data.items() if key in kept}
         self.was_flushed = True

@@ -118,6 +118,7 @@ class TrackedSession(ExpiringSession):
     _has_fresh_key: bool  # Which nobody can have who has the old one and nothing else.
     _elsewhere: str | None  # The key to which others have moved it; its session key isn't known.
     _gained_user: bool  # By a save, under a key that whoever planted it may know.
+    _has_left_trail: bool = False  # For a rotation of its own.
     _lost: Secret | None  # The cookie's session key, which no store knows.
     _ended_by_flush: tuple[Secret, Name] | None  # The user's session that was.
     _left: Name | None  # The session that a flush found moved, and let live.
