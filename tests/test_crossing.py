@@ -410,6 +410,30 @@ def test_who_has_followed_is_shut_out_by_log_out_other_devices(
     assert data_of(request.session.session_key) == login_of(user)
 
 
+@pytest.mark.parametrize("on_other_user", [None, "session"])
+@EVERYWHERE
+def test_log_out_other_devices_is_not_followed_where_nobody_has_looked_at_the_user(
+    call: Call, user: User, old_hash: str, settings: Any, on_other_user: str | None
+) -> None:
+    """Then it is the rotation itself that finds the hash of the former SECRET_KEY."""
+    request = request_with(loaded(old_hash))
+    if on_other_user is not None:
+        settings.SESSION_ON_OTHER_USER = on_other_user
+        request.user = new_user("impersonated")
+
+        async def auser() -> Any:
+            return request.user
+
+        request.auser = auser
+        call(devices).log_out_other_devices(request)
+    else:
+        call(devices).end_others(request.session)
+    call(request.session).save()
+    assert data_of(old_hash) is None
+    assert data_of(request.session.session_key) == login_of(user)
+    assert len(listed(user)) == 1
+
+
 # A request that ends its own user's sessions.
 
 
