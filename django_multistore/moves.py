@@ -224,9 +224,12 @@ class MovedSession(TrackedSession):
 
     def _has_ended_itself(self) -> bool:
         stored = self._record
-        if stored is None:
+        name = None if stored is None else self._name_of(stored)
+        if stored is None or name is None:
             return False
-        return bool(self.own_endings & {(stored.user_id, None), (stored.user_id, stored.id)})
+        # Whoever ends sessions names their user as the database does, or as they were stored.
+        ids = {name.user_id, stored.user_id}
+        return bool(self.own_endings & {(each, id) for each in ids for id in (None, name.id)})
 
     def _keep_own_changes(self) -> bool:
         """Start anew with what was set here since it was loaded, and say whether there is any."""
