@@ -123,7 +123,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if session.is_move_certain:
             return True
         try:
-            return (yield Step(session, "exists", (session.session_key,)))  # type: ignore[no-any-return]
+            # By its key: an error's report shows the step.
+            return (yield Step(session.get_store(), "read", (session.key,))) is not None
         except StoreUnavailable:
             return False
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings as django_settings
 from django.contrib import auth
 from django.contrib.auth.models import User
@@ -34,6 +34,7 @@ from django.views.debug import ExceptionReporter
 from django_multistore import codec, devices, engine, session_keys
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
+from django_multistore.middleware import SessionMiddleware
 from django_multistore.models import StoredSession
 from django_multistore.records import key_of
 from django_multistore.session_keys import Secret, new_session_key
@@ -357,6 +358,53 @@ def test_an_outage_after_loading_tells_no_key(
         error = raised_by(lambda: act(lambda target: Calls(target, twins=twins), session, user))
         assert isinstance(error, StoreUnavailable)
         assert_tells_nothing(error, drawn)
+
+
+@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("kind", on("sqlite"))
+def test_a_form_and_the_key_derived_from_it_are_not_told(
+    twins: bool, user: User, tmp_path: Path, settings: Any
+) -> None:
+    session = loaded(saved(**login_of(user)))
+    session.form = Secret(new_session_key())
+    told = [session.form.session_key, session._next_key(None).session_key, session.session_key]
+    with gone(tmp_path, settings):
+        error = raised_by(lambda: Calls(session, twins=twins).cycle_key())
+        assert_tells_nothing(error, told)
+
+
+@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("kind", on("sqlite"))
+def test_a_look_for_an_uncertain_key_tells_no_key(
+    twins: bool, drawn: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with autocommit off, where nobody knows what has become of a rotation."""
+
+    def fail(key: str) -> None:
+        raise RuntimeError("Not an outage.")
+
+    async def afail(key: str) -> None:
+        fail(key)
+
+    def rotate(request: HttpRequest) -> HttpResponse:
+        request.session.cycle_key()
+        monkeypatch.setattr(stores["default"], "read", fail)
+        monkeypatch.setattr(stores["default"], "aread", afail)
+        monkeypatch.setattr(SessionStore, "is_move_certain", False)
+        return HttpResponse(status=500)
+
+    async def arotate(request: HttpRequest) -> HttpResponse:
+        return await sync_to_async(rotate)(request)
+
+    request = request_with(loaded(saved(a=1)))
+    request.COOKIES[COOKIE] = request.session.session_key
+    if twins:
+        respond = async_to_sync(SessionMiddleware(arotate))
+    else:
+        respond = SessionMiddleware(rotate)
+    error = raised_by(lambda: respond(request))
+    assert isinstance(error, RuntimeError)
+    assert_tells_nothing(error, drawn)
 
 
 UNSERIALISABLE: dict[str, Callable[[Any, SessionStore, str], object]] = {
