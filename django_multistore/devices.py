@@ -170,6 +170,9 @@ def end_others(session: SessionStore) -> int:
         return 0
     if not session.is_out_of_reach:
         session.cycle_key()
+    # If that has renewed the hash of a former SECRET_KEY, who has the old key may follow.
+    if session.may_have_moved_on:
+        session.cycle_key()
     store, ended = session.get_store(), 0
     for each in session.spellings_of(user_id):
         count = store.destroy_for_user(each, except_key=session.key)
@@ -184,6 +187,9 @@ async def aend_others(session: SessionStore) -> int:
     if user_id is None:
         return 0
     if not session.is_out_of_reach:
+        await session.acycle_key()
+    # If that has renewed the hash of a former SECRET_KEY, who has the old key may follow.
+    if session.may_have_moved_on:
         await session.acycle_key()
     store, ended = session.get_store(), 0
     for each in session.spellings_of(user_id):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 
-from . import auth_hashes, session_keys, trails
+from . import auth_hashes, clock, session_keys, trails
 from .auth_hashes import Renewal
 from .merge import AUTH_KEYS, changed_keys
 from .records import SessionRecord, Update
@@ -86,7 +86,7 @@ class MovedSession(TrackedSession):
             if stored is not None and self._opened(stored):
                 self._restore_login()
                 self._merge(stored)
-                self._elsewhere = stored.key
+                self._write_to(stored.key)
                 return True
         return False
 
@@ -145,7 +145,8 @@ class MovedSession(TrackedSession):
         # Whoever has the old session key can come to this one, by the same way.
         is_followable = secret == self._old.successor(HASH_UPGRADE)
         self._session_key, self._lost = secret.session_key, None
-        self._elsewhere, self._has_followed = None, True
+        self._elsewhere = self._elsewhere_until = None
+        self._has_followed = True
         self._unsettled.clear()
         self._was_stored = self._is_key_certain = True
         self.has_new_key = self.modified = True
@@ -177,16 +178,22 @@ class MovedSession(TrackedSession):
                 break
             change = self._redrafting(draft, found.key)
             if (yield Step(self.get_store(), "modify", (found.key, change))) is Update.DONE:
-                self._elsewhere = found.key
+                self._write_to(found.key)
                 return Update.DONE
         return Update.GONE
+
+    def _write_to(self, key: str) -> None:
+        """Go on under a key whose session key isn't known, for as long as a trail may be there."""
+        self._elsewhere = key
+        # Who has stolen the cookie may have a socket open, and must not stay for as long as that.
+        self._elsewhere_until = self._elsewhere_until or clock.now() + trails.LIFE
 
     def _find_moved(self) -> Steps[SessionRecord | None]:
         """Find the session, without its payload, if it was moved since it was loaded."""
         name, store = self._name(), self.get_store()
         if name is None:
             return None
-        if not self.is_elsewhere and (yield from trails.find(store, self._old)) != name:
+        if (yield from trails.find(store, self._old)) != name:
             return None
         for delay in backoff(LOOKS):
             yield Pause(delay)
@@ -217,9 +224,12 @@ class MovedSession(TrackedSession):
 
     def _has_ended_itself(self) -> bool:
         stored = self._record
-        if stored is None:
+        name = None if stored is None else self._name_of(stored)
+        if stored is None or name is None:
             return False
-        return bool(self.own_endings & {(stored.user_id, None), (stored.user_id, stored.id)})
+        # Whoever ends sessions names their user as the database does, or as they were stored.
+        ids = {name.user_id, stored.user_id}
+        return bool(self.own_endings & {(each, id) for each in ids for id in (None, name.id)})
 
     def _keep_own_changes(self) -> bool:
         """Start anew with what was set here since it was loaded, and say whether there is any."""

@@ -16,18 +16,25 @@ from django.middleware.csrf import CSRF_TOKEN_LENGTH
 from django.utils.functional import SimpleLazyObject
 
 from .engine import SessionStore
+from .records import key_of
 from .session_keys import Secret
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-def follow_first_post(request: HttpRequest) -> bool:
+def follow_first_post(request: HttpRequest, *, only_if_same: bool = False) -> bool:
     """
     Go on with the session that the first POST of the same form has moved, if this is a second.
 
     To be called before the view looks at the user. Rotations in this request then give the
     session a key that another POST of the same form finds.
+
+    Args:
+        request: any.
+        only_if_same: whether a second POST must say the same to the same URL, since it is answered
+            without being done. All forms of a page have one token, and a user may have thought
+            better of what was typed.
 
     Returns:
         Whether it is a second one, which came with a session key that is dead by now.
@@ -36,7 +43,7 @@ def follow_first_post(request: HttpRequest) -> bool:
     mask = _masked_token(request)
     if not isinstance(session, SessionStore) or mask is None:
         return False
-    session.form = Secret(mask)
+    session.form = _form_of(request, mask) if only_if_same else Secret(mask)
     session.open()
     if session.session_key is not None:
         # Django looks at the hash now, and ends what has one of before a change of the password.
@@ -47,6 +54,11 @@ def follow_first_post(request: HttpRequest) -> bool:
     _forget_user(request)
     request.user = SimpleLazyObject(lambda: get_user(request))  # type: ignore[assignment]
     return True
+
+
+def _form_of(request: HttpRequest, mask: str) -> Secret:
+    # Hashed, for there may be a password in it. ascii() has one that can't be encoded, too.
+    return Secret(key_of(ascii((mask, request.get_full_path(), [*request.POST.lists()]))))
 
 
 def start_anew(request: HttpRequest) -> None:

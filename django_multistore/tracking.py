@@ -57,6 +57,7 @@ BELIEFS = (
     "_was_stored",
     "_is_key_certain",
     "_elsewhere",
+    "_elsewhere_until",
     "_gained_user",
     "has_new_key",
     "_has_fresh_key",
@@ -118,6 +119,7 @@ class TrackedSession(ExpiringSession):
     _is_key_certain: bool  # Not so for a key from a transaction that may be rolled back.
     _has_fresh_key: bool  # Which nobody can have who has the old one and nothing else.
     _elsewhere: str | None  # The key to which others have moved it; its session key isn't known.
+    _elsewhere_until: datetime | None  # As long as who came before the move is let there.
     _gained_user: bool  # By a save, under a key that whoever planted it may know.
     _has_left_trail: bool = False  # For a rotation of its own.
     _lost: Secret | None  # The cookie's session key, which no store knows.
@@ -194,7 +196,7 @@ class TrackedSession(ExpiringSession):
     @property
     def key(self) -> str | None:
         """The key under which the store knows this session; None if it has none yet."""
-        if self._elsewhere is not None:
+        if self.is_elsewhere:
             return self._elsewhere
         return key_of(self.session_key) if self.session_key else None
 
@@ -239,7 +241,7 @@ class TrackedSession(ExpiringSession):
     @property
     def is_elsewhere(self) -> bool:
         """Whether others have moved it to a session key that this instance doesn't know."""
-        return self._elsewhere is not None
+        return self._elsewhere_until is not None and clock.now() < self._elsewhere_until
 
     @property
     def needs_new_key(self) -> bool:
@@ -309,7 +311,7 @@ class TrackedSession(ExpiringSession):
         return False
 
     def _forget(self) -> None:
-        self._elsewhere = None
+        self._elsewhere = self._elsewhere_until = None
         self._gained_user = False
         self._record = None
         self._base = None
@@ -520,7 +522,7 @@ class TrackedSession(ExpiringSession):
     def _seen_now(self) -> SessionRecord | None:
         self._unlearn_undone()
         stored = self._record
-        if stored is None:
+        if stored is None or stored.key != self.key:
             return None
         now = max(clock.now(), stored.seen_at)
         return replace(
@@ -580,7 +582,8 @@ class TrackedSession(ExpiringSession):
 
     def _adopt(self, record: SessionRecord, draft: Draft) -> None:
         self._remember(record.fate, moves=draft.session_key is not None)
-        elsewhere, gained_user = self._elsewhere, self._gains_user(record)
+        elsewhere = self._elsewhere, self._elsewhere_until
+        gained_user = self._gains_user(record)
         self._forget()
         self._record, self._base = record, draft.body
         self._was_stored = self.was_written = True
@@ -590,7 +593,7 @@ class TrackedSession(ExpiringSession):
             self.has_new_key = self.modified = True
             self._has_fresh_key = not draft.is_followable
         else:
-            self._elsewhere = elsewhere
+            self._elsewhere, self._elsewhere_until = elsewhere
             self._gained_user = gained_user
             self.modified = self.modified or gained_user
 

@@ -136,7 +136,7 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         is_form = isinstance(self, FormMixin) and not isinstance(self, SingleObjectMixin)
-        if not self.view_is_async and follow_first_post(request) and is_form:
+        if not self.view_is_async and follow_first_post(request, only_if_same=is_form) and is_form:
             return self.form_posted_before()
         try:
             return super().dispatch(request, *args, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ from django.conf import settings as django_settings
 from django.contrib import auth
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.test import AsyncRequestFactory, RequestFactory
 
-from django_multistore import devices, trails
+from django_multistore import clock, devices, trails
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.middleware import SessionMiddleware
@@ -408,6 +410,70 @@ def test_who_has_followed_is_shut_out_by_log_out_other_devices(
     assert data_of(old_hash) is None
     assert data_of(Secret(old_hash).successor(HASH_UPGRADE).session_key) is None
     assert data_of(request.session.session_key) == login_of(user)
+
+
+@pytest.mark.parametrize("on_other_user", [None, "session"])
+@EVERYWHERE
+def test_log_out_other_devices_is_not_followed_where_nobody_has_looked_at_the_user(
+    call: Call, user: User, old_hash: str, settings: Any, on_other_user: str | None
+) -> None:
+    """Then it is the rotation itself that finds the hash of the former SECRET_KEY."""
+    request = request_with(loaded(old_hash))
+    if on_other_user is not None:
+        settings.SESSION_ON_OTHER_USER = on_other_user
+        request.user = new_user("impersonated")
+
+        async def auser() -> Any:
+            return request.user
+
+        request.auser = auser
+        call(devices).log_out_other_devices(request)
+    else:
+        call(devices).end_others(request.session)
+    call(request.session).save()
+    assert data_of(old_hash) is None
+    assert data_of(request.session.session_key) == login_of(user)
+    assert len(listed(user)) == 1
+
+
+# A request that goes on for long, or a socket.
+
+
+@pytest.mark.parametrize("act", ["write", "look", "touch"])
+@EVERYWHERE
+def test_who_was_overtaken_may_write_for_a_minute_and_no_longer(
+    call: Call, user: User, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thief with an open socket must not keep the session by writing into it."""
+    session_key = saved(**login_of(user))
+    thief, session = loaded(session_key), loaded(session_key)
+    call(devices).log_out_other_devices(request_with(session))
+    thief["written"] = 1
+    call(thief).save()
+    assert data_of(session.session_key) == {**login_of(user), "written": 1}
+    if act != "touch":
+        session["private"] = "secret"
+        call(session).save()
+    stores["default"].destroy(trails._key(Secret(session_key)))  # As if it had expired.
+    seen_at, later = listed_at(user), clock.now() + timedelta(days=2)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    if act == "look":
+        assert call(thief).load() == {}
+    elif act == "touch":
+        call(thief).touch()
+    else:
+        thief["written"] = 2
+        with pytest.raises(UpdateError):
+            call(thief).save()
+        assert "private" not in thief
+    assert listed_at(user) == seen_at
+    monkeypatch.undo()
+    assert data_of(session.session_key)["written"] == 1
+
+
+def listed_at(user: User) -> Any:
+    (record,) = devices.sessions_for_user(user)
+    return record.seen_at
 
 
 # A request that ends its own user's sessions.

@@ -156,6 +156,31 @@ def test_change_of_the_password(user: User, others: None, twice: Any) -> None:
     assert user.check_password(NEW)
 
 
+@EVERYWHERE
+def test_another_password_in_the_same_form_is_not_said_to_be_set(user: User) -> None:
+    """What is answered without being done has been done: this has not."""
+    browser = Browser(user, "/change/")
+    browser.post(CHANGE)
+    second = browser.post(
+        {**CHANGE, "new_password1": "Better-4-me!", "new_password2": "Better-4-me!"}
+    )
+    assert second.url.startswith("/login/")  # type: ignore[attr-defined]
+    user.refresh_from_db()
+    assert user.check_password(NEW)
+
+
+@EVERYWHERE
+def test_a_password_is_not_said_to_be_set_by_another_form_of_the_page(user: User) -> None:
+    """They have one token, as what a script of the page sends has."""
+    browser = Browser(user, "/account/end-others/")
+    browser.post({"password": OLD})
+    browser.url = "/change/"
+    second = browser.post(CHANGE)
+    assert second.url.startswith("/login/")  # type: ignore[attr-defined]
+    user.refresh_from_db()
+    assert user.check_password(OLD)
+
+
 @ORDERS
 @EVERYWHERE
 def test_log_out_everywhere(user: User, others: None, twice: Any) -> None:

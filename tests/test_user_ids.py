@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from django_multistore import devices
 from django_multistore.engine import SessionStore
+from django_multistore.own_endings import noting
 from django_multistore.records import SessionRecord, user_id_of
 from django_multistore.search.usernames import user_id_from, usernames
 from django_multistore.stores import stores
@@ -250,6 +251,28 @@ def test_a_save_respells_it_and_is_no_login(
         assert after.authenticated_at == before.authenticated_at
         assert Calls(stores["default"], twins=twins).sessions_for_user(before.user_id) == []
         assert calls("log_out_everywhere")(user) == 1
+
+
+@pytest.mark.parametrize("name", ["log_out_everywhere", "end_session"])
+@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
+def test_a_request_that_ends_its_own_session_of_an_old_spelling_starts_anew(
+    kind: str, twins: bool, calls: Callable[[str], Any], settings: Any, name: str
+) -> None:
+    for user in new_users():
+        settings.AUTH_USER_MODEL = "auth.User"
+        old = login_as(user, twins)
+        settings.AUTH_USER_MODEL = user._meta.label
+        with noting() as endings:
+            session = SessionStore(old.session_key)
+            session.own_endings = endings
+            Calls(session, twins=twins).open()
+            assert session.record.user_id != devices.id_of_user(user)
+            calls(name)(user, *([old.record.id] if name == "end_session" else []))
+            session["goodbye"] = 1
+            Calls(session, twins=twins).save()
+        assert session.session_key not in (None, old.session_key)
+        assert dict(session.items()) == {"goodbye": 1}
 
 
 @pytest.mark.parametrize("kind", on("sqlite", "postgres", "mariadb"))
