@@ -145,7 +145,7 @@ class MovedSession(TrackedSession):
         # Whoever has the old session key can come to this one, by the same way.
         is_followable = secret == self._old.successor(HASH_UPGRADE)
         self._session_key, self._lost = secret.session_key, None
-        self._elsewhere = None
+        self._elsewhere, self._has_followed = None, True
         self._unsettled.clear()
         self._was_stored = self._is_key_certain = True
         self.has_new_key = self.modified = True
@@ -160,6 +160,8 @@ class MovedSession(TrackedSession):
 
     def _look_for_key(self) -> Steps[None]:
         self._is_key_seen = True
+        # If the store can't be asked: who has moved it sends the cookie, not who has followed.
+        self.is_overtaken = self._has_followed
         stored = yield Step(self.get_store(), "read", (self.key,))
         self.is_overtaken = stored is None
 

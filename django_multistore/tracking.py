@@ -106,6 +106,7 @@ class TrackedSession(ExpiringSession):
     has_new_key: bool  # That this instance gave it, or followed it to.
     was_written: bool  # By this instance, so that the cookie's expiry may have moved.
     _is_key_seen: bool = False  # Since it was given.
+    _has_followed: bool = False  # To a session key that another request has given it.
     is_overtaken: bool = False  # The browser has, or will have, a newer cookie.
     was_flushed: bool  # And ended by that: nobody else had.
 
