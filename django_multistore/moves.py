@@ -91,9 +91,8 @@ class MovedSession(TrackedSession):
         return False
 
     def _log_in_apart(self) -> Steps[bool]:
-        name = self._name()
-        if name is None or (yield from trails.find(self.get_store(), self._old)) != name:
-            return False
+        if (yield from self._find_moved()) is None:
+            return False  # It has ended. That this rotation has left a trail says nothing.
         login = {key: self._session_cache[key] for key in AUTH_KEYS & self._session_cache.keys()}
         self._start_anew()
         self._session_cache.update(login)

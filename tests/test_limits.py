@@ -646,10 +646,12 @@ class StatementCountTests(TransactionTestCase):
                 assert self.log_in(twins=twins) == ["INSERT", *turn]
             with CaptureQueriesContext(connection) as captured, pytest.raises(SessionLimitReached):
                 login(request_with(SessionStore()), self.user, backend=BACKEND)
-        words = [query["sql"].split()[0] for query in captured.captured_queries]
+        asked = [query["sql"] for query in captured.captured_queries]
+        # When Django notes the time of a login is its own matter.
+        words = [sql.split()[0] for sql in asked if not sql.startswith('UPDATE "auth_user"')]
         turn = ["BEGIN", "DELETE", "SELECT", "COMMIT"]
         # Only then the user's sessions are listed and looked at, whether any can't be opened.
-        assert words == ["INSERT", "UPDATE", *turn, "SELECT", "SELECT", "SELECT"]
+        assert words == ["INSERT", *turn, "SELECT", "SELECT", "SELECT"]
 
     def test_a_session_that_counts_already_costs_what_it_did(self) -> None:
         costs = []

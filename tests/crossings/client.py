@@ -188,6 +188,7 @@ class Crowd:
     size: int
     change_key: Callable[[], object]
     outage: tuple[Callable[[], object], Callable[[], object]] | None
+    _was_out: bool = False
 
     async def surf(self, rounds: int) -> tuple[Counter[str], list[str]]:
         """Let them surf for so many rounds in all. Return what was counted, and what was wrong."""
@@ -211,9 +212,11 @@ class Crowd:
             await asyncio.to_thread(self.change_key)
             for surfer in surfers:
                 surfer.meets_new_key()
+        # A connection that was lost may be found out in the next round only.
+        may_fail, self._was_out = is_out or self._was_out, is_out
         async with asyncio.TaskGroup() as group:
             for surfer in surfers:
-                group.create_task(surfer.surfs(may_fail=is_out))
+                group.create_task(surfer.surfs(may_fail=may_fail))
             if is_out:
                 group.create_task(self._goes_out())
         for surfer in surfers:

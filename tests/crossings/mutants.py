@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 EXPLORER = "tests/crossings/test_explorer.py"
 CACHE_EXPLORER = "tests/test_cache_explorer.py"
-REDIS_EXPLORER = "tests/test_redis_explorer.py"
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ MUTANTS = [
     Mutant(
         "a logout ends nothing where the session has moved since it was loaded",
         "moves.py",
-        "        return (yield from trails.end(self.get_store(), name))\n",
-        "        return False\n",
+        "        return (yield from self._end_named(name))\n\n    def _leave_trail_of_ended",
+        "        return False\n\n    def _leave_trail_of_ended",
         (orders_of("usual", "log_out_others", "log_out"),),
     ),
     Mutant(
@@ -43,8 +42,8 @@ MUTANTS = [
     Mutant(
         "a rotation leaves no trail",
         "moves.py",
-        "        if trail is not None:\n            yield Step",
-        "        if trail is None:\n            yield Step",
+        "        if name is not None:\n            self._has_left_trail",
+        "        if name is None:\n            self._has_left_trail",
         (orders_of("usual", "log_out_others", "log_out"),),
     ),
     Mutant(
@@ -71,8 +70,8 @@ MUTANTS = [
     Mutant(
         "a save that meets a rotation is lost",
         "moves.py",
-        "        if name is None or self.is_elsewhere or self._changes_login(draft):\n",
-        "        if True or self._changes_login(draft):\n",
+        "        if self._changes_login():\n            return Update.GONE\n",
+        "        if True:\n            return Update.GONE\n",
         (orders_of("usual", "write", "log_out_others"),),
     ),
     Mutant(
@@ -85,8 +84,8 @@ MUTANTS = [
     Mutant(
         "a login that fails has evicted a session",
         "receivers.py",
-        "        elif limit is not None and not limit.evicts:\n",
-        "        elif limit is not None:\n",
+        "    if limit is not None and not limit.evicts:\n",
+        "    if limit is not None:\n",
         (f"{EXPLORER}::test_an_outage_at_any_call[full house]",),
     ),
     Mutant(
@@ -102,5 +101,22 @@ MUTANTS = [
         "        return is_first\n",
         "        return True\n",
         (f"{CACHE_EXPLORER}::test_all_orders_of_two[user-rotate-log_out-exact]",),
+    ),
+    Mutant(
+        "an older look undoes a renewal",
+        "records.py",
+        "        expires_at=max(stored.expires_at, record.expires_at),\n",
+        "        expires_at=record.expires_at,\n",
+        (
+            orders_of("aged", "page", "renew"),
+            f"{CACHE_EXPLORER}::test_all_orders_of_two[user-touch-look_in-exact]",
+        ),
+    ),
+    Mutant(
+        "a request that was overtaken puts a visitor's cookie over the newer one",
+        "moves.py",
+        "self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None\n",
+        "self.is_overtaken = False\n",
+        (orders_of("usual", "write", "log_out_others"),),
     ),
 ]
