@@ -398,10 +398,7 @@ def test_a_look_for_an_uncertain_key_tells_no_key(
 
     request = request_with(loaded(saved(a=1)))
     request.COOKIES[COOKIE] = request.session.session_key
-    if twins:
-        respond = async_to_sync(SessionMiddleware(arotate))
-    else:
-        respond = SessionMiddleware(rotate)
+    respond = async_to_sync(SessionMiddleware(arotate)) if twins else SessionMiddleware(rotate)
     error = raised_by(lambda: respond(request))
     assert isinstance(error, RuntimeError)
     assert_tells_nothing(error, drawn)
