@@ -6,18 +6,21 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from io import StringIO
 from typing import Any
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.apps import apps
 from django.contrib.auth import login
 from django.core.management import call_command
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest
 from django.template import Context, Template
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_multistore import clock
@@ -25,7 +28,7 @@ from django_multistore.decorators import has_recent_login
 from django_multistore.descriptions import described
 from django_multistore.engine import SessionStore
 from django_multistore.json_answers import device
-from django_multistore.models import StoredSession
+from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import SessionRecord
 from django_multistore.stores import stores
 from django_multistore.testing import Calls, make_record
@@ -306,3 +309,24 @@ def test_the_migration_makes_utc_of_what_is_there(
         for cached in ("timezone", "timezone_name"):
             connection.__dict__.pop(cached, None)
     connection.ensure_timezone()
+
+
+class OnlyTheIndex:
+    """A router that leaves a database without the ORM store's table."""
+
+    def allow_migrate(
+        self, db: str, app_label: str, model_name: str | None = None, **hints: object
+    ) -> bool | None:
+        return None if model_name is None else model_name != "storedsession"
+
+
+@pytest.mark.parametrize("kind", on(DATABASES[0], transaction=True))
+def test_the_migration_leaves_out_what_routers_have_put_elsewhere(kind: str, settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [OnlyTheIndex()]
+    migration = import_module("django_multistore.migrations.0004_times_in_utc")
+    connection: Any = connections[alias_of(kind)]
+    with CaptureQueriesContext(connection) as asked, connection.schema_editor() as editor:
+        migration.convert(editor, apps, ZoneInfo(BERLIN), UTC)
+    statements = " ".join(query["sql"] for query in asked)
+    assert UserSession._meta.db_table in statements
+    assert StoredSession._meta.db_table not in statements

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from django.conf import settings
-from django.db import migrations
+from django.db import migrations, router
 from django.utils import timezone
 
 import django_multistore.models
@@ -32,7 +32,11 @@ def convert(schema_editor: Any, apps: Any, was: tzinfo, becomes: tzinfo) -> None
     if str(was) == str(becomes):
         return
     for name in MODELS:
-        rows = apps.get_model("django_multistore", name).objects.using(using).order_by("pk")
+        model = apps.get_model("django_multistore", name)
+        # By the site's routers each of the tables may be in a database of its own.
+        if not router.allow_migrate_model(using, model):
+            continue
+        rows = model.objects.using(using).order_by("pk")
         batch = list(rows[:AT_A_TIME].only("pk", *COLUMNS))
         while batch:
             for row in batch:
