@@ -75,8 +75,9 @@ def is_same(before: bytes, after: bytes, serializer: Serializer) -> bool:
 def _comparable(value: Any, serializer: Serializer) -> Hashable:
     kind = type(value)
     if kind is dict:
+        # In its order, which is a part of it since Python 3.7: JSON has it, too.
         pairs = ((_comparable(each, serializer) for each in pair) for pair in value.items())
-        return kind, frozenset(map(tuple, pairs))
+        return kind, tuple(map(tuple, pairs))
     if kind in (set, frozenset):
         return kind, frozenset(_comparable(each, serializer) for each in value)
     if kind in (list, tuple):
