@@ -16,8 +16,8 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.db import connection
 
 from django_multistore import codec
-from django_multistore.engine import new_session_key
 from django_multistore.records import key_of, new_id
+from django_multistore.session_keys import new_session_key
 
 TABLE = "django_multistore_storedsession"
 COLUMNS = (

@@ -31,7 +31,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 
-from django_multistore import devices, engine
+from django_multistore import devices
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import UserSession
 from django_multistore.records import SessionRecord, Update, key_of
@@ -246,13 +246,13 @@ def user() -> User:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every session key that the engine draws."""
     session_keys: list[str] = []
-    draw = engine.new_session_key
+    draw = keys.new_session_key
 
     def note() -> str:
         session_keys.append(draw())
         return session_keys[-1]
 
-    monkeypatch.setattr(engine, "new_session_key", note)
+    monkeypatch.setattr(keys, "new_session_key", note)
     return session_keys
 
 
