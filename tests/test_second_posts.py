@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.models import User
+from django.db.models.signals import post_save
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.test import Client
@@ -154,6 +155,34 @@ def test_change_of_the_password(user: User, others: None, twice: Any) -> None:
     assert devices.count_for_user(user) == 1
     user.refresh_from_db()
     assert user.check_password(NEW)
+
+
+class Replicas:
+    """A router by whose replica what was written just now isn't there yet."""
+
+    lags = False
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "a replica that lags" if self.lags and model is User else None
+
+
+@EVERYWHERE
+def test_the_hash_is_not_read_from_a_replica(user: User, settings: Any) -> None:
+    router = Replicas()
+    settings.DATABASE_ROUTERS = [router]
+    browser = Browser(user, "/change/")
+
+    def lag(**kwargs: Any) -> None:
+        router.lags = True
+
+    post_save.connect(lag, sender=User)
+    try:
+        response = browser.post(CHANGE)
+    finally:
+        post_save.disconnect(lag, sender=User)
+        router.lags = False
+    assert response.status_code == 302
+    assert page_of(response) == [b"ann"]
 
 
 @EVERYWHERE
