@@ -210,6 +210,23 @@ def test_a_password_is_not_said_to_be_set_by_another_form_of_the_page(user: User
     assert user.check_password(OLD)
 
 
+@pytest.mark.parametrize("when", ["before", "long before"])
+@ORDERS
+@EVERYWHERE
+def test_change_of_the_password_where_the_secret_key_has_changed(
+    user: User, others: None, twice: Any, when: str, settings: Any
+) -> None:
+    browser = Browser(user, "/change/")
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY if when == "before" else "another"]
+    if when == "before":
+        settings.SECRET_KEY = "the key that comes after it"
+    first, second = twice(browser, CHANGE)
+    assert [first.status_code, second.status_code] == [302, 302]
+    assert first.url == second.url == "/page/"
+    assert page_of(first, second) == [b"ann", b"ann"]
+    assert devices.count_for_user(user) == 1
+
+
 @ORDERS
 @EVERYWHERE
 def test_log_out_everywhere(user: User, others: None, twice: Any) -> None:
