@@ -94,7 +94,8 @@ def serve(listener: socket.socket, *, is_async: bool) -> None:
 def main(chosen: str, descriptor: str) -> None:
     changes = json.loads(chosen)
     is_async = changes.pop("ASYNC")
-    logging.basicConfig(level=logging.ERROR)
+    logging.basicConfig()
+    logging.getLogger().handlers[0].setLevel(logging.ERROR)
     logging.getLogger("django.request").addFilter(is_unexpected)
     change(site.SETTINGS | changes)
     threading.Thread(target=listen_to_input, daemon=True).start()

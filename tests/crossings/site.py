@@ -12,6 +12,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth import get_user
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.auth.views import PasswordChangeView
@@ -46,7 +47,8 @@ def says_whose(get_response: Callable[[HttpRequest], Any]) -> Any:
         return amiddleware
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        user = None if request.method == "POST" else request.user
+        # As async code does, which keeps what it finds apart: views look again.
+        user = None if request.method == "POST" else get_user(request)
         name = None if user is None else user.get_username()
         return _named(get_response(request), name)
 

@@ -30,6 +30,8 @@ PATIENCE = 60  # seconds
 # Who comes to no call of the store for so long waits for a lock that another has.
 AT_A_LOCK = 0.25  # seconds
 
+BY_KEY = {"read", "reread", "destroy", "modify", "rotate"}
+
 _here = threading.local()
 
 
@@ -120,6 +122,8 @@ def taken_at(store: BaseStore) -> Iterator[None]:
             if turn is None or _here.is_in_call:  # A store's own, or the test's.
                 return method(*args, **kwargs)
             turn.at_call(name, is_stores=is_stores)
+            if name in BY_KEY and not isinstance(args[0], str):
+                raise TypeError(f"{name}() takes a key")  # Not each store says so.
             _here.is_in_call = True
             try:
                 return method(*args, **kwargs)
