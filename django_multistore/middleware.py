@@ -151,10 +151,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
             cookie_session.took(step)
         if cookie_session.is_in_doubt:
             add_never_cache_headers(response)
-        elif not cookie_session.is_saved and response.status_code < 500:
-            yield Step(session, "touch", ())
-        elif not cookie_session.is_saved and session.needs_new_key and session.is_stored_for_user:
+        elif not cookie_session.is_saved and session.is_stored_for_user and session.needs_new_key:
             # The view has saved it with a user whom it didn't have, under the visitor's key.
             with suppress(StoreUnavailable, SessionInterrupted):
                 yield Step(session, "cycle_key", ())
+        elif not cookie_session.is_saved and response.status_code < 500:
+            yield Step(session, "touch", ())
         return response

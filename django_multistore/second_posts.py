@@ -45,6 +45,8 @@ def follow_first_post(request: HttpRequest, *, only_if_same: bool = False) -> bo
         return False
     session.form = _form_of(request, mask) if only_if_same else Secret(mask)
     session.open()
+    if session.has_followed_form:
+        return True  # By the load, which looks for a moved session with SECRET_KEY_FALLBACKS.
     if session.session_key is not None:
         # Django looks at the hash now, and ends what has one of before a change of the password.
         _ = request.user.is_authenticated

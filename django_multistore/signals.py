@@ -29,7 +29,7 @@ class Reason(enum.StrEnum):
     LOGOUT = "logout"  # Its own request ended it.
     REVOKED = "revoked"  # It was ended from elsewhere.
     EVICTED = "evicted"  # Its user logged in once more than SESSION_MAX_PER_USER.
-    EXPIRED = "expired"  # Its expiry was set into the past, or SESSION_ABSOLUTE_AGE lowered.
+    EXPIRED = "expired"  # Its expiry was set into the past.
     ROTATED = "rotated"  # It goes on under another session key.
 
 

@@ -281,6 +281,11 @@ class TrackedSession(ExpiringSession):
         return self.get_user_id(self._session_cache) is None
 
     @property
+    def has_followed_form(self) -> bool:
+        """Whether it was found by its form where the first POST of that has moved it."""
+        return self._has_followed and self._has_fresh_key
+
+    @property
     def is_move_certain(self) -> bool:
         """Whether the new key was acknowledged outside of a transaction of unknown end."""
         fate = None if self._record is None else self._record.fate

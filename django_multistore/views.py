@@ -183,7 +183,9 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         # The second POST of a form sets the password too, with a salt of its own. Whoever was
         # last to set it, that is what the session has to go with.
         session = self.request.session
-        user.refresh_from_db(fields=["password"])
+        # Not from a replica, which may have the password of before.
+        using = router.db_for_write(type(user), instance=user)
+        user.refresh_from_db(using=using, fields=["password"])
         present = user.get_session_auth_hash()
         if session.get(HASH_SESSION_KEY, present) != present:
             session[HASH_SESSION_KEY] = present

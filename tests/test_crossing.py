@@ -538,7 +538,9 @@ def test_a_session_that_another_request_ends_is_an_error_still(
 
 
 @pytest.mark.parametrize("status", [200, 500])
-@pytest.mark.parametrize("way", ["clear", "save", "clear and save", "save twice"])
+@pytest.mark.parametrize(
+    "way", ["clear", "save", "clear and save", "save twice", "save, no more is to be saved"]
+)
 @EVERYWHERE
 def test_a_user_put_in_by_hand_gets_a_new_key(
     respond: Respond, user: User, way: str, status: int
@@ -556,6 +558,8 @@ def test_a_user_put_in_by_hand_gets_a_new_key(
         if way == "save twice":
             session["more"] = 1
             session.save()
+        if "no more" in way:
+            session.modified = False
         return HttpResponse(status=status)
 
     response = respond(by_hand, planted)

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.models import User
+from django.db.models.signals import post_save
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.test import Client
@@ -156,6 +157,34 @@ def test_change_of_the_password(user: User, others: None, twice: Any) -> None:
     assert user.check_password(NEW)
 
 
+class Replicas:
+    """A router by whose replica what was written just now isn't there yet."""
+
+    lags = False
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "a replica that lags" if self.lags and model is User else None
+
+
+@EVERYWHERE
+def test_the_hash_is_not_read_from_a_replica(user: User, settings: Any) -> None:
+    router = Replicas()
+    settings.DATABASE_ROUTERS = [router]
+    browser = Browser(user, "/change/")
+
+    def lag(**kwargs: Any) -> None:
+        router.lags = True
+
+    post_save.connect(lag, sender=User)
+    try:
+        response = browser.post(CHANGE)
+    finally:
+        post_save.disconnect(lag, sender=User)
+        router.lags = False
+    assert response.status_code == 302
+    assert page_of(response) == [b"ann"]
+
+
 @EVERYWHERE
 def test_another_password_in_the_same_form_is_not_said_to_be_set(user: User) -> None:
     """What is answered without being done has been done: this has not."""
@@ -179,6 +208,23 @@ def test_a_password_is_not_said_to_be_set_by_another_form_of_the_page(user: User
     assert second.url.startswith("/login/")  # type: ignore[attr-defined]
     user.refresh_from_db()
     assert user.check_password(OLD)
+
+
+@pytest.mark.parametrize("when", ["before", "long before"])
+@ORDERS
+@EVERYWHERE
+def test_change_of_the_password_where_the_secret_key_has_changed(
+    user: User, others: None, twice: Any, when: str, settings: Any
+) -> None:
+    browser = Browser(user, "/change/")
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY if when == "before" else "another"]
+    if when == "before":
+        settings.SECRET_KEY = "the key that comes after it"
+    first, second = twice(browser, CHANGE)
+    assert [first.status_code, second.status_code] == [302, 302]
+    assert first.url == second.url == "/page/"
+    assert page_of(first, second) == [b"ann", b"ann"]
+    assert devices.count_for_user(user) == 1
 
 
 @ORDERS
