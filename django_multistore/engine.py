@@ -320,7 +320,7 @@ class SessionStore(MovedSession):
             StoreUnavailable: the store could not be asked.
         """
         self.clear()
-        key, name = self._key_to_delete(None), self._stored_name()
+        key, name = self._key_to_flush(), self._stored_name()
         was_there = key is not None and self.get_store().destroy(key)
         if not was_there:
             was_there = run(self._end_moved())
@@ -330,7 +330,7 @@ class SessionStore(MovedSession):
     async def aflush(self) -> None:
         """See flush()."""
         self.clear()
-        key, name = self._key_to_delete(None), self._stored_name()
+        key, name = self._key_to_flush(), self._stored_name()
         was_there = key is not None and await self.get_store().adestroy(key)
         if not was_there:
             was_there = await arun(self._end_moved())

@@ -160,6 +160,8 @@ class MovedSession(TrackedSession):
 
     def _look_for_key(self) -> Steps[None]:
         self._is_key_seen = True
+        if self.key is None:
+            return  # It was ended meanwhile.
         # If the store can't be asked: who has moved it sends the cookie, not who has followed.
         self.is_overtaken = self._has_followed
         stored = yield Step(self.get_store(), "read", (self.key,))
@@ -243,12 +245,18 @@ class MovedSession(TrackedSession):
 
     # The end of a session that was moved.
 
+    def _key_to_flush(self) -> str | None:
+        key = self._key_to_delete(None)
+        return None if self.is_elsewhere else key
+
     def _end_moved(self) -> Steps[bool]:
         """End the session that a flush was meant for, under whichever key it is by now."""
         name = yield from self._moved()
         if name is None:
             return False
-        if not (self.is_logging_out or (yield from self._holds())):
+        # Where it was overtaken, its hash here may be one that get_user() has renewed too late.
+        is_meant = not self.is_elsewhere and (yield from self._holds())
+        if not (self.is_logging_out or is_meant):
             self._left = name
             return False
         return (yield from self._end_named(name))

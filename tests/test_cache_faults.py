@@ -32,6 +32,7 @@ from django.test import AsyncClient, Client
 from django.urls import path
 
 from django_multistore import devices
+from django_multistore import session_keys as keys
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import UserSession
 from django_multistore.records import SessionRecord, Update, key_of

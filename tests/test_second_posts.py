@@ -26,6 +26,7 @@ OLD, NEW = "old secret", "NEW-4-you!"
 CHANGE = {"old_password": OLD, "new_password1": NEW, "new_password2": NEW}
 
 crossing: list[Callable[[], object]] = []
+looks_at_user = [True]
 
 
 class PasswordChangeView(LogoutOtherDevicesMixin, auth_views.PasswordChangeView):
@@ -50,7 +51,8 @@ def cross(get_response: Any) -> Any:
 
     def middleware(request: HttpRequest) -> Any:
         if crossing:
-            assert request.user.is_authenticated
+            assert request.session.get("_auth_user_id")
+            assert not looks_at_user or request.user.is_authenticated
             crossing.pop()()
         return get_response(request)
 
@@ -121,7 +123,16 @@ def crossed(browser: Browser, data: Any, **headers: str) -> list[HttpResponseBas
     return [*first, second]
 
 
-ORDERS = pytest.mark.parametrize("twice", [in_order, crossed])
+def crossed_early(browser: Browser, data: Any, **headers: str) -> list[HttpResponseBase]:
+    """Cross the request before it looks at its user."""
+    looks_at_user.clear()
+    try:
+        return crossed(browser, data, **headers)
+    finally:
+        looks_at_user.append(True)
+
+
+ORDERS = pytest.mark.parametrize("twice", [in_order, crossed, crossed_early])
 
 
 @ORDERS
