@@ -469,9 +469,11 @@ class SessionStore(MovedSession):
         return self._admitted(admission)
 
     def _end(self, key: str) -> None:
-        name = self._stored_name()
-        count = self._ended(self.get_store().destroy(key))
-        signals.ended(type(self), Reason.EXPIRED, **name, count=count)
+        name, moved = self._stored_name(), self._name()
+        was_there = self.get_store().destroy(key)
+        if not was_there and moved is not None:
+            was_there = run(self._end_named(moved))
+        signals.ended(type(self), Reason.EXPIRED, **name, count=self._ended(was_there))
 
     def _touch_if_due(self, moved: SessionRecord | None) -> None:
         touched = self._due_touch(moved)
@@ -541,9 +543,11 @@ class SessionStore(MovedSession):
         return self._admitted(admission)
 
     async def _aend(self, key: str) -> None:
-        name = self._stored_name()
-        count = self._ended(await self.get_store().adestroy(key))
-        await signals.aended(type(self), Reason.EXPIRED, **name, count=count)
+        name, moved = self._stored_name(), self._name()
+        was_there = await self.get_store().adestroy(key)
+        if not was_there and moved is not None:
+            was_there = await arun(self._end_named(moved))
+        await signals.aended(type(self), Reason.EXPIRED, **name, count=self._ended(was_there))
 
     async def _atouch_if_due(self, moved: SessionRecord | None) -> None:
         touched = self._due_touch(moved)

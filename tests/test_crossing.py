@@ -145,6 +145,19 @@ def test_a_logout_ends_a_session_that_was_moved_meanwhile(call: Call, user: User
 
 
 @EVERYWHERE
+def test_an_expiry_in_the_past_ends_a_session_that_was_moved_meanwhile(
+    call: Call, user: User
+) -> None:
+    session_key = saved(**login_of(user))
+    late, session = loaded(session_key), loaded(session_key)
+    call(devices).log_out_other_devices(request_with(session))
+    late.set_expiry(-1)
+    call(late).save()
+    assert data_of(session.session_key) is None
+    assert listed(user) == []
+
+
+@EVERYWHERE
 def test_a_logout_that_comes_after_the_rotation_ends_the_session(call: Call, user: User) -> None:
     session_key = saved(**login_of(user))
     other = loaded(session_key)
