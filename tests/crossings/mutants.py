@@ -91,7 +91,7 @@ MUTANTS = [
     Mutant(
         "a page that meets a change of the password ends the session",
         "moves.py",
-        "        if not (self.is_logging_out or (yield from self._holds())):\n",
+        "        if not (self.is_logging_out or is_meant):\n",
         "        if False:\n",
         (orders_of("usual", "page", "change_password"),),
     ),
