@@ -155,7 +155,9 @@ class StepTests(TransactionTestCase):
         with CaptureQueriesContext(connection) as captured:
             stores["default"].gc(batch_size=5)
         kinds = [query["sql"].split()[0] for query in captured.captured_queries]
-        assert kinds == ["SELECT", "DELETE"] * 3
+        # A server is asked once what time it is.
+        first = [] if connection.vendor == "sqlite" else ["SELECT"]
+        assert kinds == [*first, *["SELECT", "DELETE"] * 3]
 
     def test_a_missing_table_is_an_error_unless_it_is_one_tenant_s(self) -> None:
         for command in ("gc", "clearsessions"):
