@@ -61,6 +61,7 @@ BELIEFS = (
     "_gained_user",
     "has_new_key",
     "_has_fresh_key",
+    "_was_rotated",
     "was_written",
 )
 
@@ -107,7 +108,9 @@ class TrackedSession(ExpiringSession):
     has_new_key: bool  # That this instance gave it, or followed it to.
     was_written: bool  # By this instance, so that the cookie's expiry may have moved.
     _is_key_seen: bool = False  # Since it was given.
+    _was_rotated: bool = False  # By this instance.
     _has_followed: bool = False  # To a session key that another request has given it.
+    _is_malformed: bool = False  # What came as its session key.
     is_overtaken: bool = False  # The browser has, or will have, a newer cookie.
     was_flushed: bool  # And ended by that: nobody else had.
 
@@ -266,7 +269,9 @@ class TrackedSession(ExpiringSession):
         self._unlearn_undone()
         if self.is_elsewhere or self.is_overtaken:
             return False
-        return self.has_new_key and self._record is not None and self.session_key is not None
+        # One that is new has no cookie that the browser needs in place of an old one.
+        was_moved = self._was_rotated or self._has_followed
+        return was_moved and self._record is not None and self.session_key is not None
 
     @property
     def may_have_moved_on(self) -> bool:
@@ -313,6 +318,7 @@ class TrackedSession(ExpiringSession):
         if is_session_key(key):
             return True
         logger.warning("A malformed session key was ignored.")
+        self._is_malformed = True
         return False
 
     def _forget(self) -> None:
@@ -589,6 +595,7 @@ class TrackedSession(ExpiringSession):
         self._remember(record.fate, moves=draft.session_key is not None)
         elsewhere = self._elsewhere, self._elsewhere_until
         gained_user = self._gains_user(record)
+        was_there = self._record is not None or draft.record.version is None
         self._forget()
         self._record, self._base = record, draft.body
         self._was_stored = self.was_written = True
@@ -597,6 +604,7 @@ class TrackedSession(ExpiringSession):
             self._is_key_certain = False
             self.has_new_key = self.modified = True
             self._has_fresh_key = not draft.is_followable
+            self._was_rotated = was_there
         else:
             self._elsewhere, self._elsewhere_until = elsewhere
             self._gained_user = gained_user
@@ -643,7 +651,8 @@ class TrackedSession(ExpiringSession):
     def _flushed(self, was_there: bool) -> int:
         # What was ended elsewhere, or moved to a newer key, whose cookie the browser may have by
         # now, keeps its cookie. So does what no store knows.
-        self.was_flushed = self.was_flushed or was_there
+        # What can't be a session key never was anybody's.
+        self.was_flushed = self.was_flushed or was_there or self._is_malformed
         if was_there:
             self._lost = self._left = None
         elif self.session_key is not None:
