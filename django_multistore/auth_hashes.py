@@ -45,7 +45,7 @@ def renewal_of(data: Mapping[str, Any]) -> Steps[Renewal | None]:
     """
     if not settings.SECRET_KEY_FALLBACKS or HASH_SESSION_KEY not in data:
         return None
-    user = yield from _user(data)
+    user = yield from user_of(data)
     if user is None or _is_present(data, user):
         return None
     return Renewal(user.get_session_auth_hash() if _is_fallback(data, user) else None)
@@ -55,11 +55,20 @@ def holds(data: Mapping[str, Any]) -> Steps[bool]:
     """Say whether Django would take the session for its user's, as far as it has a say in it."""
     if BACKEND_SESSION_KEY not in data or not apps.is_installed("django.contrib.auth"):
         return True
-    user = yield from _user(data)
+    user = yield from user_of(data)
     return user is None or _is_present(data, user) or _is_fallback(data, user)
 
 
-def _user(data: Mapping[str, Any]) -> Steps[Any]:
+def user_of(data: Mapping[str, Any]) -> Steps[Any]:
+    """
+    Return the user of a session as Django finds it.
+
+    Args:
+        data: the session.
+
+    Returns:
+        None if there is none, or none that has an auth hash.
+    """
     path = data.get(BACKEND_SESSION_KEY, "")
     if path not in settings.AUTHENTICATION_BACKENDS:
         return None

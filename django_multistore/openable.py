@@ -16,14 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, load_backend
+from django.contrib.auth import HASH_SESSION_KEY
 from django.utils.crypto import constant_time_compare
 
-from . import codec, signals
+from . import auth_hashes, codec, signals
 from .lifetimes import is_too_old
 from .records import Limit, SessionRecord
 from .signals import Reason
+from .stores import steps
 
 if TYPE_CHECKING:
     from .stores.base import BaseStore
@@ -154,7 +154,7 @@ def make_room(
             continue
         verdict = search.judge(stored)
         if verdict is Verdict.IS_DOUBTFUL:
-            search.user = get_user(search.login)
+            search.user = steps.run(auth_hashes.user_of(search.login))
             verdict = search.judge(stored)
         search.note(verdict)
         if verdict is Verdict.HAS_OTHER_HASH and store.destroy(stored.key):
@@ -174,27 +174,10 @@ async def amake_room(
             continue
         verdict = search.judge(stored)
         if verdict is Verdict.IS_DOUBTFUL:
-            search.user = await aget_user(search.login)
+            search.user = await steps.arun(auth_hashes.user_of(search.login))
             verdict = search.judge(stored)
         search.note(verdict)
         if verdict is Verdict.HAS_OTHER_HASH and await store.adestroy(stored.key):
             user_id, id = stored.user_id, stored.id
             await signals.aended(type(session), Reason.REVOKED, user_id=user_id, id=id)
     return search.widened
-
-
-def get_user(login: Mapping[str, Any]) -> Any:
-    """Return the user of a login as Django finds it; None if it doesn't."""
-    backend = _backend_of(login)
-    return None if backend is None else backend.get_user(login[SESSION_KEY])
-
-
-async def aget_user(login: Mapping[str, Any]) -> Any:
-    """See get_user()."""
-    backend = _backend_of(login)
-    return None if backend is None else await backend.aget_user(login[SESSION_KEY])
-
-
-def _backend_of(login: Mapping[str, Any]) -> Any:
-    path: str = login.get(BACKEND_SESSION_KEY) or ""
-    return load_backend(path) if path in settings.AUTHENTICATION_BACKENDS else None
