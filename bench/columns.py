@@ -15,9 +15,9 @@ import psycopg
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import connection
 
-from django_multistore import codec
 from django_multistore.records import key_of, new_id
-from django_multistore.session_keys import new_session_key
+from django_multistore.session import codec
+from django_multistore.session.keys import new_session_key
 
 TABLE = "django_multistore_storedsession"
 COLUMNS = (

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import redis
 from django.contrib.sessions.serializers import JSONSerializer
 
-from django_multistore import codec
 from django_multistore.records import SessionRecord, key_of, new_id
-from django_multistore.session_keys import new_session_key
+from django_multistore.session import codec
+from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.redis import values
 

@@ -6,8 +6,8 @@ import secrets
 
 from django_multistore.records import SessionRecord
 from django_multistore.stores import stores
-from django_multistore.stores.redis.client import ServerClient
-from django_multistore.stores.redis.places import parsed
+from django_multistore.stores.redis.client.server import ServerClient
+from django_multistore.stores.redis.options import parsed
 from django_multistore.stores.redis.server import ServerProtocol
 
 from . import filling

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_multistore.records import SessionRecord, key_of, new_id
 from django_multistore.stores import stores
-from django_multistore.stores.packing import Entry, Listing, pack
+from django_multistore.stores.cache.values import Entry, Listing, pack
 
 from . import filling, redis_filling, timing
 

@@ -20,7 +20,7 @@ from .session import namespaces
 from .session.users import user_model
 from .stores import stores
 from .stores.base import BaseStore
-from .takeover_checks import check_takeovers
+from .system_checks.takeovers import check_takeovers
 
 TAG = "sessions"
 CHOICES = {

@@ -16,9 +16,10 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import resolve_url
 
-from . import clock, devices
-from .acting import awhose, whose
+from . import devices
 from .exceptions import OtherUser
+from .http.subject import awhose, whose
+from .session import clock
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseRedirect

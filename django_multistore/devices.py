@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from . import conf, request_users, signals
+from . import conf, signals
+from .auth import request_users
 from .engine import SessionStore
 from .exceptions import InvalidStore, OtherUser
 from .records import Page, SessionRecord, latest_first, parse_id

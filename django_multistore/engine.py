@@ -6,17 +6,19 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
-from . import auth_hashes, openable, session_keys, signals
+from . import signals
+from .auth import hashes, openable
 from .exceptions import StoreUnavailable
-from .moves import MovedSession
 from .records import Limit, SessionRecord, Update
-from .session_keys import Secret, key_if_valid
+from .rotation.moved import MovedSession
+from .session import keys
+from .session.keys import Secret, key_if_valid
+from .session.locks import ain_turn, in_turn
+from .session.tracking import Draft
 from .signals import Reason
 from .stores import stores
 from .stores.base import BaseStore, backoff
 from .stores.steps import Pause, arun, run
-from .tracking import Draft
-from .turns import ain_turn, in_turn
 
 # How many session keys of 160 random bits may be taken before the store isn't believed.
 FRESH_KEYS = 5
@@ -188,7 +190,7 @@ class SessionStore(MovedSession):
         self._start_anew()
         for delay in backoff(FRESH_KEYS):
             Pause(delay).take()
-            draft = self._first_draft(Secret(session_keys.new_session_key()))
+            draft = self._first_draft(Secret(keys.new_session_key()))
             if self._insert(draft):
                 return self._created(draft)
         raise self._all_taken()
@@ -199,7 +201,7 @@ class SessionStore(MovedSession):
         self._start_anew()
         for delay in backoff(FRESH_KEYS):
             await Pause(delay).atake()
-            draft = self._first_draft(Secret(session_keys.new_session_key()))
+            draft = self._first_draft(Secret(keys.new_session_key()))
             if await self._ainsert(draft):
                 return self._created(draft)
         raise self._all_taken()
@@ -227,7 +229,7 @@ class SessionStore(MovedSession):
             return self.create()
         if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
-        renewal = run(auth_hashes.renewal_of(self._session_cache))
+        renewal = run(hashes.renewal_of(self._session_cache))
         secret = self._next_key(renewal)
         draft = self._draft(secret.key, secret=secret)
         draft.is_followable = renewal is not None and renewal.hash is not None
@@ -260,7 +262,7 @@ class SessionStore(MovedSession):
             return await self.acreate()
         if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
-        renewal = await arun(auth_hashes.renewal_of(self._session_cache))
+        renewal = await arun(hashes.renewal_of(self._session_cache))
         secret = self._next_key(renewal)
         draft = self._draft(secret.key, secret=secret)
         draft.is_followable = renewal is not None and renewal.hash is not None

@@ -16,11 +16,11 @@ from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
 from . import conf
 from .addresses import device_of
-from .cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
-from .outages import in_place_of, unavailable
-from .own_endings import noting
+from .http.cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
+from .http.outages import in_place_of, unavailable
+from .session.endings import noting
 from .stores.steps import Step, Steps, arun, run
 
 if TYPE_CHECKING:

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from . import clock
-from .records import (
-    KEY_LENGTH,
-    USER_AGENT_MAX_LENGTH,
-    USER_ID_MAX_LENGTH,
-    Device,
-    SessionRecord,
-)
+from .records import KEY_LENGTH, USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
+from .session import clock
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

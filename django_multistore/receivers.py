@@ -17,11 +17,11 @@ from django.db.models.signals import post_delete, post_save, pre_save
 
 from . import conf, devices, takeovers
 from .addresses import device_of
-from .deactivation import is_deactivated, note_deactivation
+from .auth.deactivation import is_deactivated, note_deactivation
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
-from .outages import note_outage
-from .stores.transactions import loss_by, savepoints
+from .http.outages import note_outage
+from .stores.sql.transactions import loss_by, savepoints
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 from django.dispatch import Signal
 
-from . import own_endings
 from .records import SessionRecord
-from .stores import transactions
+from .session import endings
+from .stores.sql import transactions
 
 # Arguments: sender, the session class; id, the session's public name; user_id, text or None. A
 # session is usually created for a visitor: who logs in is told by Django's user_logged_in.
@@ -75,7 +75,7 @@ async def aended(
 
 def _note(reason: Reason, user_id: str | None, id: int | None) -> None:
     if reason is Reason.REVOKED and user_id is not None:
-        own_endings.note(user_id, id)
+        endings.note(user_id, id)
 
 
 def _raise_loss(responses: Responses) -> None:

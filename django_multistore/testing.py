@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 
-from . import clock
 from .exceptions import InvalidStore, NotSupported
 from .records import Admission, Device, Limit, Page, SessionRecord, Update, key_of, new_id
-from .session_keys import new_session_key
+from .session import clock
+from .session.keys import new_session_key
 from .stores.base import BaseStore
 
 if TYPE_CHECKING:

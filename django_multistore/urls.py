@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .device_views import DevicesView, EndDeviceView, LogoutEverywhereView
+from .pages.views import DevicesView, EndDeviceView, LogoutEverywhereView
 from .views import LogoutOtherDevicesView
 
 app_name = "django_multistore"

@@ -25,8 +25,8 @@ from django.views.generic.edit import FormMixin
 from . import devices
 from .decorators import aadmits, admits, redirect_to_login_page
 from .exceptions import SessionLimitReached
-from .reauthentication import ReauthenticationView
-from .second_posts import follow_first_post, start_anew
+from .http.second_posts import follow_first_post, start_anew
+from .pages.reauthentication import ReauthenticationView
 
 if TYPE_CHECKING:
     from django import forms

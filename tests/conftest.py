@@ -10,7 +10,7 @@ from django.conf import settings
 
 import django_multistore
 from tests import servers
-from tests.helpers import rounds
+from tests.support.helpers import rounds
 
 DATABASE_MISSING = f"the default database's server is missing: {settings.DEFAULT_DB}"
 

@@ -111,7 +111,7 @@ def _database(alias: str, kind: str) -> dict[str, Any]:
     # A run has names of its own, so that several can share a server.
     name = str(RUN / alias) if kind == "sqlite" else f"{RUN.name}_{alias}"
     entry = database(kind, name, "" if kind == "sqlite" else servers.require(kind))
-    # In a second process of a test, which tests.helpers.environment() tells of the test's own.
+    # In a second process of a test, which helpers.environment() tells of the test's own.
     return entry | {"NAME": os.environ.get(f"MULTISTORE_NAME_{alias.upper()}", entry["NAME"])}
 
 

@@ -15,16 +15,11 @@ from django.test import AsyncClient, Client, RequestFactory, TestCase, override_
 from django.urls import path
 from django.utils import timezone
 
-from django_multistore.addresses import (
-    TrustedProxies,
-    device_of,
-    normal_address,
-    remote_address,
-)
+from django_multistore.addresses import TrustedProxies, device_of, normal_address, remote_address
 from django_multistore.models import StoredSession
 from django_multistore.records import USER_AGENT_MAX_LENGTH, Device, SessionRecord, key_of
 from django_multistore.stores import stores
-from tests.test_users import BACKEND
+from tests.session.test_users import BACKEND
 
 PROXY = "10.0.0.1"
 CLIENT = "198.51.100.7"

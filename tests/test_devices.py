@@ -18,7 +18,7 @@ from django_multistore.exceptions import InvalidStore
 from django_multistore.records import new_id
 from django_multistore.stores import stores
 from tests.models import UUIDUser
-from tests.test_users import BACKEND, request_with
+from tests.session.test_users import BACKEND, request_with
 
 
 def twin(name: str) -> Any:

@@ -14,8 +14,8 @@ from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import StoredSession
 from django_multistore.stores import stores
 from tests.models import Customer, NamedUser, ProxyUser
+from tests.session.test_users import request_with
 from tests.test_devices import logged_in
-from tests.test_users import request_with
 
 
 class UserReceiverTests(TestCase):

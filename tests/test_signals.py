@@ -25,13 +25,13 @@ from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import SessionLimitReached
 from django_multistore.records import new_id
-from django_multistore.session_keys import new_session_key
+from django_multistore.session.keys import new_session_key
 from django_multistore.signals import Reason, session_created, session_ended
 from django_multistore.stores import stores
+from tests.engine.test_engine import HOUR, at, both_ways, record_of, saved
 from tests.models import Customer, ProxyUser
+from tests.session.test_users import BACKEND, request_with
 from tests.test_devices import logged_in
-from tests.test_engine import HOUR, at, both_ways, record_of, saved
-from tests.test_users import BACKEND, request_with
 
 CREATED, ENDED = "created", "ended"
 SIGNALS = {CREATED: session_created, ENDED: session_ended}
@@ -120,7 +120,7 @@ class CreatedTests(TestCase):
         session = SessionStore()
         with (
             heard() as found,
-            patch("django_multistore.session_keys.new_session_key", side_effect=keys),
+            patch("django_multistore.session.keys.new_session_key", side_effect=keys),
         ):
             calls(session).create()
         assert session.session_key == keys[1]

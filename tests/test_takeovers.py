@@ -19,14 +19,14 @@ from django.utils import translation
 
 from django_multistore import devices
 from django_multistore.engine import SessionStore
-from django_multistore.merge import merge_theirs
 from django_multistore.records import ACTOR_SESSION_KEY, SessionRecord
+from django_multistore.session.merge import merge_theirs
 from django_multistore.stores import stores
 from django_multistore.takeovers import amark_as_takeover, mark_as_takeover, takes_over
 from tests import servers
-from tests.test_engine import MEMORY
-from tests.test_limits import ON_LOCMEM
-from tests.test_users import BACKEND, request_with
+from tests.auth.test_limits import ON_LOCMEM
+from tests.engine.test_engine import MEMORY
+from tests.session.test_users import BACKEND, request_with
 
 ONE = {"SESSION_MAX_PER_USER": 1}
 REFUSING = {"SESSION_MAX_PER_USER_POLICY": "refuse"}
@@ -374,7 +374,7 @@ class ShownTests(TestCase):
                 assert {each.actor_id for each in listed} == {None}
 
 
-@override_settings(ROOT_URLCONF="tests.test_session_admin")
+@override_settings(ROOT_URLCONF="tests.session_admin.test_session_admin")
 class AdminTests(TestCase):
     def test_the_admin_says_it(self) -> None:
         bob, eve = User.objects.create_user("bob"), User.objects.create_superuser("eve")

@@ -12,11 +12,11 @@ from django.urls import include, path
 from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.stores import stores
-from django_multistore.takeover_checks import check_takeovers
+from django_multistore.system_checks.takeovers import check_takeovers
 from django_multistore.takeovers import takes_over
 from tests import servers
-from tests.test_engine import MEMORY
-from tests.test_limits import ON_LOCMEM, log_in, page
+from tests.auth.test_limits import ON_LOCMEM, log_in, page
+from tests.engine.test_engine import MEMORY
 
 servers.require_module("hijack")
 servers.require_module("loginas")
@@ -24,7 +24,7 @@ servers.require_module("loginas")
 from hijack import views as hijack  # noqa: E402
 from loginas import views as loginas  # noqa: E402
 
-PLAIN = "tests.takeover_urls"
+PLAIN = "tests.support.takeover_urls"
 ONE: dict[str, Any] = {"SESSION_MAX_PER_USER": 1}
 REFUSING = {**ONE, "SESSION_MAX_PER_USER_POLICY": "refuse"}
 

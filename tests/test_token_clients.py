@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,12 +22,12 @@ from django_multistore.records import Device, SessionRecord
 from django_multistore.stores import stores
 from django_multistore.token_clients import atouch_from, touch_from
 from tests import servers
-from tests.helpers import Clock
-from tests.test_on_a_cache import ON_A_CACHE
-from tests.test_on_redis import ON_REDIS
+from tests.stores.cache.test_engine import ON_A_CACHE
+from tests.stores.redis.test_engine import ON_REDIS
+from tests.support.helpers import Clock
+from tests.support.paths import CHECKOUT
 
 PHONE = Device(ip_address="198.51.100.7", user_agent="Phone/1.0")
-ROOT = Path(__file__).parent.parent
 
 
 def request_from(device: Device = PHONE) -> HttpRequest:
@@ -220,7 +219,7 @@ def test_the_way_of_the_docs_with_allauth() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "pythonpath="]
     ended = subprocess.run(
         [*command, "--ds=tests.allauth_site.settings", "tests/allauth_site/suite.py"],
-        cwd=ROOT,
+        cwd=CHECKOUT,
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from .. import clock
+from ..session import clock
 from .places import place_of
 from .user_agents import device_name, recognised
 from .wording import acted_by, time_ago

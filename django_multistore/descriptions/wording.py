@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
-from .. import clock
+from ..session import clock
 
 # Whole sentences: Django's timesince() has words for lengths, whose case is another after "ago" in
 # many languages.

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import takewhile
 
-from .. import clock
 from ..addresses import normal_address
+from ..session import clock
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -24,7 +24,7 @@ from ..addresses import normal_address
 from ..descriptions import described
 from ..exceptions import NotSupported
 from ..models import StoredSession
-from ..paging import asked_page
+from ..pages.paging import asked_page
 from ..search.usernames import actors
 from .ending import Ended, Own, end_all, end_some
 from .live_sessions import LiveSessions, LiveSessionsFilter

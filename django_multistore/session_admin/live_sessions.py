@@ -18,9 +18,9 @@ from django.db.models import Count, Exists, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from .. import clock
 from ..devices import configured_engine
 from ..models import SessionRowQuerySet
+from ..session import clock
 from ..session.namespaces import in_sql
 from ..session.users import key_of
 

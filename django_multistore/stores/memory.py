@@ -9,8 +9,8 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Warning
 
-from .. import clock
 from ..records import Admission, Limit, SessionRecord, Update, successor, touched, user_id_of
+from ..session import clock
 from .base import GC_BATCH_SIZE, BaseStore
 
 

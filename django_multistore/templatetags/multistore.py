@@ -8,8 +8,8 @@ from django import template
 from django.template import Context
 
 from .. import devices
-from ..acting import whose
 from ..exceptions import OtherUser, StoreUnavailable
+from ..http.subject import whose
 
 register = template.Library()
 

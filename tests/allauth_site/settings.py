@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from types import ModuleType
 
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, MIDDLEWARE
+from tests.support.paths import CHECKOUT
 
-DOCS = Path(__file__).parent.parent.parent / "docs" / "token-clients.md"
+DOCS = CHECKOUT / "docs" / "token-clients.md"
 # Name and text of a module: its path is the comment in the first line.
 MODULES = re.findall(
     r"^```python\n# (mysite/\w+)\.py\n(.+?)^```$", DOCS.read_text("utf-8"), re.MULTILINE | re.DOTALL

@@ -67,7 +67,7 @@ def seed() -> tuple[str, str]:
 
 def have_base_template(there: bool) -> None:
     """Have the pages of devices find the site's frame, or stand alone."""
-    from django_multistore import user_pages  # noqa: PLC0415
+    from django_multistore.pages import base as user_pages  # noqa: PLC0415
 
     user_pages.BASE_TEMPLATES = [STANDALONE] if not there else ["base.html", STANDALONE]
 

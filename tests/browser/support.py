@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Locator, Page, expect
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.support.paths import CHECKOUT
+
 SERIOUS = {"serious", "critical"}
 MOST_TABS = 40
 

@@ -35,7 +35,7 @@ from tests.crossings.rules import (
     write,
 )
 from tests.crossings.turns import close_all
-from tests.helpers import Clock
+from tests.support.helpers import Clock
 
 SESSION, CSRF = "sessionid", "csrftoken"
 AT_ONCE = 6  # requests

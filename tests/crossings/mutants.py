@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EXPLORER = "tests/crossings/test_explorer.py"
-CACHE_EXPLORER = "tests/test_cache_explorer.py"
+CACHE_EXPLORER = "tests/stores/cache/test_explorer.py"
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,21 @@ def orders_of(start: str, *pair: str) -> str:
 MUTANTS = [
     Mutant(
         "a logout ends nothing where the session has moved since it was loaded",
-        "moves.py",
+        "rotation/moved.py",
         "        return (yield from self._end_named(name))\n\n    def _leave_trail_of_ended",
         "        return False\n\n    def _leave_trail_of_ended",
         (orders_of("usual", "log_out_others", "log_out"),),
     ),
     Mutant(
         "a logout with a cookie from before a rotation ends nothing",
-        "moves.py",
+        "rotation/moved.py",
         "        return None if old is None else (yield from trails.find(self.get_store(), old))\n",
         "        return None\n",
         (orders_of("usual", "log_out_others", "log_out"),),
     ),
     Mutant(
         "a rotation leaves no trail",
-        "moves.py",
+        "rotation/moved.py",
         "        if name is not None:\n            self._has_left_trail",
         "        if name is None:\n            self._has_left_trail",
         (orders_of("usual", "log_out_others", "log_out"),),
@@ -55,28 +55,28 @@ MUTANTS = [
     ),
     Mutant(
         "each request of a page renews an old auth hash under a key of its own",
-        "moves.py",
+        "rotation/moved.py",
         "            return self._old.successor(HASH_UPGRADE)\n",
         "            return Secret(session_keys.new_session_key())\n",
         (orders_of("upgrade", "page", "page"),),
     ),
     Mutant(
         "the second POST of a form doesn't find the first one's session",
-        "moves.py",
+        "rotation/moved.py",
         "            return self._old.successor(self.form.session_key)\n",
         "            return Secret(session_keys.new_session_key())\n",
         (orders_of("usual", "log_out_others", "log_out_others"),),
     ),
     Mutant(
         "a save that meets a rotation is lost",
-        "moves.py",
+        "rotation/moved.py",
         "        if self._changes_login():\n            return Update.GONE\n",
         "        if True:\n            return Update.GONE\n",
         (orders_of("usual", "write", "log_out_others"),),
     ),
     Mutant(
         "who ends its own session and has more to save is answered by 400",
-        "moves.py",
+        "rotation/moved.py",
         "        return bool(self.own_endings & {",
         "        return bool(set() & {",
         (f"{EXPLORER}::test_an_outage_at_any_call[usual]",),
@@ -90,14 +90,14 @@ MUTANTS = [
     ),
     Mutant(
         "a page that meets a change of the password ends the session",
-        "moves.py",
+        "rotation/moved.py",
         "        if not (self.is_logging_out or is_meant):\n",
         "        if False:\n",
         (orders_of("usual", "page", "change_password"),),
     ),
     Mutant(
         "destroy() of a session that has moved says that it has ended",
-        "stores/cache_protocol.py",
+        "stores/cache/protocol.py",
         "        return is_first\n",
         "        return True\n",
         (f"{CACHE_EXPLORER}::test_all_orders_of_two[user-rotate-log_out-exact]",),
@@ -114,7 +114,7 @@ MUTANTS = [
     ),
     Mutant(
         "a request that was overtaken puts a visitor's cookie over the newer one",
-        "moves.py",
+        "rotation/moved.py",
         "self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None\n",
         "self.is_overtaken = False\n",
         (orders_of("usual", "write", "log_out_others"),),

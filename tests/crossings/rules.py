@@ -20,8 +20,8 @@ from django.utils import timezone
 from django_multistore.engine import SessionStore
 from django_multistore.records import SessionRecord, key_of, new_id
 from tests.crossings.site import FAILING, HOLDS
-from tests.helpers import Clock
-from tests.races.support import login_of
+from tests.support.helpers import Clock
+from tests.support.meeting import login_of
 
 PASSWORD = "correct"
 AGE = 1000  # seconds that a session is old, of the 1800 that it lives

@@ -18,20 +18,12 @@ from django.utils import timezone
 
 from tests.crossings.browser import Browser
 from tests.crossings.exploration import explore
-from tests.crossings.rules import (
-    AGED,
-    FULL_HOUSE,
-    LIFE,
-    STARTS,
-    UPGRADE,
-    Kind,
-    World,
-)
+from tests.crossings.rules import AGED, FULL_HOUSE, LIFE, STARTS, UPGRADE, Kind, World
 from tests.crossings.site import SETTINGS
 from tests.crossings.turns import threads
-from tests.exploration import FULL, Choices, orders
-from tests.helpers import Clock, rounds
-from tests.races.support import MEMORY, REDIS, on, store_setting, with_index_on
+from tests.support.exploration import FULL, Choices, orders
+from tests.support.helpers import Clock, rounds
+from tests.support.meeting import MEMORY, REDIS, on, store_setting, with_index_on
 
 pytestmark = pytest.mark.stress
 

@@ -12,9 +12,9 @@ import pytest
 
 import django_multistore
 from tests.crossings.mutants import MUTANTS, Mutant
-from tests.exploration import FULL
-from tests.helpers import rounds
-from tests.races.processes import ROOT
+from tests.support.exploration import FULL
+from tests.support.helpers import rounds
+from tests.support.paths import CHECKOUT
 
 PACKAGE = Path(django_multistore.__path__[0])
 
@@ -42,8 +42,8 @@ def explored(mutant: Mutant, place: Path, *, is_mutated: bool) -> int:
     """Run a mutant's tests on a copy of the package, and return pytest's exit status."""
     ignored = shutil.ignore_patterns("__pycache__", "*.sqlite3*")
     shutil.copytree(PACKAGE, place / PACKAGE.name, ignore=ignored)
-    shutil.copytree(ROOT / "tests", place / "tests", ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", place)
+    shutil.copytree(CHECKOUT / "tests", place / "tests", ignore=ignored)
+    shutil.copy(CHECKOUT / "pyproject.toml", place)
     if is_mutated:
         file = place / PACKAGE.name / mutant.file
         file.write_text(file.read_text().replace(mutant.was, mutant.becomes))

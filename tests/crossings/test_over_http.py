@@ -29,16 +29,10 @@ from tests.crossings import served
 from tests.crossings.client import Crowd
 from tests.crossings.rules import ALIVE, BAD_REQUEST
 from tests.crossings.site import SETTINGS
-from tests.doors import Door
-from tests.helpers import environment, rounds
-from tests.races.processes import ROOT
-from tests.races.support import (
-    REDIS,
-    REDIS_SERVER,
-    on,
-    store_setting,
-    with_index_on,
-)
+from tests.support.doors import Door
+from tests.support.helpers import environment, rounds
+from tests.support.meeting import REDIS, REDIS_SERVER, on, store_setting, with_index_on
+from tests.support.paths import CHECKOUT
 
 SURFERS = 6
 KEYS = 4  # that are kept: how many times an older session's key may have moved
@@ -104,7 +98,7 @@ class Site:
             stderr=self._log,
             pass_fds=[fd],
             env=environment() | variables,
-            cwd=ROOT,
+            cwd=CHECKOUT,
         )
 
 

@@ -29,7 +29,7 @@ from unittest.mock import patch
 from tests import servers
 from tests.matrix import roots
 from tests.matrix.rows import COLUMNS, ROUNDS, Row, rows
-from tests.pgbouncer import PgBouncer
+from tests.support.pgbouncer import PgBouncer
 
 ROOT = Path(__file__).parents[2]
 VARIABLE = "MULTISTORE_SERVERS_ROOT"

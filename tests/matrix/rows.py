@@ -19,31 +19,31 @@ LEVELS = ("read committed", "repeatable read", "serializable")
 ROUNDS = "50"  # of each race
 
 # Parts of the tests: pytest's arguments, where {} is the server.
-CONTRACT = ("tests/stores/test_orm.py", "-k", "DefaultDatabase or InTransactionTests")
+CONTRACT = ("tests/stores/orm/test_contract.py", "-k", "DefaultDatabase or InTransactionTests")
 ENGINE = (
-    "tests/test_engine.py",
-    "tests/test_users.py",
+    "tests/engine/test_engine.py",
+    "tests/session/test_users.py",
     "tests/test_devices.py",
-    "tests/test_gc.py",
+    "tests/management/test_gc.py",
 )
-CROSSING = ("tests/test_interleavings.py", "tests/test_lock_views.py")
-LIMITS = ("tests/test_limits.py", "-k", "not memory and not redis")
-ERRORS = ("tests/test_drivers.py", "-k", "not another_driver")
-CHECKS = ("tests/stores/test_orm_checks.py",)
+CROSSING = ("tests/engine/test_interleavings.py", "tests/stores/orm/test_lock_views.py")
+LIMITS = ("tests/auth/test_limits.py", "-k", "not memory and not redis")
+ERRORS = ("tests/stores/sql/test_drivers.py", "-k", "not another_driver")
+CHECKS = ("tests/stores/sql/test_checks.py",)
 RACES = ("tests/races/test_races.py",)
-FAULTS = ("tests/test_faults.py", "tests/races/test_kills.py", "-k", "{}")
+FAULTS = ("tests/stores/orm/test_faults.py", "tests/races/test_kills.py", "-k", "{}")
 OF_REDIS = {
-    "contract": ("tests/stores/test_redis.py", "tests/test_redis_store.py"),
-    "engine": ("tests/test_on_redis.py", "tests/test_hops.py"),
-    "interleavings": ("tests/test_redis_explorer.py",),
-    "limits": ("tests/test_limits.py", "-k", "redis"),
+    "contract": ("tests/stores/redis/test_contract.py", "tests/stores/redis/test_store.py"),
+    "engine": ("tests/stores/redis/test_engine.py", "tests/http/test_hops.py"),
+    "interleavings": ("tests/stores/redis/test_explorer.py",),
+    "limits": ("tests/auth/test_limits.py", "-k", "redis"),
     "races": ("tests/races/test_races.py", "-k", "redis and not postgres"),
-    "faults": ("tests/test_redis_faults.py", "tests/test_redis_groups.py"),
+    "faults": ("tests/stores/redis/test_faults.py", "tests/stores/redis/test_groups.py"),
 }
 OF_MEMCACHED = {
-    "contract": ("tests/stores/test_cache.py", "-k", "memcached"),
+    "contract": ("tests/stores/cache/test_contract.py", "-k", "memcached"),
     "races": ("tests/races/test_races.py", "-k", "memcached and sqlite"),
-    "faults": ("tests/test_cache_faults.py", "-k", "memcached"),
+    "faults": ("tests/stores/cache/test_faults.py", "-k", "memcached"),
 }
 COLUMNS = ("contract", "engine", "interleavings", "limits", "errors", "checks", "races", "faults")
 

@@ -32,8 +32,8 @@ from django.db import connections, transaction
 
 from django_multistore.engine import SessionStore
 from tests.races.hesitation import hesitating
-from tests.races.support import alias_of, login_of, request_with, store_setting
 from tests.races.victim import tell_keys_to
+from tests.support.meeting import alias_of, login_of, request_with, store_setting
 
 READY, DONE = "ready\n", "done\n"
 SPARED = 0.2  # of the children

@@ -8,13 +8,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.helpers import environment
-
-ROOT = Path(__file__).parents[2]
+from tests.support.helpers import environment
+from tests.support.paths import CHECKOUT
 
 
 def start(
@@ -34,7 +32,7 @@ def start(
         stdout=subprocess.PIPE,
         pass_fds=descriptors,
         env=environment(),
-        cwd=ROOT,
+        cwd=CHECKOUT,
         **streams,
     )
 

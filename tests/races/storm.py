@@ -36,19 +36,12 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connections, transaction
 
-from django_multistore import session_keys
 from django_multistore.engine import SessionStore
-from django_multistore.session_keys import SESSION_KEY_LENGTH
+from django_multistore.session import keys as session_keys
+from django_multistore.session.keys import SESSION_KEY_LENGTH
 from django_multistore.stores import stores
 from tests.races.hesitation import hesitating
-from tests.races.support import (
-    alias_of,
-    loaded,
-    login_of,
-    request_with,
-    saved,
-    store_setting,
-)
+from tests.support.meeting import alias_of, loaded, login_of, request_with, saved, store_setting
 
 VISITORS = 4
 PATIENCE = 60  # seconds

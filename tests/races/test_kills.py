@@ -18,10 +18,10 @@ from django.contrib.auth.models import User
 from django_multistore.engine import SessionStore
 from django_multistore.records import key_of
 from django_multistore.stores import stores
-from tests.helpers import rounds
 from tests.races import casualty
 from tests.races.processes import start
-from tests.races.support import (
+from tests.support.helpers import rounds
+from tests.support.meeting import (
     CACHES,
     REDIS,
     WITHOUT_LOCKS,

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from tests.helpers import rounds
 from tests.races import worker
 from tests.races.processes import answers, start
-from tests.races.support import (
+from tests.support.helpers import rounds
+from tests.support.meeting import (
     CACHES,
     REDIS,
     WITHOUT_LOCKS,

@@ -14,11 +14,12 @@ from django.contrib.auth.models import User
 
 from django_multistore.models import UserSession
 from django_multistore.records import key_of
-from django_multistore.stores import cache_protocol, stores
-from tests.helpers import rounds
+from django_multistore.stores import stores
+from django_multistore.stores.cache import protocol as cache_protocol
 from tests.races import storm
 from tests.races.processes import answers, start
-from tests.races.support import (
+from tests.support.helpers import rounds
+from tests.support.meeting import (
     CACHES,
     REDIS,
     REDIS_CLUSTER,

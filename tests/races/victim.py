@@ -1,5 +1,5 @@
 """
-A process whose children die while they rotate a session; tests/test_faults.py starts it.
+A process whose children die while they rotate a session; tests/stores/orm/test_faults.py starts it.
 
 Each line that it reads is "SESSION_KEY SITUATION WHEN NUMBER": fork, and let the child call
 cycle_key() and kill itself before or after its statement of that number. Each line that it answers
@@ -23,8 +23,8 @@ if __name__ == "__main__":
 from django.conf import settings
 from django.db import connections, transaction
 
-from django_multistore import session_keys
-from tests.races.support import loaded, orm_store_on
+from django_multistore.session import keys as session_keys
+from tests.support.meeting import loaded, orm_store_on
 
 
 class Death:

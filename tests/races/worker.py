@@ -37,12 +37,13 @@ from django.utils import timezone
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import key_of
-from django_multistore.session_keys import new_session_key
-from django_multistore.stores import cache_protocol, stores
+from django_multistore.session.keys import new_session_key
+from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
+from django_multistore.stores.cache import protocol as cache_protocol
 from django_multistore.stores.steps import DatabaseStep
 from tests.races.hesitation import hesitating
-from tests.races.support import (
+from tests.support.meeting import (
     alias_of,
     data_of,
     loaded,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from django.contrib.auth import alogin, get_user_model, login
 from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 
-DOCS = Path(__file__).parent.parent.parent / "docs" / "tenants.md"
+from tests.support.paths import CHECKOUT
+
+DOCS = CHECKOUT / "docs" / "tenants.md"
 (CODE,) = re.findall(
     r"^```python\n(# mysite/tenants\.py\n.+?)^```$",
     DOCS.read_text("utf-8"),

@@ -1,7 +1,7 @@
 """
 Two tenants with a bob each, whose devices must be told apart: `python -m tests.tenants.trial`.
 
-tests/test_django_tenants.py runs it, in a database of its own.
+tests/session/test_django_tenants.py runs it, in a database of its own.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from django.db import Error, connections
 from ...exceptions import InvalidStore, MultistoreError
 from ...stores import stores
 from ...stores.base import GC_BATCH_SIZE
-from ...stores.database_errors import is_table_missing
 from ...stores.handler import DEFAULT_ALIAS
+from ...stores.sql.errors import is_table_missing
 from ..output import write
 
 INTERRUPTED = 130  # The exit status of a shell's command that Ctrl-C ended.

@@ -9,11 +9,11 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning
 
 from ...exceptions import StoreUnavailable
-from ..moments import moment_at
-from ..server_clocks import check_clock
-from .client import ServerClient
-from .cluster_client import ClusterClient
-from .places import Place
+from ..sql.clocks import check_clock
+from ..timestamps import moment_at
+from .client.cluster import ClusterClient
+from .client.server import ServerClient
+from .options import Place
 
 OLDEST = (7, 0)
 KEEPS_ALL = "noeviction"

@@ -11,8 +11,8 @@ from ..base import backoff
 from ..steps import Pause, Step, Steps
 from ..stepwise import Operations
 from . import scripts, values
-from .base_client import Client
-from .places import Place
+from .client.base import Client
+from .options import Place
 from .scripts import WRONG_TYPE, Command, Word
 
 Item = TypeVar("Item")

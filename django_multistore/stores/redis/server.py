@@ -10,8 +10,8 @@ from ...exceptions import StoreUnavailable
 from ...records import Limit, Page, SessionRecord, Update, latest_first, user_id_of
 from ..steps import Steps
 from . import values
-from .base_client import Client
-from .places import Place
+from .client.base import Client
+from .options import Place
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
 from .scripts import (
     CREATE,

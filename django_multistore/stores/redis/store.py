@@ -13,11 +13,11 @@ from ..base import GC_BATCH_SIZE
 from ..stepwise import StepwiseStore
 from . import values
 from .checks import check_redis
-from .client import ServerClient
+from .client.cluster import ClusterClient
+from .client.server import ServerClient
 from .cluster import ClusterProtocol
-from .cluster_client import ClusterClient
-from .expiry import trim_all
-from .places import DEFAULT_PREFIX, parsed
+from .gc import trim_all
+from .options import DEFAULT_PREFIX, parsed
 from .protocol import RedisProtocol
 from .server import ServerProtocol
 

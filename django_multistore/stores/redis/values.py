@@ -24,9 +24,9 @@ import struct
 from datetime import timedelta
 from typing import Literal
 
-from ... import clock
 from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord, is_over
-from ..moments import moment_at, number_of, optional_moment_at
+from ...session import clock
+from ..timestamps import moment_at, number_of, optional_moment_at
 
 LIVE, ENDED, MOVED, TAKEOVER = 1, 2, 3, 4
 ALIVE = (bytes([LIVE]), bytes([TAKEOVER]))

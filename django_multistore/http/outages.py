@@ -1,0 +1,67 @@
+"""What a visitor gets while the store can't be asked: 503, and the cookie left alone."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.template import TemplateDoesNotExist, loader
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from ..exceptions import StoreUnavailable
+from .negotiation import error, wants_json
+
+RETRY_AFTER = 5  # seconds
+# A site's own page comes first.
+TEMPLATES = ["503.html", "django_multistore/503.html"]
+TRY_AGAIN = gettext_noop("This page can't be shown just now. Please try again in a moment.")
+
+logger = logging.getLogger("django_multistore")
+
+
+def unavailable(outage: StoreUnavailable, request: HttpRequest) -> HttpResponse:
+    """Return the 503 for a request that can't be served without its session, and log why."""
+    logger.error("A request was answered by 503: %s", outage)
+    return _response(request)
+
+
+def note_outage(request: HttpRequest | None, **kwargs: Any) -> None:
+    """
+    Remember that a request's 500 is an outage: a receiver of got_request_exception.
+
+    By the time the middleware sees what came of an exception in another middleware, Django has
+    made a response of it.
+    """
+    if isinstance(sys.exception(), StoreUnavailable) and request is not None:
+        request._session_store_is_unavailable = True  # type: ignore[attr-defined]
+
+
+def in_place_of(response: HttpResponse, request: HttpRequest) -> HttpResponse:
+    """Return a 503 in place of the 500 that note_outage() has noted; else the response."""
+    is_outage = getattr(request, "_session_store_is_unavailable", False)
+    return _response(request) if is_outage and response.status_code == 500 else response
+
+
+def _response(request: HttpRequest) -> HttpResponse:
+    response = _json() if wants_json(request) else _page()
+    response["Retry-After"] = str(RETRY_AFTER)
+    add_never_cache_headers(response)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def _json() -> HttpResponse:
+    return error("unavailable", _(TRY_AGAIN), status=503)
+
+
+def _page() -> HttpResponse:
+    try:
+        # Without the request: what context processors add may need the session.
+        return HttpResponse(loader.render_to_string(TEMPLATES), status=503)
+    except (TemplateDoesNotExist, ImproperlyConfigured):
+        return HttpResponse(_(TRY_AGAIN), status=503, content_type="text/plain; charset=utf-8")

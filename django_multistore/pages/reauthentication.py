@@ -1,0 +1,159 @@
+"""A view for what only the user may do, who shows it once more."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import (
+    HASH_SESSION_KEY,
+    authenticate,
+    logout,
+    update_session_auth_hash,
+)
+from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
+from django.http import HttpResponseRedirect, JsonResponse
+from django.shortcuts import resolve_url
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic import FormView
+
+from .. import devices
+from ..decorators import has_recent_login
+from ..http import negotiation
+from ..http.negotiation import wants_json
+from .base import UserPageMixin
+from .forms import PasswordConfirmationForm
+
+if TYPE_CHECKING:
+    from django import forms
+    from django.http import HttpRequest, HttpResponse
+
+    _AnyFormView = FormView[Any]
+else:
+    _AnyFormView = FormView
+
+NOT_YOU = _("Your identity could not be confirmed. Please try again.")
+
+
+@method_decorator([sensitive_post_parameters(), csrf_protect, never_cache], name="dispatch")
+class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
+    """
+    Do something for a user who shows once more who it is. POST only.
+
+    Without a password, or with a wrong one, it shows a form that asks for it. A user who has
+    no password that Django could check must have logged in recently. Then it goes to `next`,
+    to the attribute next_page or to LOGIN_REDIRECT_URL. A request that accepts JSON gets it.
+    """
+
+    http_method_names = ["post", "options"]
+    form_class = PasswordConfirmationForm
+    recent_login_seconds: float = 600
+    accepts_recent_login = False  # In place of the password, from all users.
+
+    @abstractmethod
+    def confirmed(self) -> HttpResponse:
+        """Do it, and answer."""
+
+    @abstractmethod
+    def message(self, ended: int) -> str:
+        """Say how many sessions were ended."""
+
+    def answer(self, ended: int) -> HttpResponse:
+        """Tell how many sessions were ended, and go on."""
+        return self._answer(ended, self.get_success_url())
+
+    def log_out_here(self, ended: int) -> HttpResponse:
+        """End the request's own session, tell how many it was in all, and go on as a visitor."""
+        logout(self.request)
+        return self._answer(ended, resolve_url(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            self.posted: Mapping[str, Any] = negotiation.posted_by(request)
+        except ValueError:
+            refusal = _("The body of the request is not a JSON object.")
+            return negotiation.error("invalid_json", refusal, status=400)
+        has_password = self._has_password()
+        takes_login = self.accepts_recent_login or not has_password
+        if takes_login and has_recent_login(request, self.recent_login_seconds):
+            return self.confirmed()
+        # A password that was sent all the same may be one of a directory.
+        if not has_password and not self.posted.get("password"):
+            return self.handle_no_permission()
+        return super().post(request, *args, **kwargs)
+
+    def get_form(self, form_class: Any = None) -> forms.BaseForm:
+        form: forms.BaseForm = super().get_form(form_class)
+        names = {form.add_prefix(name) for name in form.fields}
+        if names and names.isdisjoint(self.posted):
+            form.is_bound = False  # It was not shown yet, so nothing is missing.
+        return form
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"data": self.posted}
+
+    def form_valid(self, form: forms.BaseForm) -> HttpResponse:
+        if self.reauthenticate(form):
+            if self.owns_session:
+                devices.session_of(self.request).restart_authentication()
+            return self.confirmed()
+        if wants_json(self.request):
+            return negotiation.error("reauthentication_failed", NOT_YOU, status=403)
+        form.add_error(None, NOT_YOU)
+        return self.form_invalid(form)
+
+    def form_invalid(self, form: forms.BaseForm) -> HttpResponse:
+        if not wants_json(self.request):
+            return super().form_invalid(form)
+        return negotiation.error(
+            "reauthentication_required",
+            _("Please confirm your identity."),
+            status=403,
+            fields=[form.add_prefix(name) for name in form.fields],
+        )
+
+    def reauthenticate(self, form: forms.BaseForm) -> bool:
+        """
+        Say whether it is the user who asks: a hook for other means than the password.
+
+        The password goes through AUTHENTICATION_BACKENDS, so that it works for users of a
+        directory too, and lockout tools see each failure.
+        """
+        found = authenticate(
+            self.request,
+            username=self.user.get_username(),
+            password=form.cleaned_data["password"],
+        )
+        if found is None or found.pk != self.user.pk:
+            return False
+        # The password may have been hashed anew just now, which would log out this device.
+        if self.owns_session:
+            update_session_auth_hash(self.request, found)
+            # Django does it for request.user alone.
+            self.request.session[HASH_SESSION_KEY] = found.get_session_auth_hash()
+        return True
+
+    def redirect_to_login(self) -> HttpResponseRedirect:
+        # Not back to here after the login: that would be a GET.
+        return redirect_to_login(self.get_default_redirect_url(), self.get_login_url())
+
+    def get_default_redirect_url(self) -> str:
+        return resolve_url(self.next_page or settings.LOGIN_REDIRECT_URL)
+
+    def _answer(self, ended: int, url: str) -> HttpResponse:
+        if wants_json(self.request):
+            return JsonResponse({"ended": ended})
+        messages.success(self.request, self.message(ended), fail_silently=True)
+        return HttpResponseRedirect(url)
+
+    def _has_password(self) -> bool:
+        # A subclass with a hook of its own has said what it asks these users for.
+        has_hook = type(self).reauthenticate is not ReauthenticationView.reauthenticate
+        return has_hook or bool(self.user.has_usable_password())

@@ -1,0 +1,85 @@
+"""What is a session key, how one is made, and how one travels through functions."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TypeGuard
+
+from django.utils.crypto import salted_hmac
+
+from ..records import key_of
+
+SESSION_KEY_LENGTH = 32
+# From a random byte to one of base32's 32 letters and digits, each as likely as any other.
+SESSION_KEY_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
+VALID_SESSION_KEY = re.compile(r"[a-z0-9]{8,128}")
+DERIVED_BYTES = 20
+HASH_UPGRADE = "the auth hash of a SECRET_KEY_FALLBACKS was renewed"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A session key on its way through functions: error reports show the reprs of locals."""
+
+    session_key: str = field(repr=False)
+
+    @property
+    def key(self) -> str:
+        """The key under which a store will know it."""
+        return key_of(self.session_key)
+
+    def successor(self, occasion: str) -> Secret:
+        """
+        Derive the session key to which a rotation on this occasion moves the session.
+
+        Whoever has this session key and knows the occasion comes to the same one, but only here:
+        it takes SECRET_KEY.
+
+        Args:
+            occasion: what only those know who may follow.
+        """
+        mac = salted_hmac(
+            "django_multistore.session.keys", f"{self.session_key}:{occasion}", algorithm="sha256"
+        )
+        return Secret(base64.b32encode(mac.digest()[:DERIVED_BYTES]).decode().lower())
+
+
+def new_session_key() -> str:
+    """
+    Draw a session key.
+
+    Returns:
+        160 bits from the system's random source, as 32 lower-case letters and digits.
+    """
+    return secrets.token_bytes(SESSION_KEY_LENGTH).translate(SESSION_KEY_LETTERS).decode()
+
+
+def successors(old: Secret, *, upgraded: bool, form: Secret | None) -> Iterator[Secret]:
+    """
+    Yield the session keys to which another request may have moved the session of this one.
+
+    Args:
+        old: the session key that it had.
+        upgraded: whether a renewal of its auth hash may be followed.
+        form: what only the form has by whose first POST it was moved; None if there is none.
+    """
+    if form is not None:
+        yield old.successor(form.session_key)
+    if upgraded:
+        renewed = old.successor(HASH_UPGRADE)
+        yield renewed
+        if form is not None:
+            yield renewed.successor(form.session_key)
+
+
+def is_session_key(session_key: object) -> TypeGuard[str]:
+    return isinstance(session_key, str) and VALID_SESSION_KEY.fullmatch(session_key) is not None
+
+
+def key_if_valid(session_key: object) -> str | None:
+    """Return the key of a session key; None for what can't be one."""
+    return key_of(session_key) if is_session_key(session_key) else None

@@ -1,0 +1,156 @@
+"""
+One request's session in several tasks or threads: who works on it, one at a time.
+
+A task waits for whoever is before it. A thread waits for threads only: the task that is before it
+may need this very thread, in which asgiref runs the sync code of a request. So a thread beside a
+task goes ahead, as another request would, and the store keeps the two apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+# Whose turn it is in this context: what is called meanwhile need not wait, in whichever thread or
+# task asgiref and Django's signals run it.
+_held: ContextVar[frozenset[Turns]] = ContextVar("django_multistore.locks", default=frozenset())
+
+# For the few instructions that look who is before, of all sessions.
+_mutex = threading.Lock()
+
+
+class Turns:
+    """Whose turn it is with one session."""
+
+    __slots__ = ("_holder", "_tasks", "_threads")
+
+    def __init__(self) -> None:
+        self._holder: str | None = None  # "task" or "thread".
+        # Made when somebody has to wait, which is seldom.
+        self._tasks: deque[asyncio.Future[None]] | None = None
+        self._threads: deque[threading.Event] | None = None
+
+    def take(self) -> bool:
+        """Wait for a turn, and say whether it has to be passed on."""
+        if self in _held.get():
+            return False
+        with _mutex:
+            if self._holder == "task":
+                return False
+            mine = None
+            if self._holder is None:
+                self._holder = "thread"
+            else:
+                mine = threading.Event()
+                self._threads = self._threads or deque()
+                self._threads.append(mine)
+        if mine is not None:
+            mine.wait()
+        _held.set(_held.get() | {self})
+        return True
+
+    async def atake(self) -> bool:
+        """See take()."""
+        if self in _held.get():
+            return False
+        with _mutex:
+            mine = None
+            if self._holder is None:
+                self._holder = "task"
+            else:
+                mine = asyncio.get_running_loop().create_future()
+                self._tasks = self._tasks or deque()
+                self._tasks.append(mine)
+        if mine is not None:
+            await self._until(mine)
+        _held.set(_held.get() | {self})
+        return True
+
+    def pass_on(self) -> None:
+        """Let the next one have its turn."""
+        _held.set(_held.get() - {self})
+        self._wake()
+
+    async def _until(self, mine: asyncio.Future[None]) -> None:
+        try:
+            await mine
+        except asyncio.CancelledError:
+            with _mutex:
+                was_waiting = self._tasks is not None and mine in self._tasks
+                if self._tasks and was_waiting:
+                    self._tasks.remove(mine)
+            if not was_waiting:
+                self._wake()  # The turn came together with the cancellation.
+            raise
+
+    def _wake(self) -> None:
+        with _mutex:
+            # Threads first: a task must not have its turn while a thread waits that it may need.
+            if self._threads:
+                self._holder = "thread"
+                self._threads.popleft().set()
+                return
+            while self._tasks:
+                mine = self._tasks.popleft()
+                loop = mine.get_loop()
+                if not loop.is_closed():
+                    self._holder = "task"
+                    loop.call_soon_threadsafe(_come, mine)
+                    return
+            self._holder = None
+
+
+def _come(mine: asyncio.Future[None]) -> None:
+    if not mine.done():
+        mine.set_result(None)
+
+
+class _WithTurns(Protocol):
+    turns: Turns
+
+
+Session = TypeVar("Session", bound=_WithTurns)
+
+
+def in_turn(
+    method: Callable[Concatenate[Session, Parameters], Result],
+) -> Callable[Concatenate[Session, Parameters], Result]:
+    """Run a method of a session when no other thread is at one."""
+
+    @wraps(method)
+    def taking(self: Session, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        if not self.turns.take():
+            return method(self, *args, **kwargs)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self.turns.pass_on()
+
+    return taking
+
+
+def ain_turn(
+    method: Callable[Concatenate[Session, Parameters], Coroutine[Any, Any, Result]],
+) -> Callable[Concatenate[Session, Parameters], Coroutine[Any, Any, Result]]:
+    """Run a method of a session when no other task or thread is at one."""
+
+    @wraps(method)
+    async def taking(
+        self: Session, /, *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Result:
+        if not await self.turns.atake():
+            return await method(self, *args, **kwargs)
+        try:
+            return await method(self, *args, **kwargs)
+        finally:
+            self.turns.pass_on()
+
+    return taking

@@ -1,0 +1,113 @@
+"""Carry another request's changes into a session that was changed here as well."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from types import NoneType
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.core.signing import JSONSerializer
+
+from ..records import ACTOR_SESSION_KEY
+from .codec import Serializer
+
+# A user id with another login's backend or hash would be a login that nobody made, and one with
+# another's actor a takeover.
+AUTH_KEYS = frozenset({SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, ACTOR_SESSION_KEY})
+# Whose repr() tells apart what is equal: 0.0 and -0.0, or Decimal("1.0") and Decimal("1.00").
+TOLD_BY_REPR = frozenset(
+    {
+        *(NoneType, bool, int, float, complex, str, bytes),
+        *(Decimal, UUID, datetime, date, time, timedelta),
+    }
+)
+
+
+def merge_theirs(
+    ours: dict[Any, Any],
+    *,
+    base: Mapping[Any, Any],
+    theirs: Mapping[Any, Any],
+    serializer: Serializer,
+) -> None:
+    """
+    Bring into `ours`, in place, what they changed of the keys that we left alone.
+
+    Keys are those of the top level. A key that both sides changed stays as it is here:
+    ours is the later write. The keys of a login go together.
+
+    Args:
+        ours: the session here, with its changes.
+        base: what it was when it was loaded.
+        theirs: what the store holds now.
+        serializer: decides what a change is. A value is unchanged if its serialised form
+            is; a tuple or an int key never equals its decoded self.
+    """
+    spelling = {_decoded_key(key, serializer): key for key in ours}
+    for key in changed_keys(base, theirs, serializer) - changed_keys(base, ours, serializer):
+        ours.pop(spelling.get(key, key), None)
+        if key in theirs:
+            ours[key] = theirs[key]
+
+
+def is_same(before: bytes, after: bytes, serializer: Serializer) -> bool:
+    """
+    Say whether two serialised values are the same.
+
+    Not every serializer makes the same bytes of the same value: pickle has a set in whatever order
+    it happens to be, and one that encrypts makes other bytes each time. So values are compared
+    where the bytes differ, and by their types as well: 1 is not True.
+    """
+    # Django's does, so the usual session is not loaded for it.
+    if before == after or type(serializer).dumps is JSONSerializer.dumps:
+        return before == after
+    try:
+        was, now = serializer.loads(before), serializer.loads(after)
+        return _comparable(was, serializer) == _comparable(now, serializer)
+    except Exception:  # noqa: BLE001 - what can't be compared counts as changed, and is written
+        return False
+
+
+def _comparable(value: Any, serializer: Serializer) -> Hashable:
+    kind = type(value)
+    if kind is dict:
+        # In its order, which is a part of it since Python 3.7: JSON has it, too.
+        pairs = ((_comparable(each, serializer) for each in pair) for pair in value.items())
+        return kind, tuple(map(tuple, pairs))
+    if kind in (set, frozenset):
+        return kind, frozenset(_comparable(each, serializer) for each in value)
+    if kind in (list, tuple):
+        return kind, tuple(_comparable(each, serializer) for each in value)
+    # Of others nobody knows what their __eq__ looks at: that of a model's instance at its key.
+    return kind, repr(value) if kind in TOLD_BY_REPR else serializer.dumps({"": value})
+
+
+def changed_keys(
+    base: Mapping[Any, Any], now: Mapping[Any, Any], serializer: Serializer
+) -> set[Any]:
+    """
+    Return the keys of the top level that differ, as they are once they were serialised.
+
+    The three keys of a login are one: if one of them differs, all are returned.
+    """
+    before, after = dict(_fingerprints(base, serializer)), dict(_fingerprints(now, serializer))
+    shared = before.keys() & after.keys()
+    keys = {key for key in shared if not is_same(before[key], after[key], serializer)}
+    keys |= before.keys() ^ after.keys()
+    return keys | AUTH_KEYS if keys & AUTH_KEYS else keys
+
+
+def _fingerprints(data: Mapping[Any, Any], serializer: Serializer) -> Iterator[tuple[Any, bytes]]:
+    for key, value in data.items():
+        yield _decoded_key(key, serializer), serializer.dumps({key: value})
+
+
+def _decoded_key(key: Any, serializer: Serializer) -> Any:
+    if isinstance(key, str):
+        return key
+    (decoded,) = serializer.loads(serializer.dumps({key: None}))
+    return decoded

@@ -1,0 +1,229 @@
+"""The user-id index of a store that can't search: one row for each session of a user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ... import conf
+from ...models import SessionRowQuerySet, UserSession
+from ...records import SessionRecord
+from ...session import clock
+from ..base import BaseStore
+from ..sql.rows import row_values
+from ..sql.table import Table
+from ..sql.writer import Statement, StatementWriter
+from .values import Listing
+
+AT_A_TIME = 400  # rows in one statement: SQLite counts two parameters for each, up to 999
+NAMESPACE_LENGTH = 16
+FOUND = ("row_id", "id", "key", "previous_key", "user_id", "seen_at", "expires_at", "store")
+REFRESHED = ("authenticated_at", "seen_at", "expires_at", "ip_address", "user_agent", "actor_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An entry of the index, which says where to look for a session."""
+
+    row_id: int
+    id: int
+    key: str = field(repr=False)
+    previous_key: str | None = field(repr=False)
+    user_id: str
+    seen_at: datetime
+    expires_at: datetime
+    store: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys under one of which the session is, if it lives."""
+        return (self.key,) if self.previous_key is None else (self.key, self.previous_key)
+
+
+class UserIndex:
+    """The rows of models.UserSession that belong to one store. One statement a method."""
+
+    def __init__(self, store: BaseStore, namespace: Callable[[], str]) -> None:
+        """
+        Take a store's place in the table.
+
+        Args:
+            store: whose sessions are entered.
+            namespace: stands for the names that it gives them just now. Under other names they
+                are not found, and their rows are left to whoever finds them.
+        """
+        self._alias = store.alias
+        self._of_any_namespace = f"{store.alias}@"
+        self._namespace = namespace
+        self._table = Table(store, UserSession, _write_statements)
+
+    @property
+    def place(self) -> str:
+        """What its rows have in the column `store`."""
+        return f"{self._of_any_namespace}{self._namespace()}"
+
+    @property
+    def database(self) -> str:
+        """The alias of the database that holds the index."""
+        return self._table.database
+
+    def insert(self, record: SessionRecord) -> Listing:
+        """Enter a session. Its row may be there already."""
+        listing = self._listing(record)
+        self._table.execute("insert", self._values(record, listing))
+        return listing
+
+    def refresh(self, record: SessionRecord) -> Listing | None:
+        """Bring a session's row up to date. Return None if it isn't there."""
+        # What a rollback would take back is the news, not the row.
+        listing = self._listing(record)._replace(is_tentative=False)
+        values = self._values(record, listing)
+        return listing if self._table.execute("refresh", values) else None
+
+    def move(self, old_key: str, record: SessionRecord) -> Listing | None:
+        """Move a session's row to the record's key. Return None if it isn't there."""
+        listing = self._listing(record)
+        values = self._values(record, listing) | {"old_key": old_key}
+        return listing if self._table.execute("move", values) else None
+
+    def remove(self, key: str, user_id: str) -> None:
+        """Remove the row of a session that has ended or has another user now."""
+        values = {"key": key, "user_id": user_id, "store": self.place}
+        self._table.execute("remove", values)
+
+    def withdraw(self, record: SessionRecord) -> None:
+        """Remove the row that was entered for a new session, and none that was there before."""
+        values = {"id": record.id, "key": record.key, "user_id": record.user_id}
+        self._table.execute("withdraw", values | {"store": self.place})
+
+    def confirm(self, key: str, user_id: str, listing: Listing) -> Listing | None:
+        """
+        Look for the row of a session that was entered in a transaction.
+
+        Returns:
+            None if it isn't there. What is seen from outside of any transaction is sure.
+        """
+        values = {"key": key, "user_id": user_id, "store": self.place}
+        if not self._table.fetch("confirm", values):
+            return None
+        return listing._replace(is_tentative=self._table.is_in_transaction())
+
+    def rows_of_user(
+        self, user_id: str, after_commit: Callable[[], object] | None = None
+    ) -> list[Row]:
+        """
+        Return the rows of a user.
+
+        Args:
+            user_id: whose.
+            after_commit: what to do once more after the commit, if this is in the snapshot of a
+                caller's transaction, which may lack some.
+        """
+        if after_commit is not None and self._table.is_in_snapshot():
+            self._table.once_more_after_commit(after_commit)
+        rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self.place})
+        return [_row(row) for row in rows]
+
+    def live(self) -> SessionRowQuerySet:
+        """Select the rows that have not expired, which is all that the database knows."""
+        return self._rows(store=self.place).live(clock.now())
+
+    def page_of_user(self, user_id: str, start: int, size: int) -> tuple[list[Row], int]:
+        """Return some of a user's rows, the one seen last first, and how many there are."""
+        rows = self.live().of_user(user_id)
+        page = self._found(rows.latest_first()[start : start + size]) if size else []
+        return page, self._table.run(lambda connection: rows.count())
+
+    def rows_again(self, row_ids: Sequence[int]) -> list[Row]:
+        """Return these rows as they are by now."""
+        return self._found(self._rows(row_id__in=row_ids))
+
+    def rows_after(self, row_id: int, count: int) -> list[Row]:
+        """
+        Return the rows that follow one, in the order in which they were entered.
+
+        Those of other namespaces of the store as well, which nobody else would remove.
+        """
+        found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
+        return self._found(found.order_by("row_id")[:count])
+
+    def now(self) -> datetime:
+        """Return what time it is by the index's clock, or by this host's if that is behind."""
+        return self._table.now()
+
+    def newest(self) -> int:
+        """Return the row_id that was given last, to whichever store; 0 if there is none."""
+        row_ids = self._rows().order_by("-row_id").values_list("row_id", flat=True)[:1]
+        return sum(self._table.run(lambda connection: list(row_ids)))
+
+    def remove_rows(self, rows: Sequence[Row], expired_at: datetime | None = None) -> int:
+        """
+        Remove rows as far as they are where they were read.
+
+        Waits for rotations that are under way in transactions.
+
+        Args:
+            rows: no more than AT_A_TIME.
+            expired_at: leave those that expire later.
+
+        Returns:
+            How many were removed.
+        """
+        there = self._rows(
+            row_id__in=[row.row_id for row in rows], key__in=[row.key for row in rows]
+        )
+        if expired_at is not None:
+            there = there.expired(expired_at)
+        return self._table.run(lambda connection: there._raw_delete(connection.alias))
+
+    def _listing(self, record: SessionRecord) -> Listing:
+        # With room for a session that slides until the row is written again.
+        room = conf.touch_interval_of(record.expires_at - record.seen_at)
+        return Listing(
+            written_at=record.seen_at,
+            valid_until=record.expires_at + room,
+            is_tentative=self._table.is_in_transaction(),
+        )
+
+    def _values(self, record: SessionRecord, listing: Listing) -> dict[str, Any]:
+        return row_values(self._alias, record) | {
+            "expires_at": listing.valid_until,
+            "store": self.place,
+            "previous_key": None,
+        }
+
+    def _rows(self, **lookups: Any) -> SessionRowQuerySet:
+        # The database is said here: the routers would say where to read, and that may lag.
+        rows: SessionRowQuerySet = UserSession.objects.using(self.database).filter(**lookups)
+        return rows
+
+    def _found(self, rows: SessionRowQuerySet) -> list[Row]:
+        return self._table.run(lambda connection: [_row(row) for row in rows.values_list(*FOUND)])
+
+
+def _row(values: Sequence[Any]) -> Row:
+    return Row(**dict(zip(FOUND, values, strict=True)))
+
+
+def _write_statements(using: str) -> dict[str, Statement]:
+    writer = StatementWriter(UserSession, using)
+    parameter = writer.parameter
+    of_user = {"user_id": parameter("user_id"), "store": parameter("store")}
+    at_key = {"key": parameter("key"), **of_user}
+    refreshed = {column: parameter(column) for column in REFRESHED}
+    # Not F("key"), which MariaDB would read after it has written it.
+    moved = refreshed | {
+        "key": parameter("key"),
+        "previous_key": parameter("old_key", "previous_key"),
+    }
+    return {
+        "insert": writer.insert_ignoring_conflicts(),
+        "refresh": writer.update(refreshed, **at_key),
+        "move": writer.update(moved, **at_key | {"key": parameter("old_key", "key")}),
+        "remove": writer.delete(**at_key),
+        "withdraw": writer.delete(**at_key, id=parameter("id")),
+        "confirm": writer.select(["row_id"], **at_key),
+        "rows_of_user": writer.select(FOUND, **of_user),
+    }

@@ -1,0 +1,161 @@
+"""The options of CacheStore, read and refused."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import InvalidCacheKey, caches
+from django.core.cache.backends.base import InvalidCacheBackendError
+
+from ...exceptions import InvalidStore
+from ...models import STORE_MAX_LENGTH
+from ...records import KEY_LENGTH
+from .answers import unfit
+from .index import NAMESPACE_LENGTH
+
+# Browsers keep no cookie for longer than 400 days, but for so long each session that has ended
+# would be remembered.
+DEFAULT_MAX_AGE = timedelta(days=30)
+# memcached's times end in 2038, and no cookie lives so long.
+LONGEST_MAX_AGE = timedelta(days=5 * 365)
+# memcached counts whole seconds, of which the first may be nearly over.
+MIN_LOCK_SECONDS = 2
+# Requests wait for so long, and servers don't.
+MAX_LOCK_SECONDS = 60
+# A tombstone outlives what a writer may leave behind that died before it could look for it.
+AFTERLIFE = timedelta(days=1)
+PREFIX = re.compile(r"[!-~]{0,150}")  # What memcached takes in a key, and room for the rest.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheOptions:
+    """What OPTIONS says, of the right types."""
+
+    cache: str
+    prefix: str
+    is_exact: bool
+    lock_seconds: int
+    max_age: timedelta
+
+    @property
+    def buried_for(self) -> int:
+        """For how many seconds the cache remembers that a session has ended."""
+        return math.ceil((self.max_age + AFTERLIFE).total_seconds())
+
+    def namespace(self) -> str:
+        """
+        Return what stands for all that the names in the cache begin with.
+
+        It is not kept: a KEY_FUNCTION may go by the tenant whose request this is.
+        """
+        # KEY_PREFIX, VERSION and KEY_FUNCTION of the cache: what any of them makes of a name.
+        make_key = getattr(caches[self.cache], "make_key", str)
+        return _digest(str(make_key(f"{self.prefix}s:")))
+
+
+def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
+    """
+    Read the options of a store.
+
+    Args:
+        alias: the store's.
+        options: all of them, with defaults.
+
+    Raises:
+        InvalidStore: one has a value that can't work.
+    """
+
+    def refuse(option: str, remedy: str) -> InvalidStore:
+        return InvalidStore(
+            f"SESSION_STORES[{alias!r}]['OPTIONS'][{option!r}] is {options[option]!r}. {remedy}"
+        )
+
+    cache = options["CACHE"] or settings.SESSION_CACHE_ALIAS
+    if cache not in caches.settings:
+        known = ", ".join(map(repr, caches.settings))
+        source = (
+            "['OPTIONS']['CACHE']" if options["CACHE"] else " goes by SESSION_CACHE_ALIAS, which"
+        )
+        raise InvalidStore(
+            f"SESSION_STORES[{alias!r}]{source} is {cache!r}, which isn't in CACHES. Name one of "
+            f"{known}."
+        )
+    _require_fit(alias, cache)
+    prefix = options["KEY_PREFIX"]
+    if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
+        raise refuse("KEY_PREFIX", "It must be up to 150 ASCII characters without blanks.")
+    _require_short_names(alias, cache, prefix)
+    longest_alias = STORE_MAX_LENGTH - NAMESPACE_LENGTH - 1
+    if len(alias) > longest_alias:
+        raise InvalidStore(
+            f"SESSION_STORES has a CacheStore {alias!r}. The index of users has no room for such "
+            f"a name: take one of up to {longest_alias} characters."
+        )
+    if not isinstance(options["EXACT"], bool):
+        raise refuse("EXACT", "It must be True or False.")
+    lock_seconds = options["LOCK_SECONDS"]
+    if not _is_whole(lock_seconds) or not MIN_LOCK_SECONDS <= lock_seconds <= MAX_LOCK_SECONDS:
+        raise refuse(
+            "LOCK_SECONDS",
+            f"It must be a whole number, from {MIN_LOCK_SECONDS} to {MAX_LOCK_SECONDS}.",
+        )
+    max_age = options["MAX_AGE"]
+    longest = int(LONGEST_MAX_AGE.total_seconds())
+    if max_age is not None and (not _is_whole(max_age) or not 0 < max_age <= longest):
+        raise refuse("MAX_AGE", f"It must be a whole number of seconds, from 1 to {longest}.")
+    return CacheOptions(
+        cache=cache,
+        prefix=prefix,
+        is_exact=options["EXACT"],
+        lock_seconds=lock_seconds,
+        max_age=_default_max_age() if max_age is None else timedelta(seconds=max_age),
+    )
+
+
+def _require_fit(alias: str, cache: str) -> None:
+    try:
+        reason = unfit(caches[cache])
+    except (InvalidCacheBackendError, ImportError) as error:
+        reason = str(error)
+    if reason:
+        raise InvalidStore(
+            f"SESSION_STORES[{alias!r}]: the cache {cache!r} can't be used: {reason}. Set "
+            f"CACHES[{cache!r}]['BACKEND'] to another, for example to "
+            "'django.core.cache.backends.redis.RedisCache'."
+        )
+
+
+def _require_short_names(alias: str, cache: str, prefix: str) -> None:
+    # Not every backend looks at its names. What it makes of one it does by a method of its own.
+    validate = getattr(caches[cache], "make_and_validate_key", None)
+    if validate is None:
+        return
+    try:
+        validate(f"{prefix}s:{'0' * KEY_LENGTH}")
+    except InvalidCacheKey as error:
+        raise InvalidStore(
+            f"SESSION_STORES[{alias!r}]: the cache {cache!r} can't have the names of sessions "
+            f"({error}). Set CACHES[{cache!r}]['KEY_PREFIX'], and the store's option KEY_PREFIX, "
+            "to few ASCII characters without blanks."
+        ) from error
+
+
+@lru_cache(maxsize=1024)
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:NAMESPACE_LENGTH]
+
+
+def _default_max_age() -> timedelta:
+    cookie_age = timedelta(seconds=settings.SESSION_COOKIE_AGE)
+    return min(max(DEFAULT_MAX_AGE, cookie_age), LONGEST_MAX_AGE)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,251 @@
+"""Sessions in a table of the site's database: the default store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any, ClassVar
+
+from django.core.checks import CheckMessage
+from django.db import connections
+
+from ...exceptions import NotSupported
+from ...models import SessionRowQuerySet, StoredSession
+from ...records import Admission, Device, Limit, Page, SessionRecord, Update, user_id_of
+from ...session import clock
+from ..base import GC_BATCH_SIZE, BaseStore
+from ..batches import batch_sizes
+from ..sql.checks import check_database
+from ..sql.isolation_checks import check_isolation
+from ..sql.rows import row_values
+from ..sql.table import Table
+from .locks import in_turn
+from .statements import LISTED, after, write_statements
+
+LAST_ID = 2**63 - 1
+BEFORE_ALL = timedelta(days=50 * 365)  # No session expired longer ago.
+
+
+class OrmStore(BaseStore):
+    """
+    Keep records in the table of models.StoredSession, with one statement an operation.
+
+    Options:
+        DATABASE: an alias of DATABASES. By default the site's database routers say where
+            StoredSession is written. Reads go there as well: a replica that lags behind
+            must not log anyone out.
+    """
+
+    default_options: ClassVar[dict[str, Any]] = {"DATABASE": None}
+    logins_take_turns = True
+
+    def __init__(self, alias: str = "default", **options: Any) -> None:
+        super().__init__(alias, **options)
+        self._table = Table(self, StoredSession, write_statements)
+
+    @property
+    def database(self) -> str:
+        """The alias of the database that holds the sessions."""
+        return self._table.database
+
+    @property
+    def place(self) -> str:
+        return f"one table, in the database {self.database!r}"
+
+    def read(self, key: str) -> SessionRecord | None:
+        return self._read("read", key)
+
+    def reread(self, key: str) -> SessionRecord | None:
+        # In the caller's transaction on MariaDB and MySQL, which may have an old snapshot, only a
+        # read that locks sees what there is.
+        is_older = self._table.is_in_transaction() and self._locks_rows
+        return self._read("read_for_update" if is_older else "read", key)
+
+    def create(self, record: SessionRecord) -> bool:
+        is_free = self._table.execute("create", self._values(record, old_key=record.key)) == 1
+        if is_free:
+            self._table.follow(record.fate)
+        return is_free
+
+    def update(self, record: SessionRecord) -> Update:
+        return self._compare_and_set("update", record.key, record)
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+        return self._compare_and_set("rotate", old_key, record)
+
+    def touch(self, record: SessionRecord) -> bool:
+        values = self._values(record, old_key=record.key) | {"now": clock.now()}
+        is_done = self._table.execute("touch", values) == 1
+        if is_done:
+            self._table.follow(record.fate)
+        return is_done
+
+    def destroy(self, key: str) -> bool:
+        return self._table.execute("destroy", {"key": key}) == 1
+
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+        if not self._locks_rows:
+            return super().modify(key, change)
+
+        def modify() -> Update:
+            stored = self._read("read_for_update", key)
+            return Update.GONE if stored is None else self._write_over(key, change(stored))
+
+        return self._table.transact(modify)
+
+    def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
+        is_blind = self._is_blind()
+        if is_blind and not limit.evicts and record.actor_id is None:
+            raise NotSupported(
+                f"Session store {self.alias!r}: SESSION_MAX_PER_USER can't refuse a login in a "
+                f"transaction of the database {self.database!r} that doesn't see logins which were "
+                "committed since it began. Log in outside of it (ATOMIC_REQUESTS, for one), or set "
+                "its isolation level to 'read committed', or SESSION_MAX_PER_USER_POLICY to "
+                "'evict-oldest'."
+            )
+        admit = partial(super().admit, old_key, record, limit)
+        admission = in_turn(self._table, user_id_of(record.user_id), admit)
+        if is_blind and admission.outcome is Update.DONE:
+            self._table.once_more_after_commit(partial(self._evict, record, limit))
+        return admission
+
+    def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
+        return self._listed("sessions_for_user", user_id)
+
+    def page_for_user(self, user_id: object, *, start: int, size: int) -> Page:
+        listed = self.database_index().of_user(user_id_of(user_id))
+        rows = listed.latest_first().values_list(*LISTED)[start : start + size]
+        page = self._table.rows(rows) if size else []
+        total = self._table.run(lambda connection: listed.count())
+        return Page(records=tuple(map(_record, page)), total=total)
+
+    def database_index(self) -> SessionRowQuerySet:
+        rows = StoredSession.objects.using(self.database).live(clock.now())
+        return rows.sessions().defer("payload")
+
+    def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
+        # No key is empty, so an empty one excepts nothing.
+        values = {"user_id": user_id_of(user_id), "except_key": except_key or ""}
+        return self._end("destroy_for_user", values)
+
+    def destroy_session(self, user_id: object, id: int) -> bool:
+        return self._end("destroy_session", {"user_id": user_id_of(user_id), "id": id}) == 1
+
+    def gc(
+        self,
+        *,
+        batch_size: int = GC_BATCH_SIZE,
+        max_seconds: float | None = None,
+        dry_run: bool = False,
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        now = self._table.now()
+        expired = StoredSession.objects.using(self.database).expired(now)
+        if dry_run:
+            return self._table.run(lambda connection: expired.count())
+        removed = 0
+        here, end = (now - BEFORE_ALL, LAST_ID), (now, LAST_ID)
+        for size in batch_sizes(batch_size, max_seconds):
+            rest = expired.filter(after(*here)).order_by("expires_at", "id")
+            last_of_step = rest.values_list("expires_at", "id")[size - 1 : size]
+            last = next(iter(self._table.rows(last_of_step)), end)
+            # A session that was renewed since the SELECT is no longer in this range.
+            values = {"after_expiry": here[0], "after_id": here[1]}
+            step = self._table.execute("gc", values | {"last_expiry": last[0], "last_id": last[1]})
+            removed += step
+            if progress is not None:
+                progress(step)
+            if last == end:
+                break
+            here = last
+        return removed
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        if not kwargs.get("deploy"):
+            return []
+        using = self.database
+        return [*check_database(self.alias, using), *check_isolation(self.alias, using)]
+
+    def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Update:
+        if record.version is None:
+            statement = "overwrite"
+        values = self._values(record, old_key=old_key) | {"now": clock.now()}
+        if self._table.execute(statement, values):
+            self._table.follow(record.fate)
+            return Update.DONE
+        return Update.GONE if self.reread(old_key) is None else Update.CONFLICT
+
+    def _end(self, statement: str, values: dict[str, Any]) -> int:
+        end = partial(self._table.execute, statement, values)
+        if self._is_blind():
+            self._table.once_more_after_commit(end)
+        return end()
+
+    def _counted(self, record: SessionRecord) -> list[SessionRecord]:
+        if not self._table.is_in_snapshot():
+            return self.sessions_for_user(record.user_id)
+        # On MariaDB and MySQL a read that locks sees all there is.
+        return self._listed("sessions_for_user_locked", record.user_id)
+
+    def _listed(self, statement: str, user_id: object) -> list[SessionRecord]:
+        values = {"user_id": user_id_of(user_id), "now": clock.now()}
+        return [_record(row) for row in self._table.fetch(statement, values)]
+
+    def _evict(self, record: SessionRecord, limit: Limit) -> None:
+        def evict() -> None:
+            for surplus in limit.surplus(record, self._counted(record), in_turn=False):
+                self.destroy_session(record.user_id, surplus.id)
+
+        in_turn(self._table, user_id_of(record.user_id), evict)
+
+    @property
+    def _locks_rows(self) -> bool:
+        return connections[self.database].features.has_select_for_update
+
+    def _is_blind(self) -> bool:
+        """Say whether the caller's transaction can neither see nor end what came since it began."""
+        # What MariaDB and MySQL write, and read to write it, is what there is.
+        return connections[self.database].vendor == "postgresql" and self._table.is_in_snapshot()
+
+    def _read(self, statement: str, key: str) -> SessionRecord | None:
+        rows = self._table.fetch(statement, {"key": key})
+        record = _record(rows[0]) if rows else None
+        return record if record is not None and record.expires_at > clock.now() else None
+
+    def _values(self, record: SessionRecord, *, old_key: str) -> dict[str, Any]:
+        return row_values(self.alias, record) | {
+            "old_key": old_key,
+            "payload": record.payload,
+            "version": record.version,
+        }
+
+
+def _record(row: list[Any]) -> SessionRecord:
+    (
+        id,
+        key,
+        version,
+        user_id,
+        created_at,
+        authenticated_at,
+        seen_at,
+        expires_at,
+        ip_address,
+        user_agent,
+        actor_id,
+        *payload,
+    ) = row
+    return SessionRecord(
+        id=id,
+        key=key,
+        payload=bytes(payload[0]) if payload else b"",
+        version=version,
+        user_id=user_id,
+        created_at=created_at,
+        authenticated_at=authenticated_at,
+        seen_at=seen_at,
+        expires_at=expires_at,
+        device=Device(ip_address=ip_address, user_agent=user_agent),
+        actor_id=actor_id,
+    )

@@ -1,0 +1,141 @@
+"""
+Connections that wait to be used again: those of the process, and those of an event loop.
+
+They are redis-py's, made as its pools would make them. The pools themselves take a fifth of a
+whole round trip, most of it to ask whether the server has closed a connection: here that shows
+when it is used, and the command is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from ....exceptions import InvalidStore
+from ..options import Place
+from . import pools
+
+
+class Connections:
+    """Those of a process, for its threads."""
+
+    def __init__(self, alias: str, place: Place) -> None:
+        self._pool: Any = pools.pool(place)
+        self._idle: deque[Any] = deque()
+        self._pid = os.getpid()
+        # Not by __del__: a store and its sockets are collected at once, in any order.
+        weakref.finalize(self, _close, self._idle)
+        try:
+            self._new()
+        except TypeError as error:
+            raise InvalidStore(
+                f"SESSION_STORES[{alias!r}]['OPTIONS']: redis-py refuses an argument that URL, "
+                f"CACHE or CONNECTION has for its connections. {error}"
+            ) from error
+
+    def take(self) -> Any:
+        """Return a connection, which nobody else has."""
+        if self._pid != os.getpid():
+            # After a fork these are the parent's.
+            self._pid = os.getpid()
+            self._idle.clear()
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = self._new()
+            connection.connect()  # Which asks the sentinels; to send a command alone doesn't.
+            return connection
+
+    def give_back(self, connection: Any) -> None:
+        """Let others use it again."""
+        self._idle.append(connection)
+
+    def _new(self) -> Any:
+        return self._pool.connection_class(**self._pool.connection_kwargs)
+
+    def drop(self) -> None:
+        """Close those that wait: the server has gone, or has become a replica."""
+        _close(self._idle)
+
+
+def _close(connections: deque[Any]) -> None:
+    for _ in range(len(connections)):
+        try:
+            connections.pop().disconnect()
+        except IndexError:
+            return
+
+
+class LoopConnections:
+    """Those of an event loop, closed with it."""
+
+    def __init__(self, place: Place, forget: Callable[[], object]) -> None:
+        """
+        Prepare for the event loop that runs.
+
+        Args:
+            place: where Redis is.
+            forget: called when the loop shuts down.
+        """
+        self._has_ended = forget
+        self._pool: Any = pools.async_pool(place)
+        self._idle: list[Any] = []
+        self._open: set[Any] = set()  # Those that are in use as well.
+        # A loop may have more requests at a time than Redis should have connections.
+        self._slots = asyncio.Semaphore(place.max_connections)
+        self._keeper = self._keep()
+
+    async def begin(self) -> None:
+        """Have the loop close the connections when it shuts down."""
+        await anext(self._keeper)
+
+    async def take(self) -> Any:
+        """Return a connection, which nobody else has, once there is one."""
+        await self._slots.acquire()
+        if self._idle:
+            return self._idle.pop()
+        connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        try:
+            await connection.connect()
+        except BaseException:
+            self._slots.release()
+            raise
+        self._open.add(connection)
+        return connection
+
+    def give_back(self, connection: Any) -> None:
+        """Let others use it again."""
+        self._idle.append(connection)
+        self._slots.release()
+
+    def forget(self, connection: Any) -> None:
+        """Note that redis-py has closed one, after an error."""
+        self._open.discard(connection)
+        self._slots.release()
+
+    async def drop(self) -> None:
+        """See Connections.drop()."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            self._open.discard(connection)
+            await connection.disconnect()
+
+    def abandon(self) -> None:
+        """Close all of them: the loop was closed before it could shut down."""
+        for connection in self._open:
+            pools.abandon(connection)
+        pools.abandon_pool(self._pool)
+
+    async def _keep(self) -> AsyncGenerator[None]:
+        # asyncio.run() and the servers' runners close every asynchronous generator that is left
+        # before they close the loop: the one moment at which connections can still be closed.
+        try:
+            yield
+        finally:
+            self._has_ended()
+            await self.drop()
+            await pools.aclose(self._pool)

@@ -1,0 +1,169 @@
+"""What OrmStore asks of its database: of its settings, of its server, and of what is between."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import Error as AnyDatabaseError
+from django.db import NotSupportedError, connections, transaction
+
+from .clocks import check_clock, time_there
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+SQLITE_MIN_TIMEOUT = 5  # seconds; the driver's default
+
+# Besides what Django needs. Since this one MySQL has utf8mb4_0900_bin, which models.py uses.
+# https://dev.mysql.com/doc/relnotes/mysql/8.0/en/news-8-0-17.html
+MYSQL_MIN_VERSION = (8, 0, 17)
+
+
+def check_database(alias: str, using: str) -> list[CheckMessage]:
+    """
+    Say what a database can't do for the store, and what its settings keep it from.
+
+    Args:
+        alias: the store's.
+        using: the database's.
+    """
+    connection = connections[using]
+    return [
+        *_check_version(alias, connection),
+        *_check_sqlite(alias, connection),
+        *_check_pooler(alias, connection),
+        *_check_clock(alias, connection),
+    ]
+
+
+def _check_version(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
+    if connection.vendor == "sqlite":  # There is no server: Python brings it.
+        return []
+    try:
+        # Django does so with the first connection of a process, which may be long ago.
+        connection.check_database_version_supported()
+        reason = _too_old(connection)
+    except NotSupportedError as error:
+        reason = str(error)
+    except NotImplementedError:
+        return []  # A backend that isn't Django's need not tell versions.
+    except AnyDatabaseError:
+        return []  # Nothing is known about it. Who uses it says why.
+    if not reason:
+        return []
+    return [
+        Error(
+            f"Session store {alias!r}: the server of the database {connection.alias!r} is too "
+            f"old. {reason}",
+            hint=f"Upgrade it, or set DATABASES[{connection.alias!r}] to another one.",
+            id="django_multistore.E015",
+        )
+    ]
+
+
+def _too_old(connection: Any) -> str:
+    if connection.vendor != "mysql" or connection.mysql_is_mariadb:
+        return ""
+    version = connection.get_database_version()
+    if version >= MYSQL_MIN_VERSION:
+        return ""
+    wanted, found = (".".join(map(str, numbers)) for numbers in (MYSQL_MIN_VERSION, version))
+    return f"MySQL {wanted} or later is required (found {found})."
+
+
+def _check_sqlite(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
+    if connection.vendor != "sqlite":
+        return []
+    options = connection.settings_dict.get("OPTIONS", {})
+    wanted = {
+        "transaction_mode": (
+            str(options.get("transaction_mode", "")).upper() in ("IMMEDIATE", "EXCLUSIVE"),
+            '"transaction_mode": "IMMEDIATE"',
+        ),
+        "init_command": (
+            "journal_mode=wal" in str(options.get("init_command", "")).lower().replace(" ", ""),
+            '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"',
+        ),
+        "timeout": (
+            options.get("timeout", SQLITE_MIN_TIMEOUT) >= SQLITE_MIN_TIMEOUT,
+            '"timeout": 20',
+        ),
+    }
+    missing = [setting for is_set, setting in wanted.values() if not is_set]
+    if not missing:
+        return []
+    return [
+        Warning(
+            f"Session store {alias!r} is on the SQLite database {connection.alias!r}, whose "
+            "writers will shut each other out: a save may fail with 'database is locked'.",
+            hint=f"Set DATABASES[{connection.alias!r}]['OPTIONS'] to {{{', '.join(missing)}}}.",
+            id="django_multistore.W002",
+        )
+    ]
+
+
+def _check_pooler(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
+    options = connection.settings_dict.get("OPTIONS", {})
+    if connection.vendor != "postgresql" or options.get("prepare_threshold") is None:
+        return []
+    try:
+        is_shared = _passes_names_on(connection)
+    except AnyDatabaseError:
+        return []  # Nothing is known about it. Who uses it says why.
+    if not is_shared:
+        return []
+    return [
+        Warning(
+            f"Session store {alias!r}: the database {connection.alias!r} is behind a pooler that "
+            "doesn't keep its clients' prepared statements apart, and 'prepare_threshold' has "
+            "each client prepare some under the same names: where one server connection serves "
+            "several, statements fail, or another client's is run.",
+            hint="Use PgBouncer 1.21 or later with max_prepared_statements above 0, or remove "
+            f"'prepare_threshold' from DATABASES[{connection.alias!r}]['OPTIONS']. If it pools "
+            "by sessions, silence this check.",
+            id="django_multistore.W026",
+        )
+    ]
+
+
+def _check_clock(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
+    try:
+        there = time_there(connection)
+    except AnyDatabaseError:
+        return []  # Nothing is known about it. Who uses it says why.
+    place = f"the database {connection.alias!r}"
+    return [] if there is None else check_clock(alias, place, there)
+
+
+def _passes_names_on(connection: Any) -> bool:
+    """
+    Say whether a pooler is between, and the server gets prepared statements by clients' names.
+
+    A pooler that tracks them gives them names of its own. It is asked in one transaction, which
+    has a server connection for itself, and with a name that nobody else has.
+    """
+    connection.ensure_connection()
+    driver = connection.connection
+    if not hasattr(driver, "pgconn"):  # psycopg2, which prepares none
+        return False
+    # PgBouncer tells from 1.26 on. By sessions nobody shares a server connection.
+    if driver.pgconn.parameter_status(b"pgbouncer.pool_mode") == b"session":
+        return False
+    name = f"multistore_{secrets.token_hex(8)}"
+    threshold, driver.prepare_threshold = driver.prepare_threshold, None
+    try:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            # A pooler makes up what it tells its clients.
+            if cursor.fetchone() == (driver.info.backend_pid,):
+                return False
+            driver.pgconn.prepare(name.encode(), b"SELECT 1")
+            cursor.execute("SELECT 1 FROM pg_prepared_statements WHERE name = %s", [name])
+            is_known = cursor.fetchone() is not None
+            if is_known:
+                cursor.execute(f"DEALLOCATE {name}")
+            return is_known
+    finally:
+        driver.prepare_threshold = threshold

@@ -1,0 +1,117 @@
+"""A function for sync code and its twin for async code differ only by `await`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.contrib.sessions.backends.base import SessionBase
+from django.dispatch import Signal
+
+from django_multistore import devices, signals, takeovers, token_clients
+from django_multistore.auth import openable, request_users
+from django_multistore.engine import SessionStore
+from django_multistore.session.tracking import TrackedSession
+from django_multistore.stores import steps
+from django_multistore.stores.base import BaseStore
+from django_multistore.stores.sql import transactions
+from django_multistore.stores.steps import Pause
+from django_multistore.testing import INTERFACE
+
+
+def names_with_a_twin(*homes: Any) -> set[str]:
+    names = {name for home in homes for name in dir(home)}
+    return {name for name in names if twin_name(name) in names}
+
+
+def twin_name(name: str) -> str:
+    bare = name.lstrip("_")
+    return "_" * (len(name) - len(bare)) + "a" + bare
+
+
+HOMES = [
+    SessionStore,
+    BaseStore,
+    devices,
+    openable,
+    request_users,
+    signals,
+    steps,
+    takeovers,
+    token_clients,
+    transactions,
+    Signal,
+    Pause,
+]
+KNOWN = {twin_name(name): name for name in names_with_a_twin(*HOMES)} | {
+    "_aget_session": "_get_session"
+}
+
+
+class WithoutAwait(ast.NodeTransformer):
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        return self.visit(node.value)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        node.attr = KNOWN.get(node.attr, node.attr)
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Name(id=KNOWN.get(node.id, node.id), ctx=node.ctx)
+
+
+def statements(function: Any) -> list[str]:
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(definition, ast.FunctionDef | ast.AsyncFunctionDef)
+    body = definition.body[1 if ast.get_docstring(definition) else 0 :]
+    return [ast.unparse(WithoutAwait().visit(statement)) for statement in body]
+
+
+def twins(home: type | ModuleType) -> Iterator[Any]:
+    own = {name: getattr(home, name) for name in vars(home)}
+    for name, function in own.items():
+        if inspect.iscoroutinefunction(function) and name in KNOWN:
+            yield pytest.param(own[KNOWN[name]], function, id=f"{home.__name__}.{KNOWN[name]}")
+
+
+@pytest.mark.parametrize(
+    ("function", "twin"),
+    [
+        pair
+        for home in (SessionStore, devices, openable, takeovers, signals, token_clients)
+        for pair in twins(home)
+    ],
+)
+def test_twins_differ_only_by_await(function: Any, twin: Any) -> None:
+    assert inspect.signature(function).parameters == inspect.signature(twin).parameters
+    assert statements(function) == statements(twin)
+
+
+@pytest.mark.parametrize("name", INTERFACE)
+def test_the_bases_twins_have_the_same_parameters(name: str) -> None:
+    function, twin = getattr(BaseStore, name), getattr(BaseStore, f"a{name}")
+    assert inspect.signature(function).parameters == inspect.signature(twin).parameters
+
+
+def test_the_interface_is_whole() -> None:
+    sync_only = {"check", "unavailable", "gave_up", "database_index"}
+    public = {name for name, member in vars(BaseStore).items() if inspect.isfunction(member)}
+    public = {name for name in public if not name.startswith("_")}
+    assert public - sync_only == set(INTERFACE) | {f"a{name}" for name in INTERFACE}
+
+
+@pytest.mark.parametrize("session_class", [SessionStore, TrackedSession])
+def test_what_is_overridden_is_overridden_in_both(session_class: type[SessionBase]) -> None:
+    own = vars(session_class).keys()
+    with_twin = names_with_a_twin(SessionBase)
+    for name in with_twin & own:
+        assert twin_name(name) in own
+    for name in with_twin:
+        if twin_name(name) in own:
+            assert name in own
