@@ -21,14 +21,14 @@ from django_multistore.session.keys import new_session_key
 
 TABLE = "django_multistore_storedsession"
 COLUMNS = (
-    "id, key, version, user_id, created_at, authenticated_at, seen_at, expires_at, ip_address, "
-    "user_agent, payload"
+    "id, key, version, user_id, created_at, authenticated_at, last_seen_at, expires_at, "
+    "ip_address, user_agent, payload"
 )
 SELECT = f"SELECT {COLUMNS} FROM {TABLE} WHERE key = ? AND expires_at > ?"
 INSERT = f"INSERT INTO {TABLE} ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 UPDATE = (
     f"UPDATE {TABLE} SET payload = ?, version = version + 1, user_id = ?, authenticated_at = ?, "
-    "seen_at = ?, expires_at = ?, ip_address = ?, user_agent = ? "
+    "last_seen_at = ?, expires_at = ?, ip_address = ?, user_agent = ? "
     "WHERE key = ? AND version = ? AND expires_at > ?"
 )
 DELETE = f"DELETE FROM {TABLE} WHERE key = ?"

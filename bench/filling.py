@@ -37,14 +37,15 @@ EXPRESSIONS = {
 }
 OURS = """
     INSERT INTO django_multistore_storedsession
-        (id, key, payload, version, user_id, created_at, authenticated_at, seen_at, expires_at,
+        (id, key, payload, version, user_id, created_at, authenticated_at, last_seen_at, expires_at,
          user_agent)
     SELECT {id}, {key}, {payload}, 1, {user_id}, {now}, {now}, {now}, {expires_at}, ''
     FROM {numbers}
 """
 INDEX = """
     INSERT INTO django_multistore_usersession
-        (id, key, user_id, store, created_at, authenticated_at, seen_at, expires_at, user_agent)
+        (id, key, user_id, store, created_at, authenticated_at, last_seen_at, expires_at,
+         user_agent)
     SELECT {id}, {known_key}, {user_id}, %(store)s, {now}, {now}, {now}, {expires_at}, ''
     FROM {numbers}
 """

@@ -46,7 +46,7 @@ def record_of(user_id: str, payload: bytes, key: str) -> SessionRecord:
         user_id=user_id,
         created_at=now,
         authenticated_at=now,
-        seen_at=now,
+        last_seen_at=now,
         expires_at=now + LIFE,
     )
 

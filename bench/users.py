@@ -76,7 +76,7 @@ class Indexed(Stored):
                     user_id=str(user),
                     created_at=now,
                     authenticated_at=now,
-                    seen_at=now,
+                    last_seen_at=now,
                     expires_at=expires_at,
                 )
                 entry = Entry(record=record, listing=listing)

@@ -60,7 +60,7 @@ def session_limit() -> Limit | None:
 
 
 @cache
-def serves_visitors_on_outage() -> bool:
+def serves_anonymous_on_outage() -> bool:
     """Say whether SESSION_ON_OUTAGE is "anonymous"."""
     return getattr(settings, "SESSION_ON_OUTAGE", UNAVAILABLE) == ANONYMOUS
 
@@ -109,7 +109,7 @@ def _read_again(**kwargs: object) -> None:
         touch_interval,
         absolute_age,
         session_limit,
-        serves_visitors_on_outage,
+        serves_anonymous_on_outage,
         on_other_user,
         ip_resolver,
         user_namespace,

@@ -9,11 +9,11 @@ from django.conf import settings
 from . import signals
 from .auth import hashes, openable
 from .exceptions import StoreUnavailable
-from .records import Limit, SessionRecord, Update
+from .records import Limit, Outcome, SessionRecord
 from .rotation.moved import MovedSession
 from .session import keys
 from .session.keys import Secret, key_if_valid
-from .session.locks import ain_turn, in_turn
+from .session.locks import alocked, locked
 from .session.tracking import Draft
 from .signals import Reason
 from .stores import stores
@@ -72,7 +72,7 @@ class SessionStore(MovedSession):
 
     _session = property(_get_session)
 
-    @in_turn
+    @locked
     def _load_once(self) -> None:
         # What another task has loaded and changed meanwhile stays.
         if not hasattr(self, "_session_cache"):
@@ -102,7 +102,7 @@ class SessionStore(MovedSession):
                 await self._aload_once()
         return self._session_cache
 
-    @ain_turn
+    @alocked
     async def _aload_once(self) -> None:
         # What another task has loaded and changed meanwhile stays.
         if not hasattr(self, "_session_cache"):
@@ -118,7 +118,7 @@ class SessionStore(MovedSession):
         key, session_key = key_if_valid(session_key), None
         return key is not None and await self.get_store().aread(key) is not None
 
-    @in_turn
+    @locked
     def save(self, must_create: bool = False) -> None:
         """
         Save what was changed here, beside what other requests have saved meanwhile.
@@ -147,13 +147,13 @@ class SessionStore(MovedSession):
         if draft.ends_session:
             return self._end(draft.record.key)
         outcome = self._replace(draft.record.key, draft)
-        if outcome is Update.GONE:
+        if outcome is Outcome.GONE:
             if self._has_ended_itself():
                 return self.create() if self._keep_own_changes() else None
             outcome = run(self._catch_up(draft))
         return self._updated(draft, outcome)
 
-    @ain_turn
+    @alocked
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
         self._unlearn_undone()
@@ -170,13 +170,13 @@ class SessionStore(MovedSession):
         if draft.ends_session:
             return await self._aend(draft.record.key)
         outcome = await self._areplace(draft.record.key, draft)
-        if outcome is Update.GONE:
+        if outcome is Outcome.GONE:
             if self._has_ended_itself():
                 return await self.acreate() if self._keep_own_changes() else None
             outcome = await arun(self._catch_up(draft))
         return self._updated(draft, outcome)
 
-    @in_turn
+    @locked
     def create(self) -> None:
         """
         Store a new session under a new session key, with what was set so far.
@@ -195,7 +195,7 @@ class SessionStore(MovedSession):
                 return self._created(draft)
         raise self._all_taken()
 
-    @ain_turn
+    @alocked
     async def acreate(self) -> None:
         """See create()."""
         self._start_anew()
@@ -221,7 +221,7 @@ class SessionStore(MovedSession):
         self._unlearn_undone()
         return self._move(self.key)
 
-    @in_turn
+    @locked
     def _move(self, old_key: str | None) -> None:
         if self.key != old_key:
             return None  # Another task of this request has just done it.
@@ -236,7 +236,7 @@ class SessionStore(MovedSession):
         if draft.ends_session:
             return self._end(old_key)
         outcome = self._rotate(old_key, draft)
-        if outcome is Update.GONE:
+        if outcome is Outcome.GONE:
             if run(self._follow_rotation(renews_hash=draft.is_followable)):
                 return None
             if renewal is not None and run(self._stay_where_it_is()):
@@ -254,7 +254,7 @@ class SessionStore(MovedSession):
         self._unlearn_undone()
         return await self._amove(self.key)
 
-    @ain_turn
+    @alocked
     async def _amove(self, old_key: str | None) -> None:
         if self.key != old_key:
             return None  # Another task of this request has just done it.
@@ -269,7 +269,7 @@ class SessionStore(MovedSession):
         if draft.ends_session:
             return await self._aend(old_key)
         outcome = await self._arotate(old_key, draft)
-        if outcome is Update.GONE:
+        if outcome is Outcome.GONE:
             if await arun(self._follow_rotation(renews_hash=draft.is_followable)):
                 return None
             if renewal is not None and await arun(self._stay_where_it_is()):
@@ -295,7 +295,7 @@ class SessionStore(MovedSession):
         if key is not None:
             self._delete(key)
 
-    @in_turn
+    @locked
     def _delete(self, key: str) -> None:
         reason, name = self._reason_to_delete(key)
         count = self._deleted(key, self.get_store().destroy(key))
@@ -307,13 +307,13 @@ class SessionStore(MovedSession):
         if key is not None:
             await self._adelete(key)
 
-    @ain_turn
+    @alocked
     async def _adelete(self, key: str) -> None:
         reason, name = self._reason_to_delete(key)
         count = self._deleted(key, await self.get_store().adestroy(key))
         await signals.aended(type(self), reason, **name, count=count)
 
-    @in_turn
+    @locked
     def flush(self) -> None:
         """
         End the session, and start anew without one.
@@ -328,7 +328,7 @@ class SessionStore(MovedSession):
             was_there = run(self._end_moved())
         signals.ended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
 
-    @ain_turn
+    @alocked
     async def aflush(self) -> None:
         """See flush()."""
         self.clear()
@@ -383,12 +383,12 @@ class SessionStore(MovedSession):
         """
         return run(self._follow_form())
 
-    @in_turn
+    @locked
     def touch(self) -> None:
         """Note that the session is in use, once in SESSION_TOUCH_INTERVAL. Needs it loaded."""
         self._touch_if_due(self._seen_now())
 
-    @ain_turn
+    @alocked
     async def atouch(self) -> None:
         """See touch()."""
         await self._atouch_if_due(self._seen_now())
@@ -415,12 +415,12 @@ class SessionStore(MovedSession):
         if limit is None:
             is_free = self.get_store().create(draft.record)
         else:
-            is_free = self._admit(None, draft, limit) is Update.DONE
+            is_free = self._admit(None, draft, limit) is Outcome.DONE
         if is_free:
             signals.created(type(self), draft.record)
         return is_free
 
-    def _replace(self, old_key: str, draft: Draft) -> Update:
+    def _replace(self, old_key: str, draft: Draft) -> Outcome:
         store = self.get_store()
         for delay in backoff():
             Pause(delay).take()
@@ -430,28 +430,28 @@ class SessionStore(MovedSession):
             # A session that wasn't loaded may have this user already.
             if draft.record.version is not None:
                 outcome = self._admit(old_key, draft, limit)
-                if outcome is not Update.CONFLICT:
+                if outcome is not Outcome.CONFLICT:
                     return outcome
             stored = store.reread(old_key)
             if stored is None:
-                return Update.GONE
+                return Outcome.GONE
             self._redrafting(draft)(stored)
         raise store.gave_up("other requests saved the session while its user logged in")
 
-    def _rotate(self, old_key: str, draft: Draft) -> Update:
+    def _rotate(self, old_key: str, draft: Draft) -> Outcome:
         if self.is_elsewhere:
             # To write takes no session key; who gets a new one has escaped from the rotation.
-            return Update.GONE
+            return Outcome.GONE
         run(self._leave_trail())
         return self._replace(old_key, draft)
 
-    def _write_over(self, old_key: str, draft: Draft) -> Update:
+    def _write_over(self, old_key: str, draft: Draft) -> Outcome:
         store = self.get_store()
         if draft.secret is None:
             outcome = store.update(draft.record)
         else:
             outcome = store.rotate(old_key, draft.record)
-        if outcome is not Update.CONFLICT:
+        if outcome is not Outcome.CONFLICT:
             return outcome
         return store.modify(old_key, self._redrafting(draft))
 
@@ -459,10 +459,10 @@ class SessionStore(MovedSession):
         why = "each fresh session key was taken, which can't be: it stores nothing"
         return self.get_store().gave_up(why, FRESH_KEYS)
 
-    def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
+    def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Outcome:
         store = self.get_store()
         admission = store.admit(old_key, draft.record, limit)
-        if admission.outcome is Update.FULL:
+        if admission.outcome is Outcome.FULL:
             widened = openable.make_room(self, store, draft.record, limit)
             if widened is not None:
                 admission = store.admit(old_key, draft.record, widened)
@@ -493,12 +493,12 @@ class SessionStore(MovedSession):
         if limit is None:
             is_free = await self.get_store().acreate(draft.record)
         else:
-            is_free = await self._aadmit(None, draft, limit) is Update.DONE
+            is_free = await self._aadmit(None, draft, limit) is Outcome.DONE
         if is_free:
             await signals.acreated(type(self), draft.record)
         return is_free
 
-    async def _areplace(self, old_key: str, draft: Draft) -> Update:
+    async def _areplace(self, old_key: str, draft: Draft) -> Outcome:
         store = self.get_store()
         for delay in backoff():
             await Pause(delay).atake()
@@ -508,35 +508,35 @@ class SessionStore(MovedSession):
             # A session that wasn't loaded may have this user already.
             if draft.record.version is not None:
                 outcome = await self._aadmit(old_key, draft, limit)
-                if outcome is not Update.CONFLICT:
+                if outcome is not Outcome.CONFLICT:
                     return outcome
             stored = await store.areread(old_key)
             if stored is None:
-                return Update.GONE
+                return Outcome.GONE
             self._redrafting(draft)(stored)
         raise store.gave_up("other requests saved the session while its user logged in")
 
-    async def _arotate(self, old_key: str, draft: Draft) -> Update:
+    async def _arotate(self, old_key: str, draft: Draft) -> Outcome:
         if self.is_elsewhere:
             # To write takes no session key; who gets a new one has escaped from the rotation.
-            return Update.GONE
+            return Outcome.GONE
         await arun(self._leave_trail())
         return await self._areplace(old_key, draft)
 
-    async def _awrite_over(self, old_key: str, draft: Draft) -> Update:
+    async def _awrite_over(self, old_key: str, draft: Draft) -> Outcome:
         store = self.get_store()
         if draft.secret is None:
             outcome = await store.aupdate(draft.record)
         else:
             outcome = await store.arotate(old_key, draft.record)
-        if outcome is not Update.CONFLICT:
+        if outcome is not Outcome.CONFLICT:
             return outcome
         return await store.amodify(old_key, self._redrafting(draft))
 
-    async def _aadmit(self, old_key: str | None, draft: Draft, limit: Limit) -> Update:
+    async def _aadmit(self, old_key: str | None, draft: Draft, limit: Limit) -> Outcome:
         store = self.get_store()
         admission = await store.aadmit(old_key, draft.record, limit)
-        if admission.outcome is Update.FULL:
+        if admission.outcome is Outcome.FULL:
             widened = await openable.amake_room(self, store, draft.record, limit)
             if widened is not None:
                 admission = await store.aadmit(old_key, draft.record, widened)

@@ -43,7 +43,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if isinstance(session, SessionStore):
             session.device = device_of(request)
             session.tolerates_outage = (
-                conf.serves_visitors_on_outage() and request.method in SAFE_METHODS
+                conf.serves_anonymous_on_outage() and request.method in SAFE_METHODS
             )
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

@@ -48,14 +48,14 @@ class UtcDateTimeField(_DateTimeField):
     """
 
     def get_prep_value(self, value: Any) -> Any:
-        moment = self.to_python(value)
-        return clock.utc(moment) if isinstance(moment, datetime) else moment
+        timestamp = self.to_python(value)
+        return clock.utc(timestamp) if isinstance(timestamp, datetime) else timestamp
 
     def get_db_prep_value(
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> Any:
-        moment = value if prepared else self.get_prep_value(value)
-        return as_stored(moment, connection)
+        timestamp = value if prepared else self.get_prep_value(value)
+        return as_stored(timestamp, connection)
 
     def select_format(self, compiler: SQLCompiler, sql: str, params: Any) -> tuple[str, Any]:
         # Otherwise the driver reads it by the connection's time zone, and drops that.
@@ -67,12 +67,12 @@ class UtcDateTimeField(_DateTimeField):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-def as_stored(moment: datetime | None, connection: BaseDatabaseWrapper) -> Any:
+def as_stored(timestamp: datetime | None, connection: BaseDatabaseWrapper) -> Any:
     """Return what a UtcDateTimeField hands to the driver for a time in UTC."""
-    if isinstance(moment, datetime) and not connection.features.supports_timezones:
+    if isinstance(timestamp, datetime) and not connection.features.supports_timezones:
         # Such a backend stores the wall clock of its own time zone, but of none what has none.
-        moment = moment.replace(tzinfo=None)
-    return connection.ops.adapt_datetimefield_value(moment)
+        timestamp = timestamp.replace(tzinfo=None)
+    return connection.ops.adapt_datetimefield_value(timestamp)
 
 
 class SessionRowQuerySet(models.QuerySet[Any]):
@@ -88,7 +88,7 @@ class SessionRowQuerySet(models.QuerySet[Any]):
 
     def latest_first(self) -> Self:
         """Put the one seen last first."""
-        return self.order_by("-seen_at", "-id")
+        return self.order_by("-last_seen_at", "-id")
 
     def live(self, now: datetime) -> Self:
         """Select what has not expired."""
@@ -108,7 +108,7 @@ class SessionRow(models.Model):
     user_id = ExactCharField(max_length=USER_ID_MAX_LENGTH, null=True)
     created_at = UtcDateTimeField()
     authenticated_at = UtcDateTimeField(null=True)
-    seen_at = UtcDateTimeField()
+    last_seen_at = UtcDateTimeField()
     expires_at = UtcDateTimeField()
     ip_address = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=USER_AGENT_MAX_LENGTH, default="")
@@ -132,7 +132,7 @@ class SessionRow(models.Model):
             user_id=self.user_id,
             created_at=self.created_at,
             authenticated_at=self.authenticated_at,
-            seen_at=self.seen_at,
+            last_seen_at=self.last_seen_at,
             expires_at=self.expires_at,
             device=Device(ip_address=self.ip_address, user_agent=self.user_agent),
             actor_id=self.actor_id,

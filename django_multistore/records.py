@@ -78,7 +78,7 @@ def parse_id(text: str | int) -> int:
     raise ValueError(f"{text!r} is no session's id, which is a number.")
 
 
-class Update(enum.Enum):
+class Outcome(enum.Enum):
     """How a compare-and-set ended."""
 
     DONE = "done"  # Written; the record's version is now one higher.
@@ -139,7 +139,7 @@ class SessionRecord:
     # Times are in UTC, with that time zone, whatever USE_TZ and TIME_ZONE say.
     created_at: datetime
     authenticated_at: datetime | None  # Last login; None without a user.
-    seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
+    last_seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
     expires_at: datetime  # Dead from this moment on.
     device: Device = Device()
     # Primary key of the user who acts as user_id, as text: staff, in a takeover. The word is that
@@ -162,7 +162,7 @@ class Limit:
         return record.actor_id is None and len(others) >= self.most
 
     def surplus(
-        self, record: SessionRecord, listed: Iterable[SessionRecord], *, in_turn: bool
+        self, record: SessionRecord, listed: Iterable[SessionRecord], *, serialized: bool
     ) -> list[SessionRecord]:
         """
         Return the sessions that a new one of the same user evicts: never itself.
@@ -170,7 +170,7 @@ class Limit:
         Args:
             record: the new one.
             listed: all that the user has.
-            in_turn: whether no other login of the user is under way. If one may be, all put the
+            serialized: whether no other login of the user is under way. If one may be, all put the
                 sessions into the same order, so that two don't evict each other.
         """
         if record.actor_id is not None:
@@ -178,7 +178,7 @@ class Limit:
         by_login = sorted(
             self.counted(listed),
             key=lambda each: (
-                in_turn and each.id == record.id,
+                serialized and each.id == record.id,
                 each.authenticated_at or each.created_at,
                 each.id,
             ),
@@ -195,7 +195,7 @@ class Limit:
 class Admission:
     """What became of a write that gives a user one more session."""
 
-    outcome: Update
+    outcome: Outcome
     evicted: tuple[SessionRecord, ...] = ()
 
 
@@ -209,12 +209,12 @@ class Page:
 
 def last_use(record: SessionRecord) -> tuple[datetime, int]:
     """Return what sessions are put in order by; the id parts those of the same moment."""
-    return record.seen_at, record.id
+    return record.last_seen_at, record.id
 
 
 def is_over(record: SessionRecord) -> bool:
     """Say whether a record is one of a session that has ended, by whichever clock."""
-    return record.expires_at <= record.seen_at
+    return record.expires_at <= record.last_seen_at
 
 
 def latest_first(records: Iterable[SessionRecord]) -> list[SessionRecord]:
@@ -239,7 +239,7 @@ def touched(stored: SessionRecord, record: SessionRecord) -> SessionRecord:
     """Return what is in the store once `stored` was touched: neither time moves back."""
     return replace(
         stored,
-        seen_at=max(stored.seen_at, record.seen_at),
+        last_seen_at=max(stored.last_seen_at, record.last_seen_at),
         expires_at=max(stored.expires_at, record.expires_at),
         device=record.device,
     )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import async_to_sync
 
 from .exceptions import InvalidStore, NotSupported
-from .records import Admission, Device, Limit, Page, SessionRecord, Update, key_of, new_id
+from .records import Admission, Device, Limit, Outcome, Page, SessionRecord, key_of, new_id
 from .session import clock
 from .session.keys import new_session_key
 from .stores.base import BaseStore
@@ -59,7 +59,7 @@ def make_record(**changes: Any) -> SessionRecord:
         user_id=None,
         created_at=now,
         authenticated_at=None,
-        seen_at=now,
+        last_seen_at=now,
         expires_at=now + HOUR,
         device=Device(ip_address="192.0.2.7", user_agent="Firefox"),
     )
@@ -177,13 +177,13 @@ class StoreContract(_TestCase):
             payload=b"new",
             user_id="8",
             authenticated_at=later,
-            seen_at=later,
+            last_seen_at=later,
             expires_at=later + HOUR,
             device=Device(ip_address="2001:db8::1", user_agent="Safari"),
             actor_id="9",
         )
         unrelated = replace(changed, id=new_id(), created_at=later)
-        self.assertIs(store.update(unrelated), Update.DONE)
+        self.assertIs(store.update(unrelated), Outcome.DONE)
         self.assertEqual(store.read(record.key), replace(changed, version=2))
 
     @both_ways
@@ -191,7 +191,7 @@ class StoreContract(_TestCase):
         record = make_record()
         store.create(record)
         store.update(replace(record, payload=b"first"))
-        self.assertIs(store.update(replace(record, payload=b"second")), Update.CONFLICT)
+        self.assertIs(store.update(replace(record, payload=b"second")), Outcome.CONFLICT)
         self.assertEqual(store.read(record.key).payload, b"first")
 
     @both_ways
@@ -200,14 +200,14 @@ class StoreContract(_TestCase):
         store.create(record)
         store.update(replace(record, payload=b"first"))
         overwriting = replace(record, payload=b"second", version=None)
-        self.assertIs(store.update(overwriting), Update.DONE)
+        self.assertIs(store.update(overwriting), Outcome.DONE)
         self.assertEqual(store.read(record.key), replace(record, payload=b"second", version=3))
 
     @both_ways
     def test_update_never_creates(self, store: Calls) -> None:
         for version in (1, None):
             record = make_record(version=version)
-            self.assertIs(store.update(record), Update.GONE)
+            self.assertIs(store.update(record), Outcome.GONE)
             self.assertIsNone(store.read(record.key))
 
     @both_ways
@@ -216,7 +216,7 @@ class StoreContract(_TestCase):
             record = make_record()
             store.create(record)
             store.destroy(record.key)
-            self.assertIs(store.update(replace(record, version=version)), Update.GONE)
+            self.assertIs(store.update(replace(record, version=version)), Outcome.GONE)
             self.assertIsNone(store.read(record.key))
 
     @both_ways
@@ -224,14 +224,14 @@ class StoreContract(_TestCase):
         for version in (1, None):
             record = make_record()
             store.create(expired(record))
-            self.assertIs(store.update(replace(record, version=version)), Update.GONE)
+            self.assertIs(store.update(replace(record, version=version)), Outcome.GONE)
             self.assertIsNone(store.read(record.key))
 
     @both_ways
     def test_update_can_let_a_record_expire(self, store: Calls) -> None:
         record = make_record()
         store.create(record)
-        self.assertIs(store.update(expired(record)), Update.DONE)
+        self.assertIs(store.update(expired(record)), Outcome.DONE)
         self.assertIsNone(store.read(record.key))
 
     @both_ways
@@ -249,7 +249,7 @@ class StoreContract(_TestCase):
         store.create(record)
         later = clock.now() + timedelta(minutes=1)
         moved = replace(
-            record, seen_at=later, expires_at=later + HOUR, device=Device(user_agent="Safari")
+            record, last_seen_at=later, expires_at=later + HOUR, device=Device(user_agent="Safari")
         )
         self.assertIs(store.touch(replace(moved, payload=b"other", user_id="8")), True)
         stored = store.read(record.key)
@@ -260,22 +260,22 @@ class StoreContract(_TestCase):
         now = clock.now().replace(microsecond=255)
         for microseconds in (1, 256, 65_536, 1_000_000, 4_294_967_296, 1_700_000_000):
             back = timedelta(microseconds=microseconds)
-            record = make_record(user_id=str(new_id()), seen_at=now, expires_at=now + HOUR)
+            record = make_record(user_id=str(new_id()), last_seen_at=now, expires_at=now + HOUR)
             store.create(record)
             # In which order two requests come is not theirs to say.
-            for seen_at, expires_at in (
-                (record.seen_at - back, record.expires_at - back),
-                (record.seen_at - back, record.expires_at),
-                (record.seen_at, record.expires_at - back),
+            for last_seen_at, expires_at in (
+                (record.last_seen_at - back, record.expires_at - back),
+                (record.last_seen_at - back, record.expires_at),
+                (record.last_seen_at, record.expires_at - back),
             ):
-                older = replace(record, seen_at=seen_at, expires_at=expires_at)
+                older = replace(record, last_seen_at=last_seen_at, expires_at=expires_at)
                 self.assertIs(store.touch(older), True)
                 stored = store.read(record.key)
                 self.assertEqual(stored, record := replace(record, version=stored.version))
             renewed = replace(record, expires_at=record.expires_at + back)
-            self.assertIs(store.touch(replace(renewed, seen_at=now - back)), True)
+            self.assertIs(store.touch(replace(renewed, last_seen_at=now - back)), True)
             self.assertEqual(store.read(record.key).expires_at, renewed.expires_at)
-            self.assertEqual(store.read(record.key).seen_at, now)
+            self.assertEqual(store.read(record.key).last_seen_at, now)
 
     @both_ways
     def test_touch_ends_nothing(self, store: Calls) -> None:
@@ -315,7 +315,7 @@ class StoreContract(_TestCase):
         store.create(old)
         new = replace(old, key=key_of(new_session_key()), payload=b"sealed anew")
         unrelated = replace(new, id=new_id(), created_at=clock.now() + HOUR)
-        self.assertIs(store.rotate(old.key, unrelated), Update.DONE)
+        self.assertIs(store.rotate(old.key, unrelated), Outcome.DONE)
         self.assertIsNone(store.read(old.key))
         self.assertEqual(store.read(new.key), replace(new, version=2))
 
@@ -326,10 +326,10 @@ class StoreContract(_TestCase):
         new = replace(old, key=key_of(new_session_key()))
         store.rotate(old.key, new)
         other = replace(old, key=key_of(new_session_key()))
-        self.assertIs(store.update(old), Update.GONE)
-        self.assertIs(store.update(replace(old, version=None)), Update.GONE)
+        self.assertIs(store.update(old), Outcome.GONE)
+        self.assertIs(store.update(replace(old, version=None)), Outcome.GONE)
         self.assertIs(store.touch(old), False)
-        self.assertIs(store.rotate(old.key, other), Update.GONE)
+        self.assertIs(store.rotate(old.key, other), Outcome.GONE)
         self.assertIs(store.destroy(old.key), False)
         self.assertIsNone(store.read(other.key))
         self.assertIsNotNone(store.read(new.key))
@@ -340,10 +340,10 @@ class StoreContract(_TestCase):
         store.create(old)
         store.update(replace(old, payload=b"newer"))
         new = replace(old, key=key_of(new_session_key()))
-        self.assertIs(store.rotate(old.key, new), Update.CONFLICT)
+        self.assertIs(store.rotate(old.key, new), Outcome.CONFLICT)
         self.assertEqual(store.read(old.key).payload, b"newer")
         self.assertIsNone(store.read(new.key))
-        self.assertIs(store.rotate(old.key, replace(new, version=None)), Update.DONE)
+        self.assertIs(store.rotate(old.key, replace(new, version=None)), Outcome.DONE)
         self.assertEqual(store.read(new.key).version, 3)
 
     @both_ways
@@ -355,7 +355,7 @@ class StoreContract(_TestCase):
         for old in (destroyed, gone, make_record()):
             for version in (1, None):
                 new = replace(old, key=key_of(new_session_key()), version=version)
-                self.assertIs(store.rotate(old.key, new), Update.GONE)
+                self.assertIs(store.rotate(old.key, new), Outcome.GONE)
                 self.assertIsNone(store.read(new.key))
 
     # Read, change, write.
@@ -365,7 +365,7 @@ class StoreContract(_TestCase):
         record = make_record()
         store.create(record)
         outcome = store.modify(record.key, lambda stored: replace(stored, payload=b"changed"))
-        self.assertIs(outcome, Update.DONE)
+        self.assertIs(outcome, Outcome.DONE)
         self.assertEqual(store.read(record.key), replace(record, payload=b"changed", version=2))
 
     @both_ways
@@ -374,7 +374,7 @@ class StoreContract(_TestCase):
         store.create(record)
         new_key = key_of(new_session_key())
         outcome = store.modify(record.key, lambda stored: replace(stored, key=new_key))
-        self.assertIs(outcome, Update.DONE)
+        self.assertIs(outcome, Outcome.DONE)
         self.assertIsNone(store.read(record.key))
         self.assertEqual(store.read(new_key).id, record.id)
 
@@ -383,7 +383,7 @@ class StoreContract(_TestCase):
         def change(stored: SessionRecord) -> SessionRecord:
             raise AssertionError("There is nothing to change.")
 
-        self.assertIs(store.modify(make_record().key, change), Update.GONE)
+        self.assertIs(store.modify(make_record().key, change), Outcome.GONE)
 
     # Destroying.
 
@@ -416,8 +416,12 @@ class StoreContract(_TestCase):
     def test_pages_have_each_session_once(self, store: Calls) -> None:
         user_id, start = str(new_id()), clock.now()
         for ago in range(7):
-            seen_at = start - timedelta(minutes=ago)
-            store.create(make_record(user_id=user_id, seen_at=seen_at, expires_at=seen_at + HOUR))
+            last_seen_at = start - timedelta(minutes=ago)
+            store.create(
+                make_record(
+                    user_id=user_id, last_seen_at=last_seen_at, expires_at=last_seen_at + HOUR
+                )
+            )
         for stranger in (make_record(), expired(make_record(user_id=user_id))):
             store.create(stranger)
         pages = [store.page_for_user(user_id, start=place, size=3) for place in (0, 3, 6, 9)]
@@ -425,7 +429,7 @@ class StoreContract(_TestCase):
         self.assertEqual({page.total for page in pages}, {7})
         listed = [record for page in pages for record in page.records]
         self.assertCountEqual(listed, store.sessions_for_user(user_id))
-        latest_first = sorted(listed, key=lambda record: record.seen_at, reverse=True)
+        latest_first = sorted(listed, key=lambda record: record.last_seen_at, reverse=True)
         self.assertEqual(listed, latest_first)
 
     @both_ways
@@ -486,7 +490,7 @@ class StoreContract(_TestCase):
         self.assertEqual(store.destroy_for_user(user_id, except_key=kept.key), 3)
         for record in ended:
             self.assertIsNone(store.read(record.key))
-            self.assertIs(store.update(record), Update.GONE)
+            self.assertIs(store.update(record), Outcome.GONE)
         for record in (kept, *others):
             self.assertEqual(store.read(record.key), record)
         self.assertEqual(store.destroy_for_user(user_id), 1)
@@ -583,7 +587,7 @@ class StoreContract(_TestCase):
             ]
             for old_key, record in admissions:
                 done = store.admit(old_key, record, replace(limit, most=3))
-                self.assertEqual(done, Admission(outcome=Update.DONE))
+                self.assertEqual(done, Admission(outcome=Outcome.DONE))
             listed = [record.key for record in store.sessions_for_user(user_id)]
             self.assertCountEqual(listed, [record.key for _, record in admissions])
             self.assertEqual(store.read(visitor.key).payload, b"updated")
@@ -599,7 +603,7 @@ class StoreContract(_TestCase):
             store.create(record)
         newest = make_record(user_id=user_id, authenticated_at=now)
         admission = store.admit(None, newest, EVICTING)
-        self.assertIs(admission.outcome, Update.DONE)
+        self.assertIs(admission.outcome, Outcome.DONE)
         evicted = [record.id for record in admission.evicted]
         self.assertEqual(evicted, [old[0].id, old[2].id])
         listed = [record.id for record in store.sessions_for_user(user_id)]
@@ -615,7 +619,7 @@ class StoreContract(_TestCase):
         for record in (visitor, *taken, expired(make_record(user_id=user_id))):
             store.create(record)
         beyond = replace(visitor, user_id=user_id)
-        full = Admission(outcome=Update.FULL)
+        full = Admission(outcome=Outcome.FULL)
         self.assertEqual(store.admit(visitor.key, beyond, REFUSING), full)
         moved = replace(beyond, key=key_of(new_session_key()))
         self.assertEqual(store.admit(visitor.key, moved, REFUSING), full)
@@ -626,7 +630,7 @@ class StoreContract(_TestCase):
             self.assertIsNone(store.read(key))
         self.assertEqual(len(store.sessions_for_user(user_id)), 2)
         store.destroy(taken[0].key)
-        self.assertIs(store.admit(visitor.key, beyond, REFUSING).outcome, Update.DONE)
+        self.assertIs(store.admit(visitor.key, beyond, REFUSING).outcome, Outcome.DONE)
 
     @both_ways
     @of_users
@@ -639,11 +643,11 @@ class StoreContract(_TestCase):
         moved = replace(stale, key=key_of(new_session_key()))
         for limit in (EVICTING, REFUSING):
             for record in (stale, moved):
-                conflict = Admission(outcome=Update.CONFLICT)
+                conflict = Admission(outcome=Outcome.CONFLICT)
                 self.assertEqual(store.admit(visitor.key, record, limit), conflict)
-            self.assertIs(store.admit(gone.key, gone, limit).outcome, Update.GONE)
+            self.assertIs(store.admit(gone.key, gone, limit).outcome, Outcome.GONE)
             taken = replace(make_record(user_id=user_id), key=visitor.key)
-            self.assertIs(store.admit(None, taken, limit).outcome, Update.CONFLICT)
+            self.assertIs(store.admit(None, taken, limit).outcome, Outcome.CONFLICT)
         self.assertEqual(store.sessions_for_user(user_id), [])
 
     # A takeover: a session in which another user acts.
@@ -654,9 +658,9 @@ class StoreContract(_TestCase):
         device = Device(ip_address="192.0.2.7", user_agent="Ünïcødé " * 60)
         record = make_record(user_id="7", actor_id=long_id, device=device)
         store.create(record)
-        later = record.seen_at + timedelta(minutes=1)
+        later = record.last_seen_at + timedelta(minutes=1)
         for device in (Device(), Device(user_agent="Safari"), record.device):
-            moved = replace(record, seen_at=later, actor_id=None, device=device)
+            moved = replace(record, last_seen_at=later, actor_id=None, device=device)
             self.assertIs(store.touch(moved), True)
             stored = store.read(record.key)
             self.assertEqual(stored, replace(moved, actor_id=long_id, version=stored.version))
@@ -706,7 +710,7 @@ class StoreContract(_TestCase):
             visitor = make_record()
             store.create(visitor)
             moved = replace(visitor, user_id=user_id, actor_id="8", key=key_of(new_session_key()))
-            done = Admission(outcome=Update.DONE)
+            done = Admission(outcome=Outcome.DONE)
             for old_key, record in ((visitor.key, moved), *((None, each) for each in takeovers)):
                 self.assertEqual(store.admit(old_key, record, limit), done)
             # Whatever is written of them, they are what they were.
@@ -726,7 +730,7 @@ class StoreContract(_TestCase):
             if limit.evicts:
                 self.assertEqual([record.id for record in admission.evicted], [own[0].id])
             else:
-                self.assertIs(admission.outcome, Update.FULL)
+                self.assertIs(admission.outcome, Outcome.FULL)
             for record in takeovers:
                 self.assertIsNotNone(store.read(record.key))
 
@@ -742,7 +746,7 @@ class StoreContract(_TestCase):
         here = replace(takeover, actor_id=None, authenticated_at=later)
         moved = replace(here, key=key_of(new_session_key()))
         for record in (here, moved):
-            full = Admission(outcome=Update.FULL)
+            full = Admission(outcome=Outcome.FULL)
             self.assertEqual(store.admit(takeover.key, record, REFUSING), full)
         self.assertEqual(store.read(takeover.key), takeover)
         self.assertEqual(len(store.admit(takeover.key, moved, EVICTING).evicted), 1)
@@ -750,7 +754,7 @@ class StoreContract(_TestCase):
         taken = replace(store.read(moved.key), actor_id="8")
         store.update(taken)
         self.assertIs(
-            store.admit(None, make_record(user_id=user_id), REFUSING).outcome, Update.DONE
+            store.admit(None, make_record(user_id=user_id), REFUSING).outcome, Outcome.DONE
         )
 
     # Removing what has expired.

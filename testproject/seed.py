@@ -54,5 +54,5 @@ def seed() -> None:
         session.save()
         then = timezone.now() - ago
         StoredSession.objects.filter(key=session.key).update(
-            created_at=then, authenticated_at=then, seen_at=then
+            created_at=then, authenticated_at=then, last_seen_at=then
         )

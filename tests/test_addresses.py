@@ -293,7 +293,7 @@ class StoredDeviceTests(TestCase):
 
     def seen(self, **ago: float) -> None:
         moment = timezone.now() - timedelta(**ago)
-        self.assertEqual(StoredSession.objects.update(seen_at=moment), 1)
+        self.assertEqual(StoredSession.objects.update(last_seen_at=moment), 1)
 
     def test_it_is_stored_with_a_new_session(self) -> None:
         self.ask("write")
@@ -352,12 +352,12 @@ class StoredDeviceTests(TestCase):
         self.seen(minutes=4)
         self.ask("read")
         self.assertEqual(self.record().device, Device(ip_address="192.0.2.1", user_agent="Opera"))
-        self.assertLess(self.record().seen_at, first.seen_at)
+        self.assertLess(self.record().last_seen_at, first.last_seen_at)
         self.seen(minutes=6)
         self.ask("read")
         record = self.record()
         self.assertEqual(record.device, Device(ip_address=CLIENT, user_agent="Firefox"))
-        self.assertGreater(record.seen_at, first.seen_at)
+        self.assertGreater(record.last_seen_at, first.last_seen_at)
         self.assertEqual(
             (record.version, record.payload, record.expires_at),
             (first.version, first.payload, first.expires_at),

@@ -112,7 +112,7 @@ class TouchTests(TestCase):
         self.touch(self.session())
         first = self.record()
         assert first.device == PHONE
-        assert first.seen_at - before.seen_at >= timedelta(seconds=301)
+        assert first.last_seen_at - before.last_seen_at >= timedelta(seconds=301)
         assert (first.expires_at, first.version) == (before.expires_at, before.version)
         self.clock.advance(seconds=100)
         self.touch(self.session(), Device(ip_address="192.0.2.1"))
@@ -124,7 +124,7 @@ class TouchTests(TestCase):
             self.clock.advance(seconds=301)
             before = self.record()
             self.touch(session)
-            assert self.record().seen_at > before.seen_at
+            assert self.record().last_seen_at > before.last_seen_at
 
     def test_the_expiry_moves_where_it_would_with_the_middleware(self) -> None:
         before = self.record()

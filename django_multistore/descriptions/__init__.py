@@ -29,7 +29,7 @@ class DeviceDescription:
     place: str | None  # "Graz, Austria"; None: not known.
     # With a time zone: UTC; with USE_TZ = False that of TIME_ZONE, as templates don't convert then.
     signed_in_at: datetime  # Last login; without a user when the session began.
-    seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
+    last_seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
     expires_at: datetime  # Dead from this moment on.
     is_current: bool  # Whether it is the session of who asks.
     is_takeover: bool = False  # Whether another user acts in it; see takeovers.py.
@@ -38,7 +38,7 @@ class DeviceDescription:
     @property
     def last_seen(self) -> str:
         """How long ago it was used, in words."""
-        return time_ago(self.seen_at)
+        return time_ago(self.last_seen_at)
 
     @property
     def acted_by(self) -> str:
@@ -72,7 +72,7 @@ def described(
         ip_address=ip_address,
         place=place_of(ip_address),
         signed_in_at=clock.shown(session.authenticated_at or session.created_at),
-        seen_at=clock.shown(session.seen_at),
+        last_seen_at=clock.shown(session.last_seen_at),
         expires_at=clock.shown(session.expires_at),
         is_current=session.id == current_id,
         is_takeover=actor_id is not None,

@@ -33,15 +33,15 @@ def acted_by(username: str | None) -> str:
     return _("Support") if username is None else _("Support (%(name)s)") % {"name": username}
 
 
-def time_ago(moment: datetime, now: datetime | None = None) -> str:
+def time_ago(timestamp: datetime, now: datetime | None = None) -> str:
     """
-    Say how long ago a moment was, in the current language and its largest unit.
+    Say how long ago a time was, in the current language and its largest unit.
 
     Args:
-        moment: without a time zone it is the wall clock of the current one.
+        timestamp: without a time zone it is the wall clock of the current one.
         now: None: what time it is.
     """
-    elapsed = clock.utc(clock.now() if now is None else now) - clock.utc(moment)
+    elapsed = clock.utc(clock.now() if now is None else now) - clock.utc(timestamp)
     for unit, said in UNITS:
         if elapsed >= unit:
             return said % {"count": elapsed // unit}

@@ -68,7 +68,7 @@ def device(description: DeviceDescription) -> dict[str, Any]:
         "ip_address": description.ip_address,
         "place": description.place,
         "signed_in_at": description.signed_in_at,
-        "last_seen_at": description.seen_at,
+        "last_seen_at": description.last_seen_at,
         "expires_at": description.expires_at,
         "is_takeover": description.is_takeover,
         "actor": description.actor,

@@ -13,7 +13,7 @@ from django.contrib.auth import HASH_SESSION_KEY
 
 from ..auth import hashes
 from ..auth.hashes import Renewal
-from ..records import SessionRecord, Update
+from ..records import Outcome, SessionRecord
 from ..session import clock, keys, namespaces
 from ..session.keys import HASH_UPGRADE, Secret, successors
 from ..session.merge import AUTH_KEYS, changed_keys
@@ -170,19 +170,19 @@ class MovedSession(TrackedSession):
 
     # A save that finds nothing.
 
-    def _catch_up(self, draft: Draft) -> Steps[Update]:
+    def _catch_up(self, draft: Draft) -> Steps[Outcome]:
         """Write to where the session is by now, if it was moved: a request before that may."""
         if self._changes_login():
-            return Update.GONE
+            return Outcome.GONE
         for _ in range(CATCHES):
             found = yield from self._find_moved()
             if found is None:
                 break
             change = self._redrafting(draft, found.key)
-            if (yield Step(self.get_store(), "modify", (found.key, change))) is Update.DONE:
+            if (yield Step(self.get_store(), "modify", (found.key, change))) is Outcome.DONE:
                 self._write_to(found.key)
-                return Update.DONE
-        return Update.GONE
+                return Outcome.DONE
+        return Outcome.GONE
 
     def _write_to(self, key: str) -> None:
         """Go on under a key whose session key isn't known, for as long as a trail may be there."""

@@ -49,7 +49,7 @@ def trail_of(old: Secret, name: Name) -> SessionRecord:
         created_at=now,
         # No visitor's session has a login: so what lists sessions can leave this out.
         authenticated_at=now,
-        seen_at=now,
+        last_seen_at=now,
         expires_at=now + LIFE,
     )
 

@@ -29,7 +29,7 @@ class Tally:
 
     sessions: int
     users: int
-    of_visitors: int  # How many of the sessions have no user.
+    anonymous: int  # How many of the sessions have no user.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,18 +73,18 @@ class SessionSearch:
             counts = self._rows().aggregate(
                 sessions=Count("pk"),
                 users=Count("user_id", distinct=True),
-                of_visitors=Count("pk", filter=Q(user_id=None)),
+                anonymous=Count("pk", filter=Q(user_id=None)),
             )
             return Tally(**counts)
-        sessions = of_visitors = 0
+        sessions = anonymous = 0
         users: set[str] = set()
         for session in self._sessions():
             sessions += 1
             if session.user_id is None:
-                of_visitors += 1
+                anonymous += 1
             else:
                 users.add(session.user_id)
-        return Tally(sessions=sessions, users=len(users), of_visitors=of_visitors)
+        return Tally(sessions=sessions, users=len(users), anonymous=anonymous)
 
     def page(self, size: int) -> Page:
         """
@@ -187,7 +187,7 @@ class SessionSearch:
         if self.signed_in_until is not None:
             rows = rows.filter(authenticated_at__lte=self.signed_in_until)
         if self.seen_until is not None:
-            rows = rows.filter(seen_at__lte=self.seen_until)
+            rows = rows.filter(last_seen_at__lte=self.seen_until)
         return rows
 
     def _rows_after(self, primary_key: int) -> SessionRowQuerySet:
@@ -197,7 +197,7 @@ class SessionSearch:
         signed_in_at, address = session.authenticated_at, session.device.ip_address
         return (
             (self.ids is None or session.id in self.ids)
-            and (self.seen_until is None or session.seen_at <= self.seen_until)
+            and (self.seen_until is None or session.last_seen_at <= self.seen_until)
             and (
                 self.signed_in_until is None
                 or (signed_in_at is not None and signed_in_at <= self.signed_in_until)

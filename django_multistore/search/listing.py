@@ -79,7 +79,7 @@ def _shown(session: SessionRecord, names: Mapping[str, str]) -> dict[str, Any]:
         "place": description.place,
         "created_at": _utc(session.created_at),
         "signed_in_at": _utc(session.authenticated_at),
-        "last_seen_at": _utc(session.seen_at),
+        "last_seen_at": _utc(session.last_seen_at),
         "expires_at": _utc(session.expires_at),
     }
 
@@ -98,5 +98,5 @@ def _shortened(text: str) -> str:
     return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 1]}…"
 
 
-def _utc(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _utc(timestamp: datetime | None) -> str | None:
+    return None if timestamp is None else timestamp.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

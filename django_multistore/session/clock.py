@@ -21,24 +21,24 @@ def now() -> datetime:
     return timezone.now() if settings.USE_TZ else datetime.now(UTC)
 
 
-def utc(moment: datetime) -> datetime:
+def utc(timestamp: datetime) -> datetime:
     """
     Return a time in UTC, and what is in no year there as the first or the last that is.
 
     Args:
-        moment: without a time zone it is the wall clock of the current one; with USE_TZ = False
+        timestamp: without a time zone it is the wall clock of the current one; with USE_TZ = False
             of TIME_ZONE.
     """
-    if timezone.is_naive(moment):
+    if timezone.is_naive(timestamp):
         here = timezone.get_current_timezone if settings.USE_TZ else timezone.get_default_timezone
-        moment = moment.replace(tzinfo=here())
+        timestamp = timestamp.replace(tzinfo=here())
     try:
-        return moment.astimezone(UTC)
+        return timestamp.astimezone(UTC)
     except OverflowError:
-        return FIRST if moment.year == FIRST.year else LAST
+        return FIRST if timestamp.year == FIRST.year else LAST
 
 
-def shown(moment: datetime) -> datetime:
+def shown(timestamp: datetime) -> datetime:
     """
     Return a time as people shall see it.
 
@@ -46,8 +46,8 @@ def shown(moment: datetime) -> datetime:
     has that of TIME_ZONE then.
     """
     if settings.USE_TZ:
-        return moment
+        return timestamp
     try:
-        return moment.astimezone(timezone.get_default_timezone())
+        return timestamp.astimezone(timezone.get_default_timezone())
     except OverflowError:
-        return moment
+        return timestamp

@@ -62,10 +62,10 @@ def understood(kept: object) -> Expiry:
     return None
 
 
-def later(moment: datetime, seconds: float) -> datetime:
+def later(timestamp: datetime, seconds: float) -> datetime:
     """Return a time so many seconds later, or the first or last that there is."""
     try:
-        return moment + timedelta(seconds=seconds)
+        return timestamp + timedelta(seconds=seconds)
     except OverflowError:
         return clock.FIRST if seconds < 0 else clock.LAST
 

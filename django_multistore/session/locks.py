@@ -21,13 +21,15 @@ Result = TypeVar("Result")
 
 # Whose turn it is in this context: what is called meanwhile need not wait, in whichever thread or
 # task asgiref and Django's signals run it.
-_held: ContextVar[frozenset[Turns]] = ContextVar("django_multistore.locks", default=frozenset())
+_held: ContextVar[frozenset[SessionLock]] = ContextVar(
+    "django_multistore.locks", default=frozenset()
+)
 
 # For the few instructions that look who is before, of all sessions.
 _mutex = threading.Lock()
 
 
-class Turns:
+class SessionLock:
     """Whose turn it is with one session."""
 
     __slots__ = ("_holder", "_tasks", "_threads")
@@ -38,7 +40,7 @@ class Turns:
         self._tasks: deque[asyncio.Future[None]] | None = None
         self._threads: deque[threading.Event] | None = None
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Wait for a turn, and say whether it has to be passed on."""
         if self in _held.get():
             return False
@@ -57,7 +59,7 @@ class Turns:
         _held.set(_held.get() | {self})
         return True
 
-    async def atake(self) -> bool:
+    async def aacquire(self) -> bool:
         """See take()."""
         if self in _held.get():
             return False
@@ -74,7 +76,7 @@ class Turns:
         _held.set(_held.get() | {self})
         return True
 
-    def pass_on(self) -> None:
+    def release(self) -> None:
         """Let the next one have its turn."""
         _held.set(_held.get() - {self})
         self._wake()
@@ -114,30 +116,30 @@ def _come(mine: asyncio.Future[None]) -> None:
 
 
 class _WithTurns(Protocol):
-    turns: Turns
+    lock: SessionLock
 
 
 Session = TypeVar("Session", bound=_WithTurns)
 
 
-def in_turn(
+def locked(
     method: Callable[Concatenate[Session, Parameters], Result],
 ) -> Callable[Concatenate[Session, Parameters], Result]:
     """Run a method of a session when no other thread is at one."""
 
     @wraps(method)
     def taking(self: Session, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        if not self.turns.take():
+        if not self.lock.acquire():
             return method(self, *args, **kwargs)
         try:
             return method(self, *args, **kwargs)
         finally:
-            self.turns.pass_on()
+            self.lock.release()
 
     return taking
 
 
-def ain_turn(
+def alocked(
     method: Callable[Concatenate[Session, Parameters], Coroutine[Any, Any, Result]],
 ) -> Callable[Concatenate[Session, Parameters], Coroutine[Any, Any, Result]]:
     """Run a method of a session when no other task or thread is at one."""
@@ -146,11 +148,11 @@ def ain_turn(
     async def taking(
         self: Session, /, *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
-        if not await self.turns.atake():
+        if not await self.lock.aacquire():
             return await method(self, *args, **kwargs)
         try:
             return await method(self, *args, **kwargs)
         finally:
-            self.turns.pass_on()
+            self.lock.release()
 
     return taking

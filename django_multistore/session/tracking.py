@@ -25,8 +25,8 @@ from ..records import (
     Device,
     Fate,
     Limit,
+    Outcome,
     SessionRecord,
-    Update,
     key_of,
     new_id,
 )
@@ -37,7 +37,7 @@ from .endings import Endings
 from .expiring import KEPT_AS, ExpiringSession
 from .keys import Secret, is_session_key, key_if_valid
 from .lifetimes import absolute_limit, is_too_old
-from .locks import Turns
+from .locks import SessionLock
 from .merge import is_same, merge_theirs
 
 FIRST_VERSION = 1
@@ -96,7 +96,7 @@ class TrackedSession(ExpiringSession):
     device: Device | None = None  # Where it comes from. None: leave what the record has.
     tolerates_outage: bool = False  # It may be served as a visitor's.
     own_endings: Endings = frozenset()  # Which sessions it has ended.
-    turns: Turns  # Of its tasks and threads.
+    lock: SessionLock  # Of its tasks and threads.
     next_actor_id: str | None = None  # Who acts from the next login on. See takeovers.py.
 
     # What views and receivers know.
@@ -139,7 +139,7 @@ class TrackedSession(ExpiringSession):
         self._outage = None
         self._unsettled = []
         self._lost = self._left = self._ended_by_flush = None
-        self.turns = Turns()
+        self.lock = SessionLock()
         self.was_out_of_reach = self._has_fresh_key = False
         self.has_new_key = self.was_written = self.was_flushed = False
         super().__init__(session_key)
@@ -428,7 +428,7 @@ class TrackedSession(ExpiringSession):
         clock_now, data = clock.now(), dict(self._session_cache)
         stored = self._record or _blank_record(key, version, clock_now)
         # A session's time doesn't go back where this host's clock is behind another's.
-        now = max(clock_now, stored.seen_at)
+        now = max(clock_now, stored.last_seen_at)
         body = self.serializer().dumps(data)
         is_as_stored = body == self._base and key == stored.key
         user_id = self.stored_user_id(data)
@@ -439,7 +439,7 @@ class TrackedSession(ExpiringSession):
         had_expired = self._record is not None and self._record.expires_at <= now
         if is_over and not self._is_expiry_new(data):
             # Then only this host's clock says that it is over, and the store has one of its own.
-            is_over, now, expires_at = False, stored.seen_at, stored.expires_at
+            is_over, now, expires_at = False, stored.last_seen_at, stored.expires_at
         record = SessionRecord(
             id=stored.id,
             key=key,
@@ -448,7 +448,7 @@ class TrackedSession(ExpiringSession):
             user_id=user_id,
             created_at=stored.created_at,
             authenticated_at=authenticated_at,
-            seen_at=now,
+            last_seen_at=now,
             expires_at=expires_at,
             device=self.device or stored.device,
             actor_id=self.get_actor_id(data),
@@ -517,17 +517,17 @@ class TrackedSession(ExpiringSession):
         stored = self._record
         if stored is None or moved is None:
             return None
-        interval = conf.touch_interval_of(moved.expires_at - moved.seen_at)
-        ahead = stored.seen_at - clock.now()  # Of this host's clock, by another's.
+        interval = conf.touch_interval_of(moved.expires_at - moved.last_seen_at)
+        ahead = stored.last_seen_at - clock.now()  # Of this host's clock, by another's.
         renews = settings.SESSION_SAVE_EVERY_REQUEST or self.modified
         # A request that renewed nothing may have moved last-seen just now.
         gains = renews and moved.expires_at - stored.expires_at >= interval
-        if not gains and -ahead < interval and 2 * ahead < moved.expires_at - moved.seen_at:
+        if not gains and -ahead < interval and 2 * ahead < moved.expires_at - moved.last_seen_at:
             return None
         if renews:
             return replace(moved, expires_at=max(moved.expires_at, stored.expires_at))
         # Where it has expired by this host's clock, that has not seen it in its life.
-        is_late = moved.seen_at >= stored.expires_at
+        is_late = moved.last_seen_at >= stored.expires_at
         return None if is_late else replace(moved, expires_at=stored.expires_at)
 
     def _seen_now(self) -> SessionRecord | None:
@@ -535,10 +535,10 @@ class TrackedSession(ExpiringSession):
         stored = self._record
         if stored is None or stored.key != self.key:
             return None
-        now = max(clock.now(), stored.seen_at)
+        now = max(clock.now(), stored.last_seen_at)
         return replace(
             stored,
-            seen_at=now,
+            last_seen_at=now,
             expires_at=self._expiry(stored.authenticated_at or stored.created_at, now),
             device=self.device or stored.device,
             fate=Fate(),
@@ -576,15 +576,15 @@ class TrackedSession(ExpiringSession):
             return limit
         return None if self._is_of(stored, record.user_id) else limit  # It counts already.
 
-    def _admitted(self, admission: Admission) -> Update:
-        if admission.outcome is Update.FULL:
+    def _admitted(self, admission: Admission) -> Outcome:
+        if admission.outcome is Outcome.FULL:
             raise SessionLimitReached(
                 "The user has as many sessions as SESSION_MAX_PER_USER allows."
             )
         return admission.outcome
 
-    def _updated(self, draft: Draft, outcome: Update) -> None:
-        if outcome is Update.GONE:
+    def _updated(self, draft: Draft, outcome: Outcome) -> None:
+        if outcome is Outcome.GONE:
             raise UpdateError("The session was destroyed or has expired since it was loaded.")
         written = draft.record
         # What was overwritten whichever version it had, has one that isn't known now.
@@ -630,8 +630,8 @@ class TrackedSession(ExpiringSession):
         else:
             self._adopt(draft.record, draft)
 
-    def _is_rotated(self, draft: Draft, outcome: Update) -> bool:
-        if outcome is Update.DONE:
+    def _is_rotated(self, draft: Draft, outcome: Outcome) -> bool:
+        if outcome is Outcome.DONE:
             self._updated(draft, outcome)
             return True
         if self.get_user_id(self._session_cache) is not None:
@@ -700,6 +700,6 @@ def _blank_record(key: str, version: int | None, now: datetime) -> SessionRecord
         user_id=None,
         created_at=now,
         authenticated_at=None,
-        seen_at=now,
+        last_seen_at=now,
         expires_at=now,
     )

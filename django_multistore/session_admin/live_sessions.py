@@ -91,7 +91,7 @@ class LiveSessionsFilter(SimpleListFilter):
             return queryset
         if chosen in self.seen_within:
             seen_since = clock.now() - self.seen_within[chosen]
-            return queryset.filter(sessions.exist(seen_at__gte=seen_since))
+            return queryset.filter(sessions.exist(last_seen_at__gte=seen_since))
         if chosen == "live":
             return queryset.filter(sessions.exist())
         if chosen == "none":

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
 from ..exceptions import InvalidStore, NotSupported, StoreUnavailable
-from ..records import Admission, Limit, Page, SessionRecord, Update, page_of, successor, touched
+from ..records import Admission, Limit, Outcome, Page, SessionRecord, page_of, successor, touched
 
 if TYPE_CHECKING:
     # models.py needs the apps to be ready; whoever writes a store may import this before.
@@ -36,7 +36,7 @@ class BaseStore(ABC):
     default_options: ClassVar[dict[str, Any]] = {}
 
     # Whether admit() is run for one login of a user after the other.
-    logins_take_turns: ClassVar[bool] = False
+    serializes_logins: ClassVar[bool] = False
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         """
@@ -84,7 +84,7 @@ class BaseStore(ABC):
         """
 
     @abstractmethod
-    def update(self, record: SessionRecord) -> Update:
+    def update(self, record: SessionRecord) -> Outcome:
         """
         Write the record if the version that is stored is still record.version.
 
@@ -140,7 +140,7 @@ class BaseStore(ABC):
 
     def touch(self, record: SessionRecord) -> bool:
         """
-        Move seen_at, expires_at and device if the version is still record.version.
+        Move last_seen_at, expires_at and device if the version is still record.version.
 
         Neither time moves back: the later of what is stored and what is given stays. The
         payload stays as it is.
@@ -151,9 +151,9 @@ class BaseStore(ABC):
         stored = self.read(record.key)
         if stored is None or stored.version != record.version:
             return False
-        return self.update(touched(stored, record)) is Update.DONE
+        return self.update(touched(stored, record)) is Outcome.DONE
 
-    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+    def rotate(self, old_key: str, record: SessionRecord) -> Outcome:
         """
         Move the session from old_key to record.key, a fresh one, and write it like update().
 
@@ -164,18 +164,18 @@ class BaseStore(ABC):
         """
         stored = self.read(old_key)
         if stored is None:
-            return Update.GONE
+            return Outcome.GONE
         if record.version not in (None, stored.version):
-            return Update.CONFLICT
+            return Outcome.CONFLICT
         # Nothing brings an expired record back, so from here on the old key is dead, and
         # of two rotations that cross only one gets past this line.
         outcome = self.update(replace(stored, expires_at=stored.created_at))
-        if outcome is Update.DONE:
+        if outcome is Outcome.DONE:
             self.destroy(old_key)
             self.create(successor(stored, record))
         return outcome
 
-    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Outcome:
         """
         Read the record, pass it to `change`, and write what that returns.
 
@@ -192,9 +192,9 @@ class BaseStore(ABC):
             time.sleep(delay)
             stored = self.reread(key)
             if stored is None:
-                return Update.GONE
+                return Outcome.GONE
             outcome = self._write_over(key, change(stored))
-            if outcome is not Update.CONFLICT:
+            if outcome is not Outcome.CONFLICT:
                 return outcome
         raise self.gave_up("one session was saved by another request each time")
 
@@ -217,10 +217,10 @@ class BaseStore(ABC):
             NotSupported: this store can't find a user's sessions.
         """
         outcome = self._admitted(old_key, record, limit)
-        if outcome is not Update.DONE or not limit.evicts or record.actor_id is not None:
+        if outcome is not Outcome.DONE or not limit.evicts or record.actor_id is not None:
             return Admission(outcome=outcome)
         listed = self._counted(record)
-        surplus = limit.surplus(record, listed, in_turn=self.logins_take_turns)
+        surplus = limit.surplus(record, listed, serialized=self.serializes_logins)
         evicted = (each for each in surplus if self.destroy_session(record.user_id, each.id))
         return Admission(outcome=outcome, evicted=tuple(evicted))
 
@@ -339,7 +339,7 @@ class BaseStore(ABC):
         """See create()."""
         return await sync_to_async(self.create)(record)
 
-    async def aupdate(self, record: SessionRecord) -> Update:
+    async def aupdate(self, record: SessionRecord) -> Outcome:
         """See update()."""
         return await sync_to_async(self.update)(record)
 
@@ -372,11 +372,11 @@ class BaseStore(ABC):
         """See touch()."""
         return await sync_to_async(self.touch)(record)
 
-    async def arotate(self, old_key: str, record: SessionRecord) -> Update:
+    async def arotate(self, old_key: str, record: SessionRecord) -> Outcome:
         """See rotate()."""
         return await sync_to_async(self.rotate)(old_key, record)
 
-    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Outcome:
         """See modify()."""
         return await sync_to_async(self.modify)(key, change)
 
@@ -425,19 +425,19 @@ class BaseStore(ABC):
     def _untried(self, user_id: object, tried: Container[str | None]) -> list[SessionRecord]:
         return [record for record in self.sessions_for_user(user_id) if record.key not in tried]
 
-    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Update:
+    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Outcome:
         is_limited = record.actor_id is None and not limit.evicts
         if is_limited and limit.refuses(record, self._counted(record)):
-            return Update.FULL
+            return Outcome.FULL
         if old_key is None:
-            return Update.DONE if self.create(record) else Update.CONFLICT
+            return Outcome.DONE if self.create(record) else Outcome.CONFLICT
         return self._write_over(old_key, record)
 
     def _counted(self, record: SessionRecord) -> list[SessionRecord]:
         """Return the sessions of a record's user, among them those that count."""
         return self.sessions_for_user(record.user_id)
 
-    def _write_over(self, key: str, record: SessionRecord) -> Update:
+    def _write_over(self, key: str, record: SessionRecord) -> Outcome:
         return self.update(record) if record.key == key else self.rotate(key, record)
 
 

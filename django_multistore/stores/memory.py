@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Warning
 
-from ..records import Admission, Limit, SessionRecord, Update, successor, touched, user_id_of
+from ..records import Admission, Limit, Outcome, SessionRecord, successor, touched, user_id_of
 from ..session import clock
 from .base import GC_BATCH_SIZE, BaseStore
 
@@ -17,7 +17,7 @@ from .base import GC_BATCH_SIZE, BaseStore
 class MemoryStore(BaseStore):
     """Keep records in a dictionary, under one lock. They end with the process."""
 
-    logins_take_turns = True
+    serializes_logins = True
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
@@ -35,19 +35,19 @@ class MemoryStore(BaseStore):
             self._records[record.key] = record
             return True
 
-    def update(self, record: SessionRecord) -> Update:
+    def update(self, record: SessionRecord) -> Outcome:
         return self.rotate(record.key, record)
 
-    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+    def rotate(self, old_key: str, record: SessionRecord) -> Outcome:
         with self._lock:
             stored = self.read(old_key)
             if stored is None:
-                return Update.GONE
+                return Outcome.GONE
             if record.version not in (None, stored.version):
-                return Update.CONFLICT
+                return Outcome.CONFLICT
             del self._records[old_key]
             self._records[record.key] = successor(stored, record)
-            return Update.DONE
+            return Outcome.DONE
 
     def touch(self, record: SessionRecord) -> bool:
         with self._lock:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..records import Admission, Limit, Page, SessionRecord, Update, user_id_of
+from ..records import Admission, Limit, Outcome, Page, SessionRecord, user_id_of
 from .base import BaseStore
 from .steps import Result, Steps, arun, run
 
@@ -18,18 +18,18 @@ class Operations(ABC):
     def create(self, record: SessionRecord) -> Steps[bool]: ...
 
     @abstractmethod
-    def update(self, record: SessionRecord) -> Steps[Update]: ...
+    def update(self, record: SessionRecord) -> Steps[Outcome]: ...
 
     @abstractmethod
     def touch(self, record: SessionRecord) -> Steps[bool]: ...
 
     @abstractmethod
-    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]: ...
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]: ...
 
     @abstractmethod
     def modify(
         self, key: str, change: Callable[[SessionRecord], SessionRecord]
-    ) -> Steps[Update]: ...
+    ) -> Steps[Outcome]: ...
 
     @abstractmethod
     def destroy(self, key: str) -> Steps[bool]: ...
@@ -49,25 +49,25 @@ class Operations(ABC):
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Admission]:
         outcome = yield from self._admitted(old_key, record, limit)
         evicted: list[SessionRecord] = []
-        if outcome is Update.DONE and limit.evicts and record.actor_id is None:
+        if outcome is Outcome.DONE and limit.evicts and record.actor_id is None:
             evicted = yield from self._evict(record, limit)
         return Admission(outcome=outcome, evicted=tuple(evicted))
 
     def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
         user_id, evicted = user_id_of(record.user_id), []
         listed = yield from self.sessions_for_user(user_id)
-        for surplus in limit.surplus(record, listed, in_turn=False):
+        for surplus in limit.surplus(record, listed, serialized=False):
             if (yield from self.destroy_session(user_id, surplus.id)):
                 evicted.append(surplus)  # noqa: PERF401 - no comprehension can take a step
         return evicted
 
-    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Update]:
+    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Outcome]:
         if not limit.evicts and record.actor_id is None:
             listed = yield from self.sessions_for_user(user_id_of(record.user_id))
             if limit.refuses(record, listed):
-                return Update.FULL
+                return Outcome.FULL
         if old_key is None:
-            return Update.DONE if (yield from self.create(record)) else Update.CONFLICT
+            return Outcome.DONE if (yield from self.create(record)) else Outcome.CONFLICT
         if old_key == record.key:
             return (yield from self.update(record))
         return (yield from self.rotate(old_key, record))
@@ -88,10 +88,10 @@ class StepwiseStore(BaseStore):
     async def acreate(self, record: SessionRecord) -> bool:
         return await self._arun(self._protocol.create(record))
 
-    def update(self, record: SessionRecord) -> Update:
+    def update(self, record: SessionRecord) -> Outcome:
         return run(self._protocol.update(record))
 
-    async def aupdate(self, record: SessionRecord) -> Update:
+    async def aupdate(self, record: SessionRecord) -> Outcome:
         return await self._arun(self._protocol.update(record))
 
     def write(self, record: SessionRecord) -> None:
@@ -106,16 +106,16 @@ class StepwiseStore(BaseStore):
     async def atouch(self, record: SessionRecord) -> bool:
         return await self._arun(self._protocol.touch(record))
 
-    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+    def rotate(self, old_key: str, record: SessionRecord) -> Outcome:
         return run(self._protocol.rotate(old_key, record))
 
-    async def arotate(self, old_key: str, record: SessionRecord) -> Update:
+    async def arotate(self, old_key: str, record: SessionRecord) -> Outcome:
         return await self._arun(self._protocol.rotate(old_key, record))
 
-    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Outcome:
         return run(self._protocol.modify(key, change))
 
-    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+    async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Outcome:
         return await self._arun(self._protocol.modify(key, change))
 
     def destroy(self, key: str) -> bool:

@@ -11,17 +11,17 @@ MICROSECOND = timedelta(microseconds=1)
 LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 
 
-def number_of(moment: datetime | None) -> int:
+def to_timestamp(time: datetime | None) -> int:
     """Return a time in microseconds since the epoch, in 63 bits and a sign."""
-    if moment is None:
+    if time is None:
         return NOTHING
     # The last evening of the last year, west of Greenwich, is in no year by UTC.
-    return min((moment - EPOCH) // MICROSECOND, LATEST)
+    return min((time - EPOCH) // MICROSECOND, LATEST)
 
 
-def moment_at(number: int) -> datetime:
+def from_timestamp(number: int) -> datetime:
     """
-    Return the time of which number_of() made this.
+    Return the time of which to_timestamp() made this.
 
     Raises:
         OverflowError: it is beyond the years that there are, so something else made it.
@@ -29,6 +29,6 @@ def moment_at(number: int) -> datetime:
     return EPOCH + timedelta(microseconds=number)
 
 
-def optional_moment_at(number: int) -> datetime | None:
-    """Return the time, or None, of which number_of() made this. See moment_at()."""
-    return None if number == NOTHING else moment_at(number)
+def from_optional_timestamp(number: int) -> datetime | None:
+    """Return the time, or None, of which to_timestamp() made this. See from_timestamp()."""
+    return None if number == NOTHING else from_timestamp(number)

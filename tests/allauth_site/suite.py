@@ -52,7 +52,7 @@ class AppClientTests(TestCase):
 
     def seen_an_hour_ago(self) -> None:
         StoredSession.objects.update(
-            seen_at=timezone.now() - timedelta(hours=1), ip_address=None, user_agent=""
+            last_seen_at=timezone.now() - timedelta(hours=1), ip_address=None, user_agent=""
         )
 
     def test_a_login_says_where_it_is_from(self) -> None:
@@ -65,14 +65,14 @@ class AppClientTests(TestCase):
         response = self.ask("GET", f"{APP}/session", **{"X-Session-Token": self.token})
         assert response.json()["data"]["user"]["username"] == "bob"
         record = self.record()
-        assert timezone.now() - record.seen_at < timedelta(minutes=1)
+        assert timezone.now() - record.last_seen_at < timedelta(minutes=1)
         assert record.device.ip_address == "198.51.100.7"
 
     def test_a_view_of_the_site_is_too(self) -> None:
         self.seen_an_hour_ago()
         response = self.ask("GET", "/api/devices/", **{"X-Session-Token": self.token})
         assert response.json() == [[self.record().id, True]]
-        assert timezone.now() - self.record().seen_at < timedelta(minutes=1)
+        assert timezone.now() - self.record().last_seen_at < timedelta(minutes=1)
         assert self.record().device.user_agent == "Phone/1.0"
 
     def test_it_costs_nothing_while_no_touch_is_due(self) -> None:

@@ -26,7 +26,7 @@ from django.utils import timezone
 from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import NotSupported, SessionLimitReached
-from django_multistore.records import Limit, SessionRecord, Update, key_of
+from django_multistore.records import Limit, Outcome, SessionRecord, key_of
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.base import BaseStore
@@ -101,11 +101,11 @@ def test_exactly_so_many_are_admitted_at_once(store: BaseStore, way: str) -> Non
     for _ in range(rounds() // 30):
         user_id = str(new_id())
 
-        def log_in(number: int, user_id: str = user_id) -> Update:
+        def log_in(number: int, user_id: str = user_id) -> Outcome:
             return store.admit(*login_of(store, user_id, way), limit).outcome
 
         outcomes = Counter(at_once(log_in))
-        assert outcomes == {Update.DONE: 2, Update.FULL: AT_ONCE - 2}
+        assert outcomes == {Outcome.DONE: 2, Outcome.FULL: AT_ONCE - 2}
         assert len(store.sessions_for_user(user_id)) == 2
 
 
@@ -117,12 +117,12 @@ def test_exactly_so_many_stay_of_those_at_once(store: BaseStore, way: str) -> No
     for _ in range(rounds() // 30):
         user_id, evicted = str(new_id()), []
 
-        def log_in(number: int, user_id: str = user_id, evicted: list[int] = evicted) -> Update:
+        def log_in(number: int, user_id: str = user_id, evicted: list[int] = evicted) -> Outcome:
             admission = store.admit(*login_of(store, user_id, way), limit)
             evicted += [record.id for record in admission.evicted]
             return admission.outcome
 
-        assert set(at_once(log_in)) == {Update.DONE}
+        assert set(at_once(log_in)) == {Outcome.DONE}
         assert len(store.sessions_for_user(user_id)) == 2
         # Each is told of once, however many have seen that it is too many.
         assert len(evicted) == len(set(evicted)) == AT_ONCE - 2
@@ -139,14 +139,14 @@ def test_takeovers_among_logins_at_once_take_no_place(
     for _ in range(rounds() // 60):
         user_id = str(new_id())
 
-        def log_in(number: int, user_id: str = user_id) -> Update:
+        def log_in(number: int, user_id: str = user_id) -> Outcome:
             actor_id = str(number) if number % 2 else None
             return store.admit(*login_of(store, user_id, way, actor_id), limit).outcome
 
         outcomes = Counter(at_once(log_in))
         refused = 0 if evicts else AT_ONCE // 2 - 2
-        assert outcomes[Update.FULL] == refused
-        assert outcomes[Update.DONE] == AT_ONCE - refused
+        assert outcomes[Outcome.FULL] == refused
+        assert outcomes[Outcome.DONE] == AT_ONCE - refused
         actors = Counter(record.actor_id for record in store.sessions_for_user(user_id))
         assert actors == {None: 2, "1": 1, "3": 1, "5": 1}
 

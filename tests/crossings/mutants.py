@@ -70,8 +70,8 @@ MUTANTS = [
     Mutant(
         "a save that meets a rotation is lost",
         "rotation/moved.py",
-        "        if self._changes_login():\n            return Update.GONE\n",
-        "        if True:\n            return Update.GONE\n",
+        "        if self._changes_login():\n            return Outcome.GONE\n",
+        "        if True:\n            return Outcome.GONE\n",
         (orders_of("usual", "write", "log_out_others"),),
     ),
     Mutant(

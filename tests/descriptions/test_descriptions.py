@@ -24,7 +24,7 @@ def logged_in_record() -> SessionRecord:
         user_id="7",
         created_at=now - 3 * HOUR,
         authenticated_at=now - 2 * HOUR,
-        seen_at=now - HOUR,
+        last_seen_at=now - HOUR,
         device=Device(ip_address=GRAZ, user_agent=FIREFOX),
     )
 
@@ -38,7 +38,7 @@ def row_of(
         user_id=record.user_id,
         created_at=record.created_at,
         authenticated_at=record.authenticated_at,
-        seen_at=record.seen_at,
+        last_seen_at=record.last_seen_at,
         expires_at=record.expires_at,
         ip_address=record.device.ip_address,
         user_agent=record.device.user_agent,
@@ -57,7 +57,7 @@ class DescribedTests(SimpleTestCase):
             ip_address=GRAZ,
             place=None,
             signed_in_at=record.authenticated_at,
-            seen_at=record.seen_at,
+            last_seen_at=record.last_seen_at,
             expires_at=record.expires_at,
             is_current=False,
         )

@@ -338,7 +338,9 @@ class ExpiryTests(TestCase):
         session.set_expiry(0)
         session.save()
         record = record_of(session)
-        assert record.expires_at - record.seen_at == timedelta(seconds=settings.SESSION_COOKIE_AGE)
+        assert record.expires_at - record.last_seen_at == timedelta(
+            seconds=settings.SESSION_COOKIE_AGE
+        )
 
     def test_a_naive_expiry_is_taken_in_the_current_time_zone(self) -> None:
         session = saved({"a": 1})
@@ -407,7 +409,7 @@ class TouchTests(TestCase):
 
     def test_after_the_interval_last_seen_moves_and_expiry_stays(self) -> None:
         before, after = self.save_after(301)
-        assert after.seen_at == before.seen_at + timedelta(seconds=301)
+        assert after.last_seen_at == before.last_seen_at + timedelta(seconds=301)
         assert (after.expires_at, after.version) == (before.expires_at, before.version)
 
     @override_settings(SESSION_SAVE_EVERY_REQUEST=True)
@@ -430,7 +432,7 @@ class TouchTests(TestCase):
     @override_settings(SESSION_TOUCH_INTERVAL=0)
     def test_an_interval_of_zero_moves_each_time(self) -> None:
         before, after = self.save_after(1)
-        assert after.seen_at == before.seen_at + timedelta(seconds=1)
+        assert after.last_seen_at == before.last_seen_at + timedelta(seconds=1)
 
 
 class AuthenticatedAtTests(TestCase):

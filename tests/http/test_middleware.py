@@ -299,7 +299,7 @@ def test_last_seen_moves_once_in_an_interval_and_nothing_else(
         assert not respond(read, session_key).cookies
     assert len(captured) == 2
     after = row(session_key)
-    assert after.seen_at - before.seen_at >= timedelta(minutes=6)
+    assert after.last_seen_at - before.last_seen_at >= timedelta(minutes=6)
     assert (after.expires_at, after.payload, after.version) == (
         before.expires_at,
         before.payload,
@@ -319,10 +319,10 @@ def test_a_short_session_is_touched_at_a_tenth_of_its_age(
     before = row(session_key)
     clock.advance(seconds=59)
     respond(read, session_key)
-    assert row(session_key).seen_at == before.seen_at
+    assert row(session_key).last_seen_at == before.last_seen_at
     clock.advance(seconds=2)
     respond(read, session_key)
-    assert row(session_key).seen_at > before.seen_at
+    assert row(session_key).last_seen_at > before.last_seen_at
 
 
 def test_a_session_slides_only_if_each_request_saves(
@@ -387,9 +387,12 @@ def test_an_error_saves_nothing_and_touches_nothing(respond: Respond, clock: Clo
 
     session_key = saved()
     clock.advance(hours=1)
-    before = row(session_key).seen_at
+    before = row(session_key).last_seen_at
     assert not respond(fail, session_key).cookies
-    assert (respond(ignore, session_key).status_code, row(session_key).seen_at) == (200, before)
+    assert (respond(ignore, session_key).status_code, row(session_key).last_seen_at) == (
+        200,
+        before,
+    )
     assert SessionStore(session_key)["name"] == "value"
 
 

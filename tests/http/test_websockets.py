@@ -168,15 +168,15 @@ class WitnessTests(WebsocketTestCase):
     async def test_a_use_of_the_socket_may_be_a_use_of_the_session(self) -> None:
         browser = await self.browser()
         an_hour_ago = timezone.now() - timedelta(hours=1)
-        await StoredSession.objects.aupdate(seen_at=an_hour_ago)
+        await StoredSession.objects.aupdate(last_seen_at=an_hour_ago)
         opened = Socket(witness, browser)
         assert await opened.opens()
         assert await opened.asks("user") == [self.user.pk, str(self.user.pk)]
         (seen,) = await devices.asessions_for_user(self.user)
-        assert seen.seen_at == an_hour_ago
+        assert seen.last_seen_at == an_hour_ago
         assert await opened.asks("touch") is None
         (seen,) = await devices.asessions_for_user(self.user)
-        assert seen.seen_at > an_hour_ago
+        assert seen.last_seen_at > an_hour_ago
         assert seen.device.ip_address == PHONE[0]
         await opened.leaves()
 

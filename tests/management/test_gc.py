@@ -36,7 +36,7 @@ def fill(expired: int, live: int = 3) -> list[SessionRecord]:
         StoredSession(
             **{
                 name: getattr(record, name)
-                for name in ("id", "key", "payload", "version", "created_at", "seen_at")
+                for name in ("id", "key", "payload", "version", "created_at", "last_seen_at")
             },
             expires_at=record.expires_at,
         )

@@ -77,7 +77,7 @@ def sessions(*arguments: str, answer: str | None = None, **options: Any) -> tupl
 def store_one(user_id: object = None, *, ago: timedelta = timedelta(), **changes: Any) -> Any:
     """Store a session whose login and last use are so long ago."""
     then = timezone.now() - ago
-    times = {"created_at": then, "seen_at": then}
+    times = {"created_at": then, "last_seen_at": then}
     if user_id is not None:
         times |= {"user_id": str(user_id), "authenticated_at": then}
     if isinstance(address := changes.pop("ip", None), str):
@@ -381,7 +381,7 @@ class FilterTests(TestCase):
         assert self.found("--user-id=7", "--idle-for=4h") == set()
 
     def test_the_last_use_and_the_last_login_are_two_things(self) -> None:
-        record = store_one("7", ago=3 * HOUR, seen_at=timezone.now())
+        record = store_one("7", ago=3 * HOUR, last_seen_at=timezone.now())
         assert self.found("--signed-in-before=2h") == {record.id}
         assert self.found("--idle-for=2h") == set()
 
@@ -454,7 +454,7 @@ class ListTests(TestCase):
             *("id", "user", "ip address", "device", "signed in", "last seen", "expires")
         ]
         cells = re.split(r"\s{2,}", first)
-        times = (record.authenticated_at, record.seen_at, record.expires_at)
+        times = (record.authenticated_at, record.last_seen_at, record.expires_at)
         assert cells[:3] == [str(record.id), "bob", "192.0.2.9"]
         assert cells[4:] == [f"{time.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for time in times]
         cells = re.split(r"\s{2,}", second)
@@ -522,7 +522,7 @@ class ListTests(TestCase):
         with override_settings(USE_TZ=False, TIME_ZONE="Asia/Kathmandu", SESSION_STORES=MEMORY):
             record = store_one("7")
             (shown,) = json.loads(sessions("list", "--user-id=7", "--json")[1])
-        utc = record.seen_at - timedelta(hours=5, minutes=45)
+        utc = record.last_seen_at - timedelta(hours=5, minutes=45)
         assert shown["last_seen_at"] == f"{utc:%Y-%m-%dT%H:%M:%SZ}"
 
     def test_what_a_browser_sends_does_not_move_the_cursor(self) -> None:
@@ -569,7 +569,7 @@ class EndTests(TestCase):
         ]  # fmt: skip
 
     def test_it_asks_before_more_than_one_ends(self) -> None:
-        question = "End 5 sessions of 2 users, 2 of them visitors'? [y/N] "
+        question = "End 5 sessions of 2 users, 2 of them anonymous? [y/N] "
         for answer in ("n\n", "\n", "", "yeah\n"):
             assert sessions("end", "--all", answer=answer) == (0, "Ended 0 sessions.\n", question)
         assert len(live_ids()) == 5
@@ -588,7 +588,7 @@ class EndTests(TestCase):
         assert len(live_ids()) == 5
 
     def test_a_dry_run(self) -> None:
-        told = "Would end 5 sessions of 2 users, 2 of them visitors'.\n"
+        told = "Would end 5 sessions of 2 users, 2 of them anonymous.\n"
         assert sessions("end", "--all", "--dry-run") == (5, told, "")
         assert sessions("end", "--user-id=7", "--dry-run", "--yes", "--json") == (
             2, '{"would_end": 2}\n', "",
@@ -796,7 +796,7 @@ class ProcessTests(TransactionTestCase):
             StoredSession(
                 **{
                     name: getattr(record, name)
-                    for name in ("id", "key", "payload", "version", "created_at", "seen_at")
+                    for name in ("id", "key", "payload", "version", "created_at", "last_seen_at")
                 },
                 expires_at=record.expires_at,
             )

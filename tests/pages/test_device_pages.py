@@ -214,7 +214,7 @@ class PagingTests(PagesTestCase):
             record = make_record(
                 user_id=str(self.user.pk),
                 authenticated_at=now,
-                seen_at=now - timedelta(minutes=number + 1),
+                last_seen_at=now - timedelta(minutes=number + 1),
             )
             device = Device(user_agent=f"agent {number}")
             rows.append(
@@ -226,7 +226,7 @@ class PagingTests(PagesTestCase):
                     user_id=record.user_id,
                     created_at=record.created_at,
                     authenticated_at=record.authenticated_at,
-                    seen_at=record.seen_at,
+                    last_seen_at=record.last_seen_at,
                     expires_at=record.expires_at,
                     user_agent=device.user_agent,
                 )
@@ -257,7 +257,7 @@ class PagingTests(PagesTestCase):
     def test_this_device_is_first_however_long_ago_it_was_seen(self) -> None:
         self.add(118)
         long_ago = timezone.now() - timedelta(days=1)
-        StoredSession.objects.filter(id=self.id_of(self.here)).update(seen_at=long_ago)
+        StoredSession.objects.filter(id=self.id_of(self.here)).update(last_seen_at=long_ago)
         with override_settings(SESSION_TOUCH_INTERVAL=10**9):
             first = self.here.get("/devices/", headers=JSON).json()["devices"]
             last = self.here.get("/devices/?page=3", headers=JSON).json()["devices"]
@@ -401,7 +401,7 @@ class JsonTests(PagesTestCase):
             name: getattr(stored, column).isoformat(timespec="milliseconds")[:-6] + "Z"
             for name, column in (
                 ("signed_in_at", "authenticated_at"),
-                ("last_seen_at", "seen_at"),
+                ("last_seen_at", "last_seen_at"),
                 ("expires_at", "expires_at"),
             )
         }

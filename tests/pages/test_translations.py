@@ -157,7 +157,7 @@ PAGE = {
 class PageTests(PagesTestCase):
     def test_it_is_in_the_language_of_the_browser(self) -> None:
         two_days_ago = timezone.now() - timedelta(days=2, hours=1)
-        StoredSession.objects.filter(id=self.id_of(self.phone)).update(seen_at=two_days_ago)
+        StoredSession.objects.filter(id=self.id_of(self.phone)).update(last_seen_at=two_days_ago)
         self.enterContext(translation.override("en"))  # and what the requests choose ends with it
         for language, (heading, count, name, seen) in PAGE.items():
             with self.subTest(language=language):

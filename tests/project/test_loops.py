@@ -15,7 +15,7 @@ from django.contrib.auth import SESSION_KEY
 import django_multistore
 from django_multistore.engine import FRESH_KEYS, SessionStore
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.records import SessionRecord, Update
+from django_multistore.records import Outcome, SessionRecord
 from django_multistore.session import codec
 from django_multistore.stores import stores
 from django_multistore.stores.base import MODIFY_ATTEMPTS
@@ -50,7 +50,7 @@ ENDS = {
     "stores.steps.run": "the protocol, whose own loops are here",
     "stores.steps.to_its_end": "the protocol, whose own loops are here",
     "stores.sql.transactions._contexts": "an error is looked at once",
-    "session.locks.Turns._wake": "one is taken off each time",
+    "session.locks.SessionLock._wake": "one is taken off each time",
     "session.tracking.TrackedSession._unlearn_undone": "one is taken off each time",
 }
 
@@ -82,8 +82,8 @@ class StubbornStore(SmallestStore):
     def create(self, record: SessionRecord) -> bool:
         return False
 
-    def update(self, record: SessionRecord) -> Update:
-        return Update.CONFLICT
+    def update(self, record: SessionRecord) -> Outcome:
+        return Outcome.CONFLICT
 
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
         # The same session, under another key each time.

@@ -470,7 +470,7 @@ def test_who_was_overtaken_may_write_for_a_minute_and_no_longer(
         session["private"] = "secret"
         call(session).save()
     stores["default"].destroy(trails._key(Secret(session_key)))  # As if it had expired.
-    seen_at, later = listed_at(user), clock.now() + timedelta(days=2)
+    last_seen_at, later = listed_at(user), clock.now() + timedelta(days=2)
     monkeypatch.setattr(clock, "now", lambda: later)
     if act == "look":
         assert call(thief).load() == {}
@@ -481,14 +481,14 @@ def test_who_was_overtaken_may_write_for_a_minute_and_no_longer(
         with pytest.raises(UpdateError):
             call(thief).save()
         assert "private" not in thief
-    assert listed_at(user) == seen_at
+    assert listed_at(user) == last_seen_at
     monkeypatch.undo()
     assert data_of(session.session_key)["written"] == 1
 
 
 def listed_at(user: User) -> Any:
     (record,) = devices.sessions_for_user(user)
-    return record.seen_at
+    return record.last_seen_at
 
 
 # A request that ends its own user's sessions.

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.records import Limit, Update
+from django_multistore.records import Limit, Outcome
 from django_multistore.stores import stores
 from django_multistore.stores.orm.locks import _number_of
 from django_multistore.testing import Calls, make_record
@@ -189,7 +189,7 @@ def test_a_renewal_is_not_undone_by_an_older_look(call: Call, clock: Clock, sett
     clock.advance(seconds=-5)  # The reader's request was the first, and its touch comes last.
     call(reader).touch()
     assert stores["default"].read(renewing.key).expires_at == until
-    assert stores["default"].read(renewing.key).seen_at == renewing.record.seen_at
+    assert stores["default"].read(renewing.key).last_seen_at == renewing.record.last_seen_at
     clock.advance(minutes=28)
     assert data_of(key) == {"a": 1}
 
@@ -307,7 +307,7 @@ def test_a_turn_through_a_pooler(kind: str, monkeypatch: pytest.MonkeyPatch) -> 
             through.setitem(entry, "PORT", port)
             holder.begins()
             first = make_record(user_id="7")
-            assert holder.does(store.admit, None, first, limit).outcome is Update.DONE
+            assert holder.does(store.admit, None, first, limit).outcome is Outcome.DONE
             with pytest.raises(StoreUnavailable, match="still open"):
                 waiter.does(store.admit, None, make_record(user_id="7"), limit)
             holder.ends(commit=True)
@@ -315,5 +315,5 @@ def test_a_turn_through_a_pooler(kind: str, monkeypatch: pytest.MonkeyPatch) -> 
             for actor in (waiter, holder):
                 record = make_record(user_id="7")
                 admission = actor.does(store.admit, None, record, limit)
-                assert admission.outcome is Update.DONE
+                assert admission.outcome is Outcome.DONE
             assert len(waiter.does(store.sessions_for_user, "7")) == 2

@@ -326,7 +326,7 @@ class PageTests(SessionAdminTestCase):
         now = timezone.now()
         StoredSession.objects.filter(id=first).update(
             authenticated_at=now - timedelta(days=3),
-            seen_at=now - timedelta(days=2),
+            last_seen_at=now - timedelta(days=2),
             expires_at=now + timedelta(days=5),
         )
         open_session(self.user.pk, Device(ip_address="2001:db8::1", user_agent="<b>bold</b>"))
@@ -393,7 +393,7 @@ class PageTests(SessionAdminTestCase):
         ids = self.open(120)
         now = timezone.now()
         for age, id in enumerate(ids):
-            StoredSession.objects.filter(id=id).update(seen_at=now - timedelta(minutes=age))
+            StoredSession.objects.filter(id=id).update(last_seen_at=now - timedelta(minutes=age))
         for query, expected in (
             ("", ids[:50]),
             ("?p=1", ids[:50]),
@@ -667,7 +667,7 @@ class ListTests(SessionAdminTestCase):
         self.open(2)
         [hours_ago] = self.open(1, self.stranger)
         StoredSession.objects.filter(id=hours_ago).update(
-            seen_at=timezone.now() - timedelta(hours=30), ip_address="2001:db8::5"
+            last_seen_at=timezone.now() - timedelta(hours=30), ip_address="2001:db8::5"
         )
         expired = open_session(self.idle.pk, Device(ip_address="198.51.100.1"))
         StoredSession.objects.filter(id=id_of(expired)).update(expires_at=timezone.now())
@@ -830,7 +830,7 @@ class PlanTests(TransactionTestCase):
                 version=0,
                 user_id=str(number),
                 created_at=now,
-                seen_at=now,
+                last_seen_at=now,
                 expires_at=now + timedelta(days=1),
             )
             for number in range(3000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django_multistore.records import SessionRecord, Update
+from django_multistore.records import Outcome, SessionRecord
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.memory import MemoryStore
 
@@ -20,7 +20,7 @@ class SmallestStore(BaseStore):
     def create(self, record: SessionRecord) -> bool:
         return self.memory.create(record)
 
-    def update(self, record: SessionRecord) -> Update:
+    def update(self, record: SessionRecord) -> Outcome:
         return self.memory.update(record)
 
     def destroy(self, key: str) -> bool:

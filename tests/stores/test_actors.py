@@ -25,7 +25,7 @@ def test_what_was_stored_without_the_field_is_read() -> None:
     assert in_redis.endswith(b"42192.0.2.7Firefoxpayload")
     assert len(in_redis) == 62 + len("42192.0.2.7Firefoxpayload")
     assert values.unpack(KEY, in_redis) == record
-    listing = packing.Listing(written_at=record.seen_at, valid_until=record.expires_at)
+    listing = packing.Listing(written_at=record.last_seen_at, valid_until=record.expires_at)
     in_cache = packing.pack(packing.Entry(record, listing))
     assert (in_cache[0], in_cache[1] & packing.HAS_ACTOR) == (1, 0)
     assert len(in_cache) == packing.HEAD.size + len("42192.0.2.7Firefoxpayload")

@@ -7,7 +7,7 @@ import pytest
 from django.test import SimpleTestCase
 
 from django_multistore.exceptions import NotSupported
-from django_multistore.records import Update
+from django_multistore.records import Outcome
 from django_multistore.testing import StoreContract, make_record
 from tests.stores.smallest import SmallestIndexedStore, SmallestStore
 
@@ -47,7 +47,7 @@ class ProvidedMethodsTests(SimpleTestCase):
                 def rotate_first(key: str, store: Any = store, destroy: Any = destroy) -> bool:
                     if key == "a" * 40:
                         moved = make_record(id=1, key="b" * 40, user_id="7")
-                        assert store.memory.rotate(key, moved) is Update.DONE
+                        assert store.memory.rotate(key, moved) is Outcome.DONE
                     return bool(destroy(key))
 
                 with patch.object(store.memory, "destroy", rotate_first):
@@ -67,5 +67,5 @@ class ProvidedMethodsTests(SimpleTestCase):
             return stored
 
         with patch("time.sleep"):
-            assert store.modify(record.key, change) is Update.DONE
+            assert store.modify(record.key, change) is Outcome.DONE
         assert seen == [1, 2, 3, 4]

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from django_multistore.records import SessionRecord, Update, key_of, new_id
+from django_multistore.records import Outcome, SessionRecord, key_of, new_id
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.steps import Pause, Step, Steps
@@ -91,7 +91,7 @@ class World(ABC):
         return [record for record in found if record is not None]
 
     def changed(self, **changes: Any) -> SessionRecord:
-        return replace(self.session, payload=NEW, seen_at=timezone.now(), **changes)
+        return replace(self.session, payload=NEW, last_seen_at=timezone.now(), **changes)
 
 
 Operation = Callable[[World], Steps[Any]]
@@ -123,7 +123,7 @@ def _touching(world: World, until: datetime) -> Steps[datetime | None]:
 def touch_late(world: World) -> Steps[Any]:
     """Touch it for a request that has looked before all others, by a clock that is behind."""
     earlier = {
-        "seen_at": world.session.seen_at - timedelta(minutes=30),
+        "last_seen_at": world.session.last_seen_at - timedelta(minutes=30),
         "expires_at": world.session.expires_at - timedelta(minutes=30),
     }
     return world.protocol.touch(replace(world.session, **earlier))
@@ -357,11 +357,11 @@ def look(world: World, actors: Sequence[Actor]) -> None:
     for actor in actors:
         if not actor.is_done:
             continue
-        if actor.operation in (log_out, let_expire) and actor.outcome is not Update.CONFLICT:
+        if actor.operation in (log_out, let_expire) and actor.outcome is not Outcome.CONFLICT:
             there = world.store.read(world.session.key)
             assert there is None, "what was destroyed is back"
             # True, or DONE: not that there is nothing under its key, but that it has ended.
-            has_ended = actor.outcome in (True, Update.DONE)
+            has_ended = actor.outcome in (True, Outcome.DONE)
             assert not has_ended or world.session.id not in ids, "what was destroyed has moved"
         if actor.operation in ENDS_ANN and world.starts_with_user and not may_return:
             escaped = [r for r in live if r.id == world.session.id and r.user_id == world.ann]
@@ -377,7 +377,7 @@ def look_at_outcomes(world: World, actors: Sequence[Actor]) -> None:
     assert world.session.id in live, "the session was lost"
     now = live[world.session.id]
     assert now.expires_at >= world.session.expires_at, "a session's life was shortened"
-    assert now.seen_at >= world.session.seen_at, "a session's last use moved back"
+    assert now.last_seen_at >= world.session.last_seen_at, "a session's last use moved back"
     if {*operations} == {touch, touch_late} and world.shows_each_save():
         assert all(actor.outcome for actor in actors), "a touch has not found it"
         renewed = world.session.expires_at + timedelta(minutes=30)
@@ -385,12 +385,12 @@ def look_at_outcomes(world: World, actors: Sequence[Actor]) -> None:
     rotations = [actor for actor in actors if actor.operation in ROTATIONS]
     if rotations:
         outcomes = {actor.outcome for actor in rotations}
-        assert outcomes & {Update.DONE, Update.CONFLICT}, "no rotation has won"
+        assert outcomes & {Outcome.DONE, Outcome.CONFLICT}, "no rotation has won"
     if TOUCHES.issuperset(operations) and world.shows_each_save():
         kept = live[world.session.id].expires_at
         until = [actor.outcome for actor in actors if actor.outcome is not None]
         assert all(kept >= each for each in until), "an older look has undone a renewal"
-    saved = [actor for actor in actors if actor.outcome is Update.DONE]
+    saved = [actor for actor in actors if actor.outcome is Outcome.DONE]
     if saved and world.shows_each_save():
         assert live[world.session.id].payload == NEW, "what was saved isn't there"
     # In the middle of a rotation a session is under no key at all.

@@ -256,4 +256,4 @@ def _plural(number: int, noun: str) -> str:
 
 def _in_words(tally: Tally) -> str:
     words = f"{_plural(tally.sessions, 'session')} of {_plural(tally.users, 'user')}"
-    return f"{words}, {tally.of_visitors} of them visitors'" if tally.of_visitors else words
+    return f"{words}, {tally.anonymous} of them anonymous" if tally.anonymous else words

@@ -29,7 +29,7 @@ class CacheClient:
     def __init__(self, store: BaseStore, options: CacheOptions) -> None:
         self._store = store
         self._cache_alias = options.cache
-        self._buried_for = options.buried_for
+        self._tombstone_seconds = options.tombstone_seconds
         self._prefix = options.prefix
         self._none_means_missing: bool | None = None  # None: it was not asked for yet.
 
@@ -205,13 +205,13 @@ class CacheClient:
         # touch() reads no value, and asks the very server that has it, which may be down where
         # another one isn't. A session lives no longer for it: its record says until when.
         try:
-            return bool(self._cache.touch(name, self._buried_for))
+            return bool(self._cache.touch(name, self._tombstone_seconds))
         except Exception as error:
             raise self._store.unavailable(error) from error
 
     async def _ais_there(self, name: str) -> bool:
         try:
-            return bool(await _twin(self._cache, "touch")(name, self._buried_for))
+            return bool(await _twin(self._cache, "touch")(name, self._tombstone_seconds))
         except Exception as error:
             raise self._store.unavailable(error) from error
 

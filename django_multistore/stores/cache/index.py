@@ -19,8 +19,15 @@ from .values import Listing
 
 AT_A_TIME = 400  # rows in one statement: SQLite counts two parameters for each, up to 999
 NAMESPACE_LENGTH = 16
-FOUND = ("row_id", "id", "key", "previous_key", "user_id", "seen_at", "expires_at", "store")
-REFRESHED = ("authenticated_at", "seen_at", "expires_at", "ip_address", "user_agent", "actor_id")
+FOUND = ("row_id", "id", "key", "previous_key", "user_id", "last_seen_at", "expires_at", "store")
+REFRESHED = (
+    "authenticated_at",
+    "last_seen_at",
+    "expires_at",
+    "ip_address",
+    "user_agent",
+    "actor_id",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +39,7 @@ class Row:
     key: str = field(repr=False)
     previous_key: str | None = field(repr=False)
     user_id: str
-    seen_at: datetime
+    last_seen_at: datetime
     expires_at: datetime
     store: str
 
@@ -180,9 +187,9 @@ class UserIndex:
 
     def _listing(self, record: SessionRecord) -> Listing:
         # With room for a session that slides until the row is written again.
-        room = conf.touch_interval_of(record.expires_at - record.seen_at)
+        room = conf.touch_interval_of(record.expires_at - record.last_seen_at)
         return Listing(
-            written_at=record.seen_at,
+            written_at=record.last_seen_at,
             valid_until=record.expires_at + room,
             is_tentative=self._table.is_in_transaction(),
         )

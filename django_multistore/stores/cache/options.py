@@ -45,7 +45,7 @@ class CacheOptions:
     max_age: timedelta
 
     @property
-    def buried_for(self) -> int:
+    def tombstone_seconds(self) -> int:
         """For how many seconds the cache remembers that a session has ended."""
         return math.ceil((self.max_age + AFTERLIFE).total_seconds())
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from ... import conf
 from ...exceptions import StoreUnavailable
-from ...records import Page, SessionRecord, Update, is_over, successor, touched
+from ...records import Outcome, Page, SessionRecord, is_over, successor, touched
 from ...session import clock
 from ..base import backoff
 from ..steps import DatabaseStep, Pause, Step, Steps, run
@@ -90,7 +90,7 @@ class CacheProtocol(Operations):
         self._prefix = options.prefix
         self._client = client
         self._index = index
-        self._buried_for = options.buried_for
+        self._tombstone_seconds = options.tombstone_seconds
         self._has_warned = False
 
     # One session.
@@ -146,10 +146,10 @@ class CacheProtocol(Operations):
         # By destroy_for_user() or gc, which have come upon the row.
         return not (yield from self._withdraws_if_dead(record))
 
-    def update(self, record: SessionRecord) -> Steps[Update]:
+    def update(self, record: SessionRecord) -> Steps[Outcome]:
         return self._change(record.key, _compare_and_set(record))
 
-    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
         return self._change(old_key, _compare_and_set(record))
 
     def touch(self, record: SessionRecord) -> Steps[bool]:
@@ -158,13 +158,13 @@ class CacheProtocol(Operations):
                 return None
             return touched(stored, record)
 
-        return (yield from self._change(record.key, change)) is Update.DONE
+        return (yield from self._change(record.key, change)) is Outcome.DONE
 
-    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Update]:
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Outcome]:
         for delay in backoff(ATTEMPTS):
             yield from _pause(delay)
             outcome = yield from self._change(key, lambda old: successor(old, change(old)))
-            if outcome is not Update.CONFLICT:
+            if outcome is not Outcome.CONFLICT:
                 return outcome
         raise self._gave_up("saving one session took longer than LOCK_SECONDS each time")
 
@@ -173,9 +173,9 @@ class CacheProtocol(Operations):
         entry = yield from self._confirmed(self.live(key, values))
         if entry is not None:
             return (yield from self._end(entry.record))
-        yield from self._bury([key])
+        yield from self._write_tombstones([key])
         if not values:
-            yield from self._require_buried([key])
+            yield from self._require_tombstones([key])
         return False
 
     # One user's sessions.
@@ -250,7 +250,7 @@ class CacheProtocol(Operations):
                 }
                 own = [row for row in batch if row.row_id not in strangers]
                 if own:
-                    yield from self._bury([key for row in own for key in row.keys])
+                    yield from self._write_tombstones([key for row in own for key in row.keys])
                     now = clock.now()
                     missing = [
                         key
@@ -259,7 +259,7 @@ class CacheProtocol(Operations):
                         for key in row.keys
                     ]
                     if missing:
-                        yield from self._require_buried(missing)
+                        yield from self._require_tombstones(missing)
                     # Waits for a rotation whose transaction is open.
                     yield DatabaseStep(self._index.remove_rows, (own,))
                 ended |= {live[row.row_id].record.id for row in own if row.row_id in live}
@@ -290,7 +290,7 @@ class CacheProtocol(Operations):
             for row in own
             if row.row_id not in found.live
             and row.expires_at > past
-            and row.seen_at <= past
+            and row.last_seen_at <= past
             and row.row_id not in found.expired | found.unreadable
         ]
         if dry_run:
@@ -300,7 +300,7 @@ class CacheProtocol(Operations):
             # Who would write such a session raises the row's expiry before, and it stays.
             removed += yield DatabaseStep(self._index.remove_rows, (expired, past))
         if lost:
-            yield from self._bury([key for row in lost for key in row.keys])
+            yield from self._write_tombstones([key for row in lost for key in row.keys])
             removed += yield DatabaseStep(self._index.remove_rows, (lost,))
         return removed
 
@@ -342,7 +342,7 @@ class CacheProtocol(Operations):
                     found.live[row.row_id] = entry
         return found
 
-    def _change(self, key: str, change: Change) -> Steps[Update]:
+    def _change(self, key: str, change: Change) -> Steps[Outcome]:
         lock = yield from self._lock(key)
         try:
             outcome = yield from self._change_locked(lock, key, change)
@@ -352,21 +352,21 @@ class CacheProtocol(Operations):
         yield from self._unlock(lock)
         return outcome
 
-    def _change_locked(self, lock: Lock | None, key: str, change: Change) -> Steps[Update]:
+    def _change_locked(self, lock: Lock | None, key: str, change: Change) -> Steps[Outcome]:
         entry = yield from self._entry(key)
         if entry is None:
-            return Update.GONE
+            return Outcome.GONE
         changed = change(entry.record)
         if changed is None or (lock is not None and lock.is_overdue):
-            return Update.CONFLICT
+            return Outcome.CONFLICT
         record = self._capped(changed)
         if is_over(record):
-            return Update.DONE if (yield from self._end(entry.record)) else Update.GONE
+            return Outcome.DONE if (yield from self._end(entry.record)) else Outcome.GONE
         yield from self._require_room(record)
         write = self._overwrite if record.key == key else self._move
         return (yield from write(entry, record))
 
-    def _overwrite(self, entry: Entry, record: SessionRecord) -> Steps[Update]:
+    def _overwrite(self, entry: Entry, record: SessionRecord) -> Steps[Outcome]:
         listing = yield from self._list(entry, record)
         value = pack(Entry(record, listing))
         values = {self._name(SESSION, record.key): value}
@@ -374,37 +374,37 @@ class CacheProtocol(Operations):
         # The row of a user whom the session had before stays until it ends: a writer without
         # a lock may be about to write that user again.
         is_dead = yield from self._withdraws_if_dead(record)
-        return Update.GONE if is_dead else Update.DONE
+        return Outcome.GONE if is_dead else Outcome.DONE
 
-    def _move(self, entry: Entry, record: SessionRecord) -> Steps[Update]:
+    def _move(self, entry: Entry, record: SessionRecord) -> Steps[Outcome]:
         old, listing = entry.record, None
         if record.user_id is not None:
             listing = yield from self._list_under_new_key(old, record)
             if listing is None:
-                return Update.GONE
+                return Outcome.GONE
         if not (yield from self._claim(old.key)):
             yield from self._unlist(record)
-            return Update.GONE
+            return Outcome.GONE
         is_added = yield from self._add(*self._session(record, listing))
         is_dead = record.user_id is not None and (yield from self._withdraws_if_dead(record))
         if not is_added and not is_dead:  # It is another's, with a key that was to be new.
             yield from self._unlist(record)
             is_dead = True
         remains = {self._name(SESSION, old.key): DEAD}
-        yield Step(self._client, "set_many", (remains, self._buried_for))
+        yield Step(self._client, "set_many", (remains, self._tombstone_seconds))
         if old.user_id != record.user_id:
             yield from self._unlist(old)
-        return Update.GONE if is_dead else Update.DONE
+        return Outcome.GONE if is_dead else Outcome.DONE
 
     def _claim(self, key: str) -> Steps[bool]:
         """Add a key's tombstone: of rotations and destroys that cross, the first to do so wins."""
-        claim = (self._name(TOMBSTONE, key), secrets.token_bytes(8), self._buried_for)
+        claim = (self._name(TOMBSTONE, key), secrets.token_bytes(8), self._tombstone_seconds)
         return (yield from self._add(*claim))
 
     def _end(self, record: SessionRecord) -> Steps[bool]:
         """End a session that was found alive, and say whether it hasn't ended or moved since."""
         is_first = yield from self._claim(record.key)
-        yield from self._bury([record.key])
+        yield from self._write_tombstones([record.key])
         yield from self._unlist(record)
         return is_first
 
@@ -416,9 +416,9 @@ class CacheProtocol(Operations):
         if listing is None or old.user_id != record.user_id:
             entered: Listing = yield DatabaseStep(self._index.insert, (record,))
             return entered
-        interval = conf.touch_interval_of(record.expires_at - record.seen_at)
+        interval = conf.touch_interval_of(record.expires_at - record.last_seen_at)
         is_due = (
-            record.seen_at - listing.written_at >= interval
+            record.last_seen_at - listing.written_at >= interval
             or record.expires_at > listing.valid_until
             or record.authenticated_at != old.authenticated_at
             or record.actor_id != old.actor_id
@@ -482,12 +482,12 @@ class CacheProtocol(Operations):
         yield from self._unlist(record)
         return True
 
-    def _bury(self, keys: Iterable[str]) -> Steps[None]:
+    def _write_tombstones(self, keys: Iterable[str]) -> Steps[None]:
         # The session's own name as well: its data go, and create() finds the key taken.
         dead = {self._name(kind, key): DEAD for key in keys for kind in (TOMBSTONE, SESSION)}
-        yield Step(self._client, "set_many", (dead, self._buried_for))
+        yield Step(self._client, "set_many", (dead, self._tombstone_seconds))
 
-    def _require_buried(self, keys: Sequence[str]) -> Steps[None]:
+    def _require_tombstones(self, keys: Sequence[str]) -> Steps[None]:
         """
         Look whether the cache has the tombstones that it was just given.
 
@@ -560,7 +560,7 @@ class CacheProtocol(Operations):
 
     def _capped(self, record: SessionRecord) -> SessionRecord:
         # Not by a clock that is behind the one by which it was seen last.
-        latest = max(clock.now(), record.seen_at) + self._options.max_age
+        latest = max(clock.now(), record.last_seen_at) + self._options.max_age
         if record.expires_at <= latest:
             return record
         if not self._has_warned:

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
-from ..timestamps import moment_at, number_of, optional_moment_at
+from ..timestamps import from_optional_timestamp, from_timestamp, to_timestamp
 
 FORMAT = 1
 IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS, HAS_ACTOR = 1, 2, 4, 8
@@ -50,12 +50,12 @@ def pack(entry: Entry) -> bytes:
         flags,
         record.id,
         record.version or 0,
-        number_of(record.created_at),
-        number_of(record.authenticated_at),
-        number_of(record.seen_at),
-        number_of(record.expires_at),
-        number_of(None if listing is None else listing.written_at),
-        number_of(None if listing is None else listing.valid_until),
+        to_timestamp(record.created_at),
+        to_timestamp(record.authenticated_at),
+        to_timestamp(record.last_seen_at),
+        to_timestamp(record.expires_at),
+        to_timestamp(None if listing is None else listing.written_at),
+        to_timestamp(None if listing is None else listing.valid_until),
         len(user),
         len(address),
         len(user_agent),
@@ -83,7 +83,7 @@ def unpack(key: str, value: object) -> Entry | None:
         version,
         created_at,
         authenticated_at,
-        seen_at,
+        last_seen_at,
         expires_at,
         written_at,
         valid_until,
@@ -106,10 +106,10 @@ def unpack(key: str, value: object) -> Entry | None:
             payload=value[head_end:],
             version=version,
             user_id=value[HEAD.size : user_end].decode() if flags & HAS_USER else None,
-            created_at=moment_at(created_at),
-            authenticated_at=optional_moment_at(authenticated_at),
-            seen_at=moment_at(seen_at),
-            expires_at=moment_at(expires_at),
+            created_at=from_timestamp(created_at),
+            authenticated_at=from_optional_timestamp(authenticated_at),
+            last_seen_at=from_timestamp(last_seen_at),
+            expires_at=from_timestamp(expires_at),
             device=(
                 NO_DEVICE
                 if user_agent_end == user_end
@@ -124,13 +124,13 @@ def unpack(key: str, value: object) -> Entry | None:
             ),
             actor_id=actor_id,
         )
-        listed_at = optional_moment_at(written_at)
+        listed_at = from_optional_timestamp(written_at)
         listing = (
             None
             if listed_at is None
             else Listing(
                 written_at=listed_at,
-                valid_until=moment_at(valid_until),
+                valid_until=from_timestamp(valid_until),
                 is_tentative=bool(flags & IS_TENTATIVE),
             )
         )

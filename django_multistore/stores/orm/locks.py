@@ -24,7 +24,7 @@ OTHERS = "another login of the user"
 Result = TypeVar("Result")
 
 
-def in_turn(table: Table, user_id: str, action: Callable[[], Result]) -> Result:
+def run_locked(table: Table, user_id: str, action: Callable[[], Result]) -> Result:
     """
     Run what counts a user's sessions and adds to them, while nobody else does.
 

@@ -19,7 +19,7 @@ LISTED = (
     "user_id",
     "created_at",
     "authenticated_at",
-    "seen_at",
+    "last_seen_at",
     "expires_at",
     "ip_address",
     "user_agent",
@@ -27,7 +27,7 @@ LISTED = (
 )
 READ = (*LISTED, "payload")
 ONE = RawSQL("1", ())  # In the text: a 1 would be a parameter without a name.
-TOUCHED = ("seen_at", "expires_at", "ip_address", "user_agent")
+TOUCHED = ("last_seen_at", "expires_at", "ip_address", "user_agent")
 UPDATED = (*TOUCHED, "payload", "user_id", "authenticated_at", "actor_id")
 
 
@@ -68,7 +68,7 @@ def write_statements(using: str) -> dict[str, Statement]:
     touch = {column: parameter(column) for column in TOUCHED} | {
         # An older look than another request's shortens nothing.
         column: Greatest(F(column), parameter(column))
-        for column in ("seen_at", "expires_at")
+        for column in ("last_seen_at", "expires_at")
     }
     update = {column: parameter(column) for column in UPDATED} | {"version": F("version") + ONE}
     rotate = update | {"key": parameter("key")}

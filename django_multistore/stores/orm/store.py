@@ -12,7 +12,7 @@ from django.db import connections
 
 from ...exceptions import NotSupported
 from ...models import SessionRowQuerySet, StoredSession
-from ...records import Admission, Device, Limit, Page, SessionRecord, Update, user_id_of
+from ...records import Admission, Device, Limit, Outcome, Page, SessionRecord, user_id_of
 from ...session import clock
 from ..base import GC_BATCH_SIZE, BaseStore
 from ..batches import batch_sizes
@@ -20,7 +20,7 @@ from ..sql.checks import check_database
 from ..sql.isolation_checks import check_isolation
 from ..sql.rows import row_values
 from ..sql.table import Table
-from .locks import in_turn
+from .locks import run_locked
 from .statements import LISTED, after, write_statements
 
 LAST_ID = 2**63 - 1
@@ -38,7 +38,7 @@ class OrmStore(BaseStore):
     """
 
     default_options: ClassVar[dict[str, Any]] = {"DATABASE": None}
-    logins_take_turns = True
+    serializes_logins = True
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
@@ -68,10 +68,10 @@ class OrmStore(BaseStore):
             self._table.follow(record.fate)
         return is_free
 
-    def update(self, record: SessionRecord) -> Update:
+    def update(self, record: SessionRecord) -> Outcome:
         return self._compare_and_set("update", record.key, record)
 
-    def rotate(self, old_key: str, record: SessionRecord) -> Update:
+    def rotate(self, old_key: str, record: SessionRecord) -> Outcome:
         return self._compare_and_set("rotate", old_key, record)
 
     def touch(self, record: SessionRecord) -> bool:
@@ -84,13 +84,13 @@ class OrmStore(BaseStore):
     def destroy(self, key: str) -> bool:
         return self._table.execute("destroy", {"key": key}) == 1
 
-    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Update:
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Outcome:
         if not self._locks_rows:
             return super().modify(key, change)
 
-        def modify() -> Update:
+        def modify() -> Outcome:
             stored = self._read("read_for_update", key)
-            return Update.GONE if stored is None else self._write_over(key, change(stored))
+            return Outcome.GONE if stored is None else self._write_over(key, change(stored))
 
         return self._table.transact(modify)
 
@@ -105,8 +105,8 @@ class OrmStore(BaseStore):
                 "'evict-oldest'."
             )
         admit = partial(super().admit, old_key, record, limit)
-        admission = in_turn(self._table, user_id_of(record.user_id), admit)
-        if is_blind and admission.outcome is Update.DONE:
+        admission = run_locked(self._table, user_id_of(record.user_id), admit)
+        if is_blind and admission.outcome is Outcome.DONE:
             self._table.once_more_after_commit(partial(self._evict, record, limit))
         return admission
 
@@ -167,14 +167,14 @@ class OrmStore(BaseStore):
         using = self.database
         return [*check_database(self.alias, using), *check_isolation(self.alias, using)]
 
-    def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Update:
+    def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Outcome:
         if record.version is None:
             statement = "overwrite"
         values = self._values(record, old_key=old_key) | {"now": clock.now()}
         if self._table.execute(statement, values):
             self._table.follow(record.fate)
-            return Update.DONE
-        return Update.GONE if self.reread(old_key) is None else Update.CONFLICT
+            return Outcome.DONE
+        return Outcome.GONE if self.reread(old_key) is None else Outcome.CONFLICT
 
     def _end(self, statement: str, values: dict[str, Any]) -> int:
         end = partial(self._table.execute, statement, values)
@@ -194,10 +194,10 @@ class OrmStore(BaseStore):
 
     def _evict(self, record: SessionRecord, limit: Limit) -> None:
         def evict() -> None:
-            for surplus in limit.surplus(record, self._counted(record), in_turn=False):
+            for surplus in limit.surplus(record, self._counted(record), serialized=False):
                 self.destroy_session(record.user_id, surplus.id)
 
-        in_turn(self._table, user_id_of(record.user_id), evict)
+        run_locked(self._table, user_id_of(record.user_id), evict)
 
     @property
     def _locks_rows(self) -> bool:
@@ -229,7 +229,7 @@ def _record(row: list[Any]) -> SessionRecord:
         user_id,
         created_at,
         authenticated_at,
-        seen_at,
+        last_seen_at,
         expires_at,
         ip_address,
         user_agent,
@@ -244,7 +244,7 @@ def _record(row: list[Any]) -> SessionRecord:
         user_id=user_id,
         created_at=created_at,
         authenticated_at=authenticated_at,
-        seen_at=seen_at,
+        last_seen_at=last_seen_at,
         expires_at=expires_at,
         device=Device(ip_address=ip_address, user_agent=user_agent),
         actor_id=actor_id,

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning
 
 from ...exceptions import StoreUnavailable
 from ..sql.clocks import check_clock
-from ..timestamps import moment_at
+from ..timestamps import from_timestamp
 from .client.cluster import ClusterClient
 from .client.server import ServerClient
 from .options import Place
@@ -77,7 +77,7 @@ def _server_side(alias: str, place: Place, facts: dict[str, Any]) -> Iterator[Ch
         )
     microseconds = str(facts.get("server_time_usec", ""))
     if microseconds.isdecimal():
-        yield from check_clock(alias, place.name, moment_at(int(microseconds)))
+        yield from check_clock(alias, place.name, from_timestamp(int(microseconds)))
     policy = facts.get("maxmemory_policy", KEEPS_ALL)
     if policy != KEEPS_ALL:
         yield Warning(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...exceptions import StoreUnavailable
-from ...records import Page, SessionRecord, Update, latest_first
+from ...records import Outcome, Page, SessionRecord, latest_first
 from ..steps import Steps, to_its_end
 from . import values
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
@@ -36,7 +36,7 @@ SLACK = 10  # a part of its life of this size
 JUST_NOW = 1  # second
 
 DONE, GONE, UNLISTED = 1, 0, -2
-OUTCOMES = {DONE: Update.DONE, GONE: Update.GONE, -1: Update.CONFLICT}
+OUTCOMES = {DONE: Outcome.DONE, GONE: Outcome.GONE, -1: Outcome.CONFLICT}
 LISTING_ATTEMPTS = 3
 # Looks at a whole index that still find something, until what comes in is known to be new.
 LOOKS = 20
@@ -69,12 +69,12 @@ class ClusterProtocol(RedisProtocol):
             raise self._too_late()
         return outcome == DONE
 
-    def update(self, record: SessionRecord) -> Steps[Update]:
+    def update(self, record: SessionRecord) -> Steps[Outcome]:
         value, life = values.pack(self.alias, record), values.milliseconds_left(record)
         at_most = life or values.whole_life(record)
         is_login = (
             record.authenticated_at is not None
-            and (record.seen_at - record.authenticated_at).total_seconds() < JUST_NOW
+            and (record.last_seen_at - record.authenticated_at).total_seconds() < JUST_NOW
         )
         user_id, until = record.user_id, b""
         if user_id is not None and life and is_login:
@@ -101,11 +101,11 @@ class ClusterProtocol(RedisProtocol):
             return OUTCOMES[outcome]
         raise self._too_late()
 
-    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
         # In between the session is under no key.
         return to_its_end(self._rotate(old_key, record))
 
-    def _rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+    def _rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
         value, life = values.pack(self.alias, record), values.milliseconds_left(record)
         if life == 0:
             return (yield from self.update(replace(record, key=old_key)))
@@ -140,7 +140,7 @@ class ClusterProtocol(RedisProtocol):
         if created == UNLISTED:
             raise self._too_late()
         # Not done if destroy_for_user() has followed the marker, or found the new key listed.
-        return Update.DONE if created == DONE else Update.GONE
+        return Outcome.DONE if created == DONE else Outcome.GONE
 
     def touch(self, record: SessionRecord) -> Steps[bool]:
         life, until = values.milliseconds_left(record), b""
@@ -148,7 +148,7 @@ class ClusterProtocol(RedisProtocol):
             command = CLUSTER_TOUCH(
                 (self.session_name(record.key),),
                 values.packed_version(record.version),
-                values.packed_moments(record),
+                values.pack_timestamps(record),
                 life,
                 *values.packed_device(self.alias, record.device),
                 until,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from ...exceptions import StoreUnavailable
-from ...records import SessionRecord, Update
+from ...records import Outcome, SessionRecord
 from ..base import backoff
 from ..steps import Pause, Step, Steps
 from ..stepwise import Operations
@@ -105,18 +105,18 @@ class RedisProtocol(Operations):
         """Return the name of the set of a user's sessions."""
         return self.indexes + user_id.encode()
 
-    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Update]:
+    def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Outcome]:
         for delay in backoff(ATTEMPTS):
             yield Pause(delay)
             value = yield self.call("GET", self.session_name(key))
             stored = values.unpack(key, value, alias=self.alias)
             if stored is None:
-                return Update.GONE
+                return Outcome.GONE
             record = change(stored)
             is_rotation = record.key != key
             steps = self.rotate(key, record) if is_rotation else self.update(record)
             outcome = yield from steps
-            if outcome is not Update.CONFLICT:
+            if outcome is not Outcome.CONFLICT:
                 return outcome
         raise StoreUnavailable(
             f"Session store {self.alias!r}: {ATTEMPTS} attempts to save one session met "

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from ...exceptions import StoreUnavailable
-from ...records import Limit, Page, SessionRecord, Update, latest_first, user_id_of
+from ...records import Limit, Outcome, Page, SessionRecord, latest_first, user_id_of
 from ..steps import Steps
 from . import values
 from .client.base import Client
@@ -32,7 +32,7 @@ from .scripts import (
 # else is served.
 IN_A_SCRIPT = 250
 DONE = 1
-OUTCOMES = {DONE: Update.DONE, 0: Update.GONE, -1: Update.CONFLICT, -3: Update.FULL}
+OUTCOMES = {DONE: Outcome.DONE, 0: Outcome.GONE, -1: Outcome.CONFLICT, -3: Outcome.FULL}
 
 Names: TypeAlias = tuple[bytes, ...]
 Arguments: TypeAlias = tuple[Word, ...]
@@ -60,12 +60,12 @@ class ServerProtocol(RedisProtocol):
         names, arguments = self._creating(record)
         return bool((yield self.call(*CREATE(names, *arguments))))
 
-    def update(self, record: SessionRecord) -> Steps[Update]:
+    def update(self, record: SessionRecord) -> Steps[Outcome]:
         names, arguments = self._writing(record.key, record)
-        outcome: Update = OUTCOMES[(yield self.call(*WRITE(names, *arguments)))]
+        outcome: Outcome = OUTCOMES[(yield self.call(*WRITE(names, *arguments)))]
         return outcome
 
-    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Update]:
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
         names, arguments = self._writing(old_key, record)
         return (yield from self._moved(WRITE(names, *arguments)))
 
@@ -73,7 +73,7 @@ class ServerProtocol(RedisProtocol):
         command = TOUCH(
             (self.session_name(record.key),),
             values.packed_version(record.version),
-            values.packed_moments(record),
+            values.pack_timestamps(record),
             values.milliseconds_left(record),
             *values.packed_device(self.alias, record.device),
             self.indexes,
@@ -149,7 +149,7 @@ class ServerProtocol(RedisProtocol):
                     return True
             tried |= keys
 
-    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Update]:
+    def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Outcome]:
         is_unlimited = limit.evicts or record.actor_id is not None
         if is_unlimited or not values.milliseconds_left(record):
             return (yield from super()._admitted(old_key, record, limit))
@@ -157,7 +157,7 @@ class ServerProtocol(RedisProtocol):
         if old_key is None:
             names, arguments = self._creating(record)
             created: int = yield self.call(*CREATE_IF_ROOM(names, *arguments, limit.most))
-            return OUTCOMES[created] if created else Update.CONFLICT
+            return OUTCOMES[created] if created else Outcome.CONFLICT
         names, arguments = self._writing(old_key, record)
         names += (self.index_name(user_id_of(record.user_id)),)
         return (yield from self._moved(WRITE_IF_ROOM(names, *arguments, limit.most)))
@@ -165,7 +165,7 @@ class ServerProtocol(RedisProtocol):
     def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
         user_id = user_id_of(record.user_id)
         listed = yield from self.sessions_for_user(user_id)
-        surplus = limit.surplus(record, listed, in_turn=True)
+        surplus = limit.surplus(record, listed, serialized=True)
         by_key = {bytes.fromhex(each.key): each for each in surplus}
         # Of two that come at once, neither ends more than are too many by then.
         commands = [
@@ -205,7 +205,7 @@ class ServerProtocol(RedisProtocol):
             ),
         )
 
-    def _moved(self, command: Command) -> Steps[Update]:
+    def _moved(self, command: Command) -> Steps[Outcome]:
         written, replicas = yield from self._with_replicas(command)
         if replicas is not None and written == DONE:
             # To raise would only take the new key from its visitor.

@@ -2,7 +2,7 @@
 A session as one value in Redis: a head, which the scripts read and splice, and the payload.
 
     1   format          8  nonce of the write      8  id             8  created_at
-    4   version         8  authenticated_at        8  seen_at        8  expires_at
+    4   version         8  authenticated_at        8  last_seen_at        8  expires_at
     4   listed_until    2  length of the user id, of the ip address 1, of the user agent 2
     the user id, the ip address, the user agent, the payload
 
@@ -26,7 +26,7 @@ from typing import Literal
 
 from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord, is_over
 from ...session import clock
-from ..timestamps import moment_at, number_of, optional_moment_at
+from ..timestamps import from_optional_timestamp, from_timestamp, to_timestamp
 
 LIVE, ENDED, MOVED, TAKEOVER = 1, 2, 3, 4
 ALIVE = (bytes([LIVE]), bytes([TAKEOVER]))
@@ -72,11 +72,11 @@ def pack(alias: str, record: SessionRecord) -> bytes:
         LIVE if record.actor_id is None else TAKEOVER,
         secrets.token_bytes(NONCE_LENGTH),
         record.id,
-        number_of(record.created_at),
+        to_timestamp(record.created_at),
         _stored_version(record.version or 0),
-        number_of(record.authenticated_at),
-        number_of(record.seen_at),
-        number_of(record.expires_at),
+        to_timestamp(record.authenticated_at),
+        to_timestamp(record.last_seen_at),
+        to_timestamp(record.expires_at),
         0,
         NO_USER if record.user_id is None else len(user),
         NO_IP_ADDRESS if record.device.ip_address is None else len(ip_address),
@@ -116,7 +116,7 @@ def _unpacked(key: str, value: bytes) -> SessionRecord:
         created_at,
         version,
         authenticated_at,
-        seen_at,
+        last_seen_at,
         expires_at,
         _,
         user_length,
@@ -147,10 +147,10 @@ def _unpacked(key: str, value: bytes) -> SessionRecord:
         payload=value[payload_start:],
         version=version,
         user_id=user_id if has_user else None,
-        created_at=moment_at(created_at),
-        authenticated_at=optional_moment_at(authenticated_at),
-        seen_at=moment_at(seen_at),
-        expires_at=moment_at(expires_at),
+        created_at=from_timestamp(created_at),
+        authenticated_at=from_optional_timestamp(authenticated_at),
+        last_seen_at=from_timestamp(last_seen_at),
+        expires_at=from_timestamp(expires_at),
         device=(
             Device(
                 ip_address=(
@@ -246,9 +246,9 @@ def packed_id(id: int) -> bytes:
     return id.to_bytes(8, "big", signed=True)
 
 
-def packed_moments(record: SessionRecord) -> bytes:
-    """Return what a touch moves: seen_at and expires_at."""
-    return MOMENTS.pack(number_of(record.seen_at), number_of(record.expires_at))
+def pack_timestamps(record: SessionRecord) -> bytes:
+    """Return what a touch moves: last_seen_at and expires_at."""
+    return MOMENTS.pack(to_timestamp(record.last_seen_at), to_timestamp(record.expires_at))
 
 
 def packed_device(alias: str, device: Device) -> tuple[bytes, bytes]:
@@ -266,13 +266,13 @@ def milliseconds_left(record: SessionRecord) -> int | Literal[b""]:
     Redis' clock, and only that counts.
     """
     # Nor does a clock that is behind prolong a life.
-    left = (record.expires_at - max(clock.now(), record.seen_at)) // MILLISECOND
+    left = (record.expires_at - max(clock.now(), record.last_seen_at)) // MILLISECOND
     return max(left, 0) or (0 if is_over(record) else AS_BEFORE)
 
 
 def whole_life(record: SessionRecord) -> int:
     """Return how many milliseconds a record lives after its last use, by its own times."""
-    return max(1, (record.expires_at - record.seen_at) // MILLISECOND)
+    return max(1, (record.expires_at - record.last_seen_at) // MILLISECOND)
 
 
 def _head_length(value: bytes) -> int:

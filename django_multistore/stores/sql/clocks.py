@@ -28,8 +28,8 @@ def time_there(connection: BaseDatabaseWrapper) -> datetime | None:
     with connection.cursor() as cursor:
         cursor.execute(question)
         (there,) = cursor.fetchone()
-    moment: datetime = there.replace(tzinfo=UTC)
-    return moment
+    timestamp: datetime = there.replace(tzinfo=UTC)
+    return timestamp
 
 
 def check_clock(alias: str, place: str, there: datetime) -> list[CheckMessage]:

@@ -38,7 +38,7 @@ def row_values(alias: str, record: SessionRecord) -> dict[str, Any]:
         "user_id": record.user_id,
         "created_at": record.created_at,
         "authenticated_at": record.authenticated_at,
-        "seen_at": record.seen_at,
+        "last_seen_at": record.last_seen_at,
         "expires_at": record.expires_at,
         "ip_address": record.device.ip_address,
         "user_agent": user_agent,

@@ -34,7 +34,7 @@ from django.urls import path
 from django_multistore import devices
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import UserSession
-from django_multistore.records import SessionRecord, Update, key_of
+from django_multistore.records import Outcome, SessionRecord, key_of
 from django_multistore.session import keys
 from django_multistore.stores import stores
 from django_multistore.stores.cache import protocol as cache_protocol
@@ -440,7 +440,7 @@ def test_no_operation_takes_an_outage_for_a_miss(kind: str, twins: bool, setting
         assert rows().count() == 1
         server.start()
         assert store.update(record) is (
-            Update.GONE if CACHES[kind][0] == "memcached" else Update.DONE
+            Outcome.GONE if CACHES[kind][0] == "memcached" else Outcome.DONE
         )
 
 

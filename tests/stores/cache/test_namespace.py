@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_multistore.exceptions import InvalidStore
 from django_multistore.models import UserSession
-from django_multistore.records import SessionRecord, Update
+from django_multistore.records import Outcome, SessionRecord
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import protocol as cache_protocol
 from django_multistore.testing import make_record
@@ -147,7 +147,7 @@ def check_each_operation(store: CacheStore) -> list[CheckMessage]:
     assert store.create(record)
     assert store.create(of_user())
     moved = replace(record, key=make_record().key)
-    assert store.rotate(record.key, moved) is Update.DONE
+    assert store.rotate(record.key, moved) is Outcome.DONE
     caches["sessions"].delete(f"s:{moved.key}")
     assert len(store.page_for_user("7", start=0, size=9).records) == 1
     assert len(store.sessions_for_user("7")) == 1

@@ -25,7 +25,7 @@ from django.utils import timezone
 
 from django_multistore.exceptions import InvalidStore, StoreUnavailable
 from django_multistore.models import UserSession
-from django_multistore.records import SessionRecord, Update, key_of, new_id
+from django_multistore.records import Outcome, SessionRecord, key_of, new_id
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import protocol as cache_protocol
@@ -109,8 +109,8 @@ class RoundTripTests(TransactionTestCase):
         self.assert_costs(save, [], lambda: self.unlocked.update(changed))
 
     def test_save_when_the_touch_interval_has_moved(self) -> None:
-        later = self.record.seen_at + timedelta(minutes=6)
-        changed = replace(self.record, seen_at=later)
+        later = self.record.last_seen_at + timedelta(minutes=6)
+        changed = replace(self.record, last_seen_at=later)
         save = ["get_many", "set_many", "get_many"]
         self.assert_costs(save, ["UPDATE"], lambda: self.unlocked.update(changed))
 
@@ -118,7 +118,7 @@ class RoundTripTests(TransactionTestCase):
         later = timedelta(minutes=4)
         changed = replace(
             self.record,
-            seen_at=self.record.seen_at + later,
+            last_seen_at=self.record.last_seen_at + later,
             expires_at=self.record.expires_at + later,
         )
         save = ["get_many", "set_many", "get_many"]
@@ -192,7 +192,7 @@ class IndexTests(TransactionTestCase):
     def test_a_row_says_what_the_record_says(self) -> None:
         self.store.create(self.record)
         (row,) = self.rows()
-        for name in ("id", "key", "user_id", "created_at", "authenticated_at", "seen_at"):
+        for name in ("id", "key", "user_id", "created_at", "authenticated_at", "last_seen_at"):
             self.assertEqual(getattr(row, name), getattr(self.record, name), name)
         self.assertEqual(row.ip_address, self.record.device.ip_address)
         self.assertEqual(row.user_agent, self.record.device.user_agent)
@@ -214,7 +214,7 @@ class IndexTests(TransactionTestCase):
             for each in (taken, record):
                 self.store.create(each)
             outcome = self.store.rotate(record.key, replace(record, key=taken.key))
-            self.assertIs(outcome, Update.GONE)
+            self.assertIs(outcome, Outcome.GONE)
             self.assertEqual(self.store.read(taken.key), taken)
             self.assertEqual(self.store.sessions_for_user(record.user_id), [])
 
@@ -232,8 +232,8 @@ class IndexTests(TransactionTestCase):
     def test_a_lost_row_is_entered_again(self) -> None:
         later = timezone.now() + timedelta(minutes=6)
         for heal in (
-            lambda record: self.store.update(replace(record, seen_at=later)),
-            lambda record: self.store.touch(replace(record, seen_at=later)),
+            lambda record: self.store.update(replace(record, last_seen_at=later)),
+            lambda record: self.store.touch(replace(record, last_seen_at=later)),
             lambda record: self.store.rotate(record.key, moved(record)),
         ):
             record = of_user()
@@ -331,7 +331,7 @@ class GcTests(TransactionTestCase):
 
     def age(self, **changes: Any) -> None:
         past = timezone.now() - timedelta(days=1)
-        UserSession.objects.update(**{"seen_at": past, **changes})
+        UserSession.objects.update(**{"last_seen_at": past, **changes})
 
     def test_rows_of_sessions_that_are_gone_are_removed(self) -> None:
         expired, evicted = of_user(), of_user()
@@ -424,7 +424,7 @@ class LimitTests(TransactionTestCase):
             stored = store.read(record.key)
             assert stored is not None
             self.assertLess(stored.expires_at, timezone.now() + timedelta(hours=1, seconds=1))
-            self.assertIs(store.update(replace(record, payload=b"x")), Update.DONE)
+            self.assertIs(store.update(replace(record, payload=b"x")), Outcome.DONE)
             self.assertIs(store.destroy(record.key), True)
 
     def test_the_default_max_age_is_the_cookies_or_30_days(self) -> None:
@@ -442,9 +442,9 @@ class LimitTests(TransactionTestCase):
                     record = make_record(expires_at=timezone.now() + timedelta(days=days - 1))
                     self.assertIs(store.create(record), True)
                     self.assertEqual(store.read(record.key), record)
-                    self.assertIs(store.update(replace(record, payload=b"x")), Update.DONE)
+                    self.assertIs(store.update(replace(record, payload=b"x")), Outcome.DONE)
                     self.assertIs(store.destroy(record.key), True)
-                    self.assertIs(store.update(replace(record, version=None)), Update.GONE)
+                    self.assertIs(store.update(replace(record, version=None)), Outcome.GONE)
 
     def test_a_session_that_memcached_cannot_take_is_refused_whole(self) -> None:
         if "memcached" not in caches.settings:
@@ -464,7 +464,7 @@ class LimitTests(TransactionTestCase):
         self.assertEqual(store.read(record.key), record)
         self.assertEqual(UserSession.objects.count(), 1)
         nearly = replace(record, payload=b"x" * 1_000_000)
-        self.assertIs(store.update(nearly), Update.DONE)
+        self.assertIs(store.update(nearly), Outcome.DONE)
         stored = store.read(record.key)
         assert stored is not None
         self.assertEqual(stored.payload, nearly.payload)
@@ -534,7 +534,7 @@ class LockTests(TransactionTestCase):
         record = make_record()
         store.create(record)
         caches["locmem"].add(f"l:{record.key}", b"dead", 2)
-        self.assertIs(store.update(record), Update.DONE)
+        self.assertIs(store.update(record), Outcome.DONE)
 
     def test_who_does_not_get_the_lock_gives_up(self) -> None:
         store = store_with(LOCK_SECONDS=2)
@@ -560,7 +560,7 @@ class LockTests(TransactionTestCase):
             clock.return_value = 1000.0
             steps = store._protocol._change(record.key, stall)
             outcome = run(steps)
-        self.assertIs(outcome, Update.CONFLICT)
+        self.assertIs(outcome, Outcome.CONFLICT)
         self.assertEqual(caches["locmem"].get(name), b"another's")
 
     def test_a_lock_is_left_when_saving_fails(self) -> None:
@@ -573,7 +573,7 @@ class LockTests(TransactionTestCase):
 
         with pytest.raises(KeyError):
             store.modify(record.key, fail)
-        self.assertIs(store.update(record), Update.DONE)
+        self.assertIs(store.update(record), Outcome.DONE)
 
     def test_a_reply_that_is_lost_is_no_failure(self) -> None:
         """A client that sends `add` again, because the reply was lost, finds its own value."""
@@ -588,8 +588,8 @@ class LockTests(TransactionTestCase):
         with patch.object(LocMemCache, "add", twice):
             self.assertIs(store.create(record), True)
             self.assertIs(store.create(visitor), True)
-            self.assertIs(store.update(record), Update.DONE)
-            self.assertIs(store.rotate(record.key, moved(record, version=2)), Update.DONE)
+            self.assertIs(store.update(record), Outcome.DONE)
+            self.assertIs(store.rotate(record.key, moved(record, version=2)), Outcome.DONE)
             self.assertIs(store.create(replace(visitor, id=new_id())), False)
         self.assertEqual(len(store.sessions_for_user(record.user_id)), 1)
 
@@ -636,10 +636,10 @@ class NativeAsyncTests(TransactionTestCase):
         async def live() -> None:
             assert await store.acreate(record)
             assert await store.aread(record.key) == record
-            assert await store.aupdate(record) is Update.DONE
+            assert await store.aupdate(record) is Outcome.DONE
             assert await store.atouch(replace(record, version=2))
-            assert await store.arotate(record.key, new) is Update.DONE
-            assert await store.amodify(new.key, lambda stored: stored) is Update.DONE
+            assert await store.arotate(record.key, new) is Outcome.DONE
+            assert await store.amodify(new.key, lambda stored: stored) is Outcome.DONE
             assert len(await store.asessions_for_user(record.user_id)) == 1
             assert await store.adestroy_session(record.user_id, new_id()) is False
             assert await store.adestroy_for_user(record.user_id) == 1
@@ -668,7 +668,7 @@ class NativeAsyncTests(TransactionTestCase):
                 with pytest.raises(asyncio.CancelledError):
                     await task
             assert await caches["native"].aget(f"l:{record.key}") is None
-            assert await store.aupdate(record) is Update.DONE
+            assert await store.aupdate(record) is Outcome.DONE
 
         async_to_sync(live)()
 
@@ -679,7 +679,7 @@ class NativeAsyncTests(TransactionTestCase):
         async def live() -> None:
             with patch("asgiref.sync.SyncToAsync.__call__", side_effect=AssertionError):
                 assert await store.acreate(record)
-                assert await store.aupdate(record) is Update.DONE
+                assert await store.aupdate(record) is Outcome.DONE
                 assert await store.adestroy(record.key)
 
         async_to_sync(live)()
@@ -693,9 +693,9 @@ class InTestCaseTests(TestCase):
         record = of_user()
         store.create(record)
         self.assertEqual(store.read(record.key), record)
-        self.assertIs(store.update(record), Update.DONE)
+        self.assertIs(store.update(record), Outcome.DONE)
         new = moved(record, version=2)
-        self.assertIs(store.rotate(record.key, new), Update.DONE)
+        self.assertIs(store.rotate(record.key, new), Outcome.DONE)
         self.assertIsNone(store.read(record.key))
         self.assertEqual(len(store.sessions_for_user(record.user_id)), 1)
 
@@ -707,7 +707,7 @@ class InTestCaseTests(TestCase):
             self.assertEqual(store.read(record.key), record)
             transaction.set_rollback(True)
         self.assertIsNone(store.read(record.key))
-        self.assertIs(store.update(record), Update.GONE)
+        self.assertIs(store.update(record), Outcome.GONE)
         self.assertIs(store.touch(record), False)
 
 
@@ -737,7 +737,7 @@ class TransactionTests(TransactionTestCase):
         self.store.create(self.record)
         new = moved(self.record)
         with transaction.atomic():
-            self.assertIs(self.store.rotate(self.record.key, new), Update.DONE)
+            self.assertIs(self.store.rotate(self.record.key, new), Outcome.DONE)
             self.assertIsNotNone(self.store.read(new.key))
             transaction.set_rollback(True)
         self.assertIsNone(self.store.read(self.record.key))
@@ -750,7 +750,7 @@ class TransactionTests(TransactionTestCase):
         UserSession.objects.all().delete()
         new = moved(self.record)
         with transaction.atomic():
-            self.assertIs(self.store.rotate(self.record.key, new), Update.GONE)
+            self.assertIs(self.store.rotate(self.record.key, new), Outcome.GONE)
         self.assertEqual(UserSession.objects.count(), 0)
         self.assertIsNone(self.store.read(new.key))
         self.assertIsNotNone(self.store.read(self.record.key))

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import UserSession
-from django_multistore.records import SessionRecord, Update, key_of
+from django_multistore.records import Outcome, SessionRecord, key_of
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import protocol as cache_protocol
@@ -158,7 +158,7 @@ def test_it_is_none_with_one_line_in_the_log(calls: Any, caplog: Any) -> None:
     with caplog.at_level(logging.WARNING):
         assert calls.read(record.key) is None
         expect_one_line(caplog, record.key)
-        assert calls.update(record) is Update.GONE
+        assert calls.update(record) is Outcome.GONE
         expect_one_line(caplog, record.key)
     assert calls.create(of_user(key=record.key)) is False
 
@@ -168,7 +168,7 @@ def test_a_tombstone_that_cannot_be_read_is_one(calls: Any) -> None:
     assert calls.create(record)
     garble(record.key, "t:")
     assert calls.read(record.key) is None
-    assert calls.update(replace(record, version=None)) is Update.GONE
+    assert calls.update(replace(record, version=None)) is Outcome.GONE
     garble(record.key, "t:", "s:")
     assert calls.read(record.key) is None
 
@@ -181,7 +181,7 @@ def test_a_save_that_meets_such_a_tombstone_takes_back_what_it_wrote(calls: Any)
         garble(record.key, "t:")
         return stored
 
-    assert calls.modify(record.key, ended) is Update.GONE
+    assert calls.modify(record.key, ended) is Outcome.GONE
     assert caches["sessions"].get(f"s:{record.key}") is None
 
 

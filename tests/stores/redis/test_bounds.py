@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.records import Limit, SessionRecord, Update, new_id
+from django_multistore.records import Limit, Outcome, SessionRecord, new_id
 from django_multistore.stores.redis import RedisStore, cluster, protocol, scripts, server
 from django_multistore.stores.redis.client import errors
 from django_multistore.stores.redis.client.server import ServerClient
@@ -206,7 +206,7 @@ class Walker:
 
     def move(self, *_: Any) -> None:
         new = replace(self.record, key=new_key(), version=None)
-        if self.store.rotate(self.record.key, new) is Update.DONE:
+        if self.store.rotate(self.record.key, new) is Outcome.DONE:
             self.record = new
 
     def is_alive(self) -> bool:
@@ -307,7 +307,7 @@ def test_a_login_evicts_all_that_are_too_many(
     store._client.call("SCRIPT", "LOAD", scripts.EVICT.text)
     with trips.are(1, 1, 1, 1, 1, 1, 1, 4, 2):
         admission = Calls(store, twins=twins).admit(None, fresh, Limit(most=3, evicts=True))
-    assert admission.outcome is Update.DONE
+    assert admission.outcome is Outcome.DONE
     assert len(admission.evicted) == 1_298
     assert len({record.id for record in admission.evicted}) == 1_298
     listed = {record.id for record in store.sessions_for_user(user_id)}

@@ -99,7 +99,7 @@ def test_cancelled_between_the_steps(
         old = of_user() if not is_visitor else make_record()
         old = replace(old, user_id=None if is_visitor else user_id)
         assert await store.acreate(old)
-        new = moved(old, user_id=user_id, authenticated_at=old.seen_at)
+        new = moved(old, user_id=user_id, authenticated_at=old.last_seen_at)
         taken = 0
 
         async def cancelling(client: Any, commands: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_multistore.records import Device, Limit, SessionRecord, Update, key_of, new_id
+from django_multistore.records import Device, Limit, Outcome, SessionRecord, key_of, new_id
 from django_multistore.session import clock, codec
 from django_multistore.stores.cache import values as packing
 from django_multistore.stores.redis import RedisStore, values
@@ -172,7 +172,7 @@ def look_at(record: SessionRecord) -> None:
     """Use a record as those do who read it."""
     assert record.id >= 0
     assert record.expires_at - clock.now() < timedelta.max
-    assert record.seen_at > record.created_at or record.seen_at <= record.created_at
+    assert record.last_seen_at > record.created_at or record.last_seen_at <= record.created_at
     assert isinstance(record.user_id, str | None)
 
 
@@ -222,7 +222,7 @@ def test_each_length_of_a_value(lines: Lines) -> None:
 
 
 def test_times_beyond_all_years(lines: Lines) -> None:
-    for place in (17, 29, 37, 45):  # created_at, authenticated_at, seen_at, expires_at
+    for place in (17, 29, 37, 45):  # created_at, authenticated_at, last_seen_at, expires_at
         for number in (2**63 - 1, -(2**63) + 1, 10**18):
             value = bytearray(values.pack("web", records()[0]))
             value[place : place + 8] = struct.pack(">q", number)
@@ -370,14 +370,14 @@ def assert_damaged(damaged: Damaged, lines: Lines) -> None:
     lines.count = 0
     assert calls.read(record.key) is None
     assert lines.count == 1
-    assert calls.update(record) is Update.GONE
+    assert calls.update(record) is Outcome.GONE
     assert calls.touch(record) is False
-    assert calls.rotate(record.key, replace(record, key=new_key())) is Update.GONE
-    assert calls.modify(record.key, lambda found: found) is Update.GONE
+    assert calls.rotate(record.key, replace(record, key=new_key())) is Outcome.GONE
+    assert calls.modify(record.key, lambda found: found) is Outcome.GONE
     assert calls.create(replace(record, payload=b"rival")) is False
     assert calls.destroy_session(damaged.user_id, record.id) is False
     limit = Limit(most=9, evicts=True)
-    assert calls.admit(record.key, record, limit).outcome is Update.GONE
+    assert calls.admit(record.key, record, limit).outcome is Outcome.GONE
     assert damaged.is_hidden()
 
 
@@ -429,10 +429,10 @@ def test_an_index_with_scores_that_are_no_times(store: RedisStore, twins: bool, 
     calls, record = damaged.calls, damaged.record
     longer = replace(record, expires_at=record.expires_at + timedelta(days=400))
     assert not damaged.is_hidden()
-    assert calls.update(longer) is Update.DONE
+    assert calls.update(longer) is Outcome.DONE
     assert calls.touch(replace(longer, version=2))
     moved = replace(longer, key=new_key(), version=2)
-    assert calls.rotate(record.key, moved) is Update.DONE
+    assert calls.rotate(record.key, moved) is Outcome.DONE
     assert calls.destroy_session(damaged.user_id, record.id)
     assert calls.destroy_for_user(damaged.user_id) == 1
 
@@ -452,7 +452,7 @@ def test_an_index_of_another_type(store: RedisStore, twins: bool, lines: Lines) 
         assert calls.page_for_user(user_id, start=0, size=5).total == 0
         assert lines.count == 2
         assert calls.destroy_session(user_id, damaged.sound.id) is False
-        assert calls.update(damaged.sound) is Update.DONE
+        assert calls.update(damaged.sound) is Outcome.DONE
         store.gc()
         assert calls.destroy(damaged.record.key)
         break_it()
@@ -462,7 +462,7 @@ def test_an_index_of_another_type(store: RedisStore, twins: bool, lines: Lines) 
         for limit in (Limit(most=2, evicts=False), Limit(most=2, evicts=True)):
             break_it()
             fresh = replace(of_user(), user_id=user_id)
-            assert calls.admit(None, fresh, limit).outcome is Update.DONE
+            assert calls.admit(None, fresh, limit).outcome is Outcome.DONE
             assert [found.id for found in calls.sessions_for_user(user_id)] == [fresh.id]
 
 
@@ -471,7 +471,7 @@ def test_a_marker_that_was_cut(twins: bool, lines: Lines) -> None:
     for length in (1, 8, 9, 30, 61, 62, 70, 80, -1):
         damaged = Damaged(store, twins=twins)
         moved = replace(damaged.record, key=new_key())
-        assert damaged.calls.rotate(damaged.record.key, moved) is Update.DONE
+        assert damaged.calls.rotate(damaged.record.key, moved) is Outcome.DONE
         marker = damaged.ask("GET", damaged.name)
         damaged.becomes(marker[:length])
         assert damaged.calls.read(damaged.record.key) is None
@@ -541,27 +541,27 @@ def test_a_session_that_lives_beyond_32_bits(store: RedisStore, twins: bool, end
     end = timezone.make_aware(end)
     record = replace(record, expires_at=end)
     assert calls.create(record)
-    assert calls.update(record) is Update.DONE
+    assert calls.update(record) is Outcome.DONE
     assert calls.touch(replace(record, version=2, device=Device()))
     moved = replace(record, key=new_key(), version=2)
-    assert calls.rotate(record.key, moved) is Update.DONE
+    assert calls.rotate(record.key, moved) is Outcome.DONE
     (found,) = calls.sessions_for_user(record.user_id)
     assert found.id == record.id
     assert abs(found.expires_at - end) < timedelta(days=1)  # The end of 9999 is that of UTC.
-    assert calls.modify(moved.key, lambda stored: replace(stored, payload=b"x")) is Update.DONE
+    assert calls.modify(moved.key, lambda stored: replace(stored, payload=b"x")) is Outcome.DONE
     name = store._protocol.session_name(moved.key)
     ends_at = store._client.call("PEXPIRETIME", name) / 1000
     assert abs(ends_at - end.timestamp()) < 86_400
     visitor = make_record()
     assert calls.create(visitor)
     login = replace(
-        visitor, user_id=record.user_id, authenticated_at=visitor.seen_at, expires_at=end
+        visitor, user_id=record.user_id, authenticated_at=visitor.last_seen_at, expires_at=end
     )
-    assert calls.update(login) is Update.DONE
+    assert calls.update(login) is Outcome.DONE
     # Shorter again, and longer.
     shorter = replace(login, version=2, expires_at=clock.now() + timedelta(hours=1))
-    assert calls.update(shorter) is Update.DONE
-    assert calls.update(replace(shorter, version=3, expires_at=end)) is Update.DONE
+    assert calls.update(shorter) is Outcome.DONE
+    assert calls.update(replace(shorter, version=3, expires_at=end)) is Outcome.DONE
     assert len(calls.sessions_for_user(record.user_id)) == 2
     assert calls.destroy_for_user(record.user_id) == 2
     assert calls.sessions_for_user(record.user_id) == []
@@ -573,7 +573,7 @@ def test_what_lives_beyond_32_bits_is_raised_in_the_index() -> None:
     record = replace(of_user(), expires_at=timezone.make_aware(datetime(2107, 1, 1)))
     assert store.create(record)
     later = timezone.make_aware(datetime(2200, 1, 1))
-    assert store.update(replace(record, expires_at=later)) is Update.DONE
+    assert store.update(replace(record, expires_at=later)) is Outcome.DONE
     index = store._protocol.index_name(str(record.user_id))
     score = store._client.call("ZSCORE", index, bytes.fromhex(record.key))
     assert float(score) >= later.timestamp()
@@ -587,13 +587,13 @@ def test_the_version_after_the_last(store: RedisStore, twins: bool) -> None:
     store._client.call("SETRANGE", name, 25, b"\xff" * 4)
     found = calls.read(record.key)
     assert found is not None
-    assert calls.update(found) is Update.DONE
+    assert calls.update(found) is Outcome.DONE
     again = calls.read(record.key)
     assert again is not None
     assert again.version == 1
     store._client.call("SETRANGE", name, 25, b"\xff" * 4)
     moved = replace(found, key=new_key())
-    assert calls.rotate(record.key, moved) is Update.DONE
+    assert calls.rotate(record.key, moved) is Outcome.DONE
     assert calls.read(moved.key).version == 1
     assert calls.destroy_for_user(record.user_id) == 1
     # Of another store, say.
@@ -621,7 +621,7 @@ def test_the_longest_user_ids(store: RedisStore, twins: bool, length: int) -> No
     assert calls.create(stays)
     for version in range(1, 4):
         moved = replace(record, key=new_key(), version=version)
-        assert calls.rotate(record.key, moved) is Update.DONE
+        assert calls.rotate(record.key, moved) is Outcome.DONE
         record = moved
     # As if the new key were not listed yet: who would end the session has to follow.
     index = store._protocol.index_name(user_id)

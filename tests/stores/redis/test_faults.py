@@ -31,7 +31,7 @@ from django.utils import timezone
 
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.records import Limit, SessionRecord, Update, key_of
+from django_multistore.records import Limit, Outcome, SessionRecord, key_of
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.redis import RedisStore
@@ -183,41 +183,41 @@ def read(scene: Scene) -> None:
 def update(scene: Scene) -> None:
     record = scene.stored()
     new = replace(record, payload=b"new")
-    assert scene.store.update(new) is Update.DONE
+    assert scene.store.update(new) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def update_another_version(scene: Scene) -> None:
     record = scene.stored()
     new = replace(record, payload=b"new", version=9)
-    assert scene.store.update(new) is Update.CONFLICT
+    assert scene.store.update(new) is Outcome.CONFLICT
 
 
 def update_any_version(scene: Scene) -> None:
     record = scene.stored()
     new = replace(record, payload=b"new", version=None)
-    assert scene.store.update(new) is Update.DONE
+    assert scene.store.update(new) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def update_to_live_longer(scene: Scene) -> None:
     record = scene.stored()
     new = later(record, days=1)
-    assert scene.store.update(new) is Update.DONE
+    assert scene.store.update(new) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def update_for_another_user(scene: Scene) -> None:
     record = scene.stored()
     new = replace(record, user_id=OTHER)
-    assert scene.store.update(new) is Update.DONE
+    assert scene.store.update(new) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def update_at_login(scene: Scene) -> None:
     record = scene.stored(user_id=None, authenticated_at=None)
     new = replace(record, user_id=USER, authenticated_at=timezone.now())
-    assert scene.store.update(new) is Update.DONE
+    assert scene.store.update(new) is Outcome.DONE
     scene.becomes(record, new)
 
 
@@ -228,48 +228,48 @@ def modify(scene: Scene) -> None:
     def add(found: SessionRecord) -> SessionRecord:
         return replace(found, payload=found.payload + b"+")
 
-    assert scene.store.modify(record.key, add) is Update.DONE
+    assert scene.store.modify(record.key, add) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def modify_to_another_key(scene: Scene) -> None:
     record = scene.stored()
     new = moved(record)
-    assert scene.store.modify(record.key, lambda found: replace(found, key=new.key)) is Update.DONE
+    assert scene.store.modify(record.key, lambda found: replace(found, key=new.key)) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def rotate(scene: Scene) -> None:
     record = scene.stored()
     new = moved(record, payload=b"sealed anew")
-    assert scene.store.rotate(record.key, new) is Update.DONE
+    assert scene.store.rotate(record.key, new) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def rotate_a_visitors(scene: Scene) -> None:
     record = scene.stored(user_id=None, authenticated_at=None)
     new = moved(record)
-    assert scene.store.rotate(record.key, new) is Update.DONE
+    assert scene.store.rotate(record.key, new) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def rotate_at_login(scene: Scene) -> None:
     record = scene.stored(user_id=None, authenticated_at=None)
     new = moved(record, user_id=USER, authenticated_at=timezone.now())
-    assert scene.store.rotate(record.key, new) is Update.DONE
+    assert scene.store.rotate(record.key, new) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def rotate_for_another_user(scene: Scene) -> None:
     record = scene.stored()
     new = moved(record, user_id=OTHER)
-    assert scene.store.rotate(record.key, new) is Update.DONE
+    assert scene.store.rotate(record.key, new) is Outcome.DONE
     scene.becomes(record, new)
 
 
 def rotate_another_version(scene: Scene) -> None:
     record = scene.stored()
-    assert scene.store.rotate(record.key, moved(record, version=9)) is Update.CONFLICT
+    assert scene.store.rotate(record.key, moved(record, version=9)) is Outcome.CONFLICT
 
 
 def touch(scene: Scene) -> None:
@@ -558,8 +558,8 @@ def test_killed_and_back(protocol: str, twins: bool, server: servers.Server) -> 
     for _ in range(3):
         kept, changed, rotated, ended, also_ended = stored(calls, count=5)
         new = moved(rotated)
-        assert calls.update(replace(changed, payload=b"new")) is Update.DONE
-        assert calls.rotate(rotated.key, new) is Update.DONE
+        assert calls.update(replace(changed, payload=b"new")) is Outcome.DONE
+        assert calls.rotate(rotated.key, new) is Outcome.DONE
         assert calls.destroy(ended.key) is True
         assert calls.destroy_session(USER, also_ended.id) is True
         server.kill()
@@ -572,7 +572,7 @@ def test_killed_and_back(protocol: str, twins: bool, server: servers.Server) -> 
         assert calls.read(new.key) == replace(new, version=2)
         for record in (rotated, ended, also_ended):
             assert calls.read(record.key) is None
-            assert calls.update(record) is Update.GONE
+            assert calls.update(record) is Outcome.GONE
         listed = {record.id for record in calls.sessions_for_user(USER)}
         assert listed == {record.id for record in (kept, changed, rotated)}
         assert calls.destroy_for_user(USER) == 3
@@ -695,7 +695,7 @@ def test_full(protocol: str, twins: bool, server: servers.Server) -> None:
     listed = {record.key for record in calls.sessions_for_user(USER)}
     assert listed == {record.key for record in others}
     for write in (*writes[:2], rotations[1]):
-        assert write() in (True, Update.DONE)
+        assert write() in (True, Outcome.DONE)
     assert calls.destroy_for_user(USER) == len(others) + 2
 
 
@@ -733,7 +733,7 @@ def test_a_replica_is_frozen(twins: bool, server: servers.Server, caplog: Any) -
         first, second, third, rotated, *others = stored(calls, count=6)
         assert calls.destroy(first.key) is True
         new = moved(rotated)
-        assert calls.rotate(rotated.key, new) is Update.DONE
+        assert calls.rotate(rotated.key, new) is Outcome.DONE
         assert not caplog.records
         replica.freeze()
         for operation in (
@@ -743,7 +743,7 @@ def test_a_replica_is_frozen(twins: bool, server: servers.Server, caplog: Any) -
             with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
                 operation()
         newer = moved(replace(new, version=2))
-        assert calls.rotate(new.key, newer) is Update.DONE
+        assert calls.rotate(new.key, newer) is Outcome.DONE
         (logged,) = [record for record in caplog.records if record.name == "django_multistore"]
         assert logged.levelno == logging.ERROR
         assert "0 of 1 replicas" in logged.getMessage()
@@ -751,7 +751,7 @@ def test_a_replica_is_frozen(twins: bool, server: servers.Server, caplog: Any) -
             assert key not in logged.getMessage()
         caplog.clear()
         # What has changed nothing has nothing to tell.
-        assert calls.rotate(new.key, moved(newer)) is Update.GONE
+        assert calls.rotate(new.key, moved(newer)) is Outcome.GONE
         assert not caplog.records
         assert calls.read(newer.key) == replace(newer, version=3)
         admission = calls.admit(None, make_record(user_id="another"), Limit(most=1, evicts=True))
@@ -885,11 +885,13 @@ async def do_all(store: Any) -> None:
     record = make_record(user_id=WALKER)
     assert await store.acreate(record)
     assert await store.aread(record.key) == record
-    assert await store.aupdate(later(record, days=1)) is Update.DONE
+    assert await store.aupdate(later(record, days=1)) is Outcome.DONE
     assert await store.atouch(later(replace(record, version=2), days=2))
-    assert await store.amodify(record.key, lambda found: replace(found, payload=b"")) is Update.DONE
+    assert (
+        await store.amodify(record.key, lambda found: replace(found, payload=b"")) is Outcome.DONE
+    )
     new = moved(record, version=3)
-    assert await store.arotate(record.key, new) is Update.DONE
+    assert await store.arotate(record.key, new) is Outcome.DONE
     assert len(await store.asessions_for_user(WALKER)) == 1
     assert await store.adestroy(new.key)
     for number in range(2):

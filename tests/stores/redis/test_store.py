@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.records import Device, SessionRecord, Update, key_of, new_id
+from django_multistore.records import Device, Outcome, SessionRecord, key_of, new_id
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.redis import RedisStore, cluster, protocol, scripts, values
@@ -146,11 +146,11 @@ class TestOnAServer:
         with trips.are(1):
             assert server.read(record.key) == record
         with trips.are(1):
-            assert server.update(replace(long_listed(record), user_id="8")) is Update.DONE
+            assert server.update(replace(long_listed(record), user_id="8")) is Outcome.DONE
         with trips.are(1):
             assert server.touch(replace(record, version=2))
         with trips.are(1):
-            assert server.rotate(record.key, moved) is Update.DONE
+            assert server.rotate(record.key, moved) is Outcome.DONE
         with trips.are(1):
             assert [found.id for found in server.sessions_for_user(record.user_id)] == [record.id]
         with trips.are(1):
@@ -263,16 +263,16 @@ class TestOnACluster:
         with trips.are(1):
             assert on_cluster.read(record.key) == record
         with trips.are(1):
-            assert on_cluster.update(record) is Update.DONE
+            assert on_cluster.update(record) is Outcome.DONE
         with trips.are(1):
             assert on_cluster.touch(replace(record, version=2))
         # The index is raised by a tenth of the life at once, so that few saves have to.
         with trips.are(1, 1, 1):
-            assert on_cluster.update(long_listed(replace(record, version=2))) is Update.DONE
+            assert on_cluster.update(long_listed(replace(record, version=2))) is Outcome.DONE
         with trips.are(1):
-            assert on_cluster.update(long_listed(replace(record, version=3))) is Update.DONE
+            assert on_cluster.update(long_listed(replace(record, version=3))) is Outcome.DONE
         with trips.are(2, 2):
-            assert on_cluster.rotate(record.key, long_listed(moved)) is Update.DONE
+            assert on_cluster.rotate(record.key, long_listed(moved)) is Outcome.DONE
         with trips.are(1, 2):
             assert [r.id for r in on_cluster.sessions_for_user(record.user_id)] == [record.id]
         with trips.are(1, 1):
@@ -285,9 +285,9 @@ class TestOnACluster:
         with trips.are(1):
             assert on_cluster.create(visitor)
         now = timezone.now()
-        login = replace(visitor, user_id=str(new_id()), authenticated_at=now, seen_at=now)
+        login = replace(visitor, user_id=str(new_id()), authenticated_at=now, last_seen_at=now)
         with trips.are(1, 1):
-            assert on_cluster.update(login) is Update.DONE
+            assert on_cluster.update(login) is Outcome.DONE
 
     def test_a_user_who_comes_without_a_login_is_listed(
         self, on_cluster: Calls, trips: RoundTrips
@@ -295,7 +295,7 @@ class TestOnACluster:
         record, other = of_user(), str(new_id())
         on_cluster.create(record)
         with trips.are(1, 1, 1):
-            assert on_cluster.update(replace(record, user_id=other)) is Update.DONE
+            assert on_cluster.update(replace(record, user_id=other)) is Outcome.DONE
         assert [found.id for found in on_cluster.sessions_for_user(other)] == [record.id]
         assert on_cluster.sessions_for_user(record.user_id) == []
 
@@ -304,7 +304,7 @@ class TestOnACluster:
         moved = replace(visitor, key=new_key())
         on_cluster.create(visitor)
         with trips.are(1, 1):
-            assert on_cluster.rotate(visitor.key, moved) is Update.DONE
+            assert on_cluster.rotate(visitor.key, moved) is Outcome.DONE
         with trips.are(1):
             assert on_cluster.destroy(moved.key)
 
@@ -366,11 +366,11 @@ class TestWhatIsInRedis:
         store.create(record)
         moment = timezone.now() + timedelta(minutes=1)
         for device in (record.device, Device(), Device(ip_address="::1", user_agent="é" * 512)):
-            touched = replace(record, seen_at=moment, device=device, payload=b"not this")
+            touched = replace(record, last_seen_at=moment, device=device, payload=b"not this")
             assert store.touch(touched)
-            assert store.read(record.key) == replace(record, seen_at=moment, device=device)
+            assert store.read(record.key) == replace(record, last_seen_at=moment, device=device)
             (listed,) = store.sessions_for_user(record.user_id)
-            assert listed == replace(record, seen_at=moment, device=device, payload=b"")
+            assert listed == replace(record, last_seen_at=moment, device=device, payload=b"")
 
     def test_a_touch_shortens_no_life(self, store: RedisStore) -> None:
         record = of_user()
@@ -395,7 +395,7 @@ class TestWhatIsInRedis:
         assert 3590 <= store._client.call("TTL", session) <= 3600
         assert 3590 <= store._client.call("TTL", index) <= 3600 + 361
         shorter = replace(record, expires_at=timezone.now() + timedelta(milliseconds=300))
-        assert store.update(shorter) is Update.DONE
+        assert store.update(shorter) is Outcome.DONE
         assert store._client.call("PTTL", session) <= 300
 
     def test_a_session_expires_by_the_clock_of_redis(self, store: RedisStore) -> None:
@@ -404,8 +404,8 @@ class TestWhatIsInRedis:
         time.sleep(0.15)
         longer = replace(record, expires_at=timezone.now() + timedelta(hours=1))
         assert store.read(record.key) is None
-        assert store.update(longer) is Update.GONE
-        assert store.rotate(record.key, replace(longer, key=new_key())) is Update.GONE
+        assert store.update(longer) is Outcome.GONE
+        assert store.rotate(record.key, replace(longer, key=new_key())) is Outcome.GONE
         assert store.touch(longer) is False
         assert store.sessions_for_user(record.user_id) == []
         assert store.destroy(record.key) is False
@@ -422,7 +422,7 @@ class TestWhatIsInRedis:
     def test_a_session_far_into_the_future(self, store: RedisStore) -> None:
         record = of_user(expires_at=timezone.now() + timedelta(days=50 * 365))
         assert store.create(record)
-        assert store.update(record) is Update.DONE
+        assert store.update(record) is Outcome.DONE
         assert store.sessions_for_user(record.user_id) == [replace(record, payload=b"", version=2)]
 
     def test_what_is_no_session_is_none(self, store: RedisStore) -> None:
@@ -430,15 +430,15 @@ class TestWhatIsInRedis:
         name = store._protocol.session_name(record.key)
         store._client.call("SET", name, b"\x07something else")
         assert store.read(record.key) is None
-        assert store.update(record) is Update.GONE
+        assert store.update(record) is Outcome.GONE
         assert store.destroy(record.key) is False
 
     def test_an_id_of_63_bits_is_not_rounded(self, store: RedisStore) -> None:
         record = of_user(id=2**63 - 1)
         store.create(record)
         moved = replace(record, key=new_key())
-        assert store.update(record) is Update.DONE
-        assert store.rotate(record.key, replace(moved, version=2)) is Update.DONE
+        assert store.update(record) is Outcome.DONE
+        assert store.rotate(record.key, replace(moved, version=2)) is Outcome.DONE
         found = store.read(moved.key)
         assert found is not None
         assert found.id == 2**63 - 1

@@ -1,4 +1,4 @@
--- Move seen_at and expires_at, neither of them back, and the device if it is another. The payload
+-- Move last_seen_at and expires_at, neither of them back, and the device if it is another. The payload
 -- stays where it is. Whether it was done: not if the value is shorter than its own head.
 local function touch(name, head, moments, lengths, device)
   local user = HEAD + user_length(head)
