@@ -18,7 +18,7 @@ from ..records import SessionRecord, key_of, new_id
 from ..session import clock, codec
 from ..session.keys import Secret
 from ..stores.base import BaseStore
-from ..stores.steps import Step, Steps
+from ..stores.steps import Steps, call
 
 # A request that was sent before the rotation was answered has come by then.
 LIFE = timedelta(seconds=60)
@@ -54,9 +54,14 @@ def trail_of(old: Secret, name: Name) -> SessionRecord:
     )
 
 
+def leave(store: BaseStore, old: Secret, name: Name) -> Steps[bool]:
+    """Create the record that trail_of() returns, and say whether it is the first there."""
+    return call(store.create, store.acreate, trail_of(old, name))
+
+
 def find(store: BaseStore, old: Secret) -> Steps[Name | None]:
     """Find out which session had this session key a moment ago."""
-    trail = yield Step(store, "read", (_key(old),))
+    trail = yield from call(store.read, store.aread, _key(old))
     body = None if trail is None else codec.unseal(trail.payload, trail.key)
     return None if body is None else Name(**json.loads(body))
 
@@ -72,7 +77,7 @@ def end(store: BaseStore, name: Name, user_ids: Iterable[str]) -> Steps[bool]:
     """
     with suppress(NotSupported):  # Such a store finds it under its key only.
         for user_id in user_ids:
-            if (yield Step(store, "destroy_session", (user_id, name.id))):
+            if (yield from call(store.destroy_session, store.adestroy_session, user_id, name.id)):
                 return True
     return False
 
@@ -90,9 +95,11 @@ def find_record(
     """
     with suppress(NotSupported):
         for user_id in user_ids:
-            for each in (yield Step(store, "sessions_for_user", (user_id,))):
+            for each in (
+                yield from call(store.sessions_for_user, store.asessions_for_user, user_id)
+            ):
                 if each.id == name.id:
-                    return each  # type: ignore[no-any-return]
+                    return each
     return None
 
 
