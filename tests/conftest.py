@@ -16,6 +16,7 @@ DATABASE_MISSING = f"the default database's server is missing: {settings.DEFAULT
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    pytest.register_assert_rewrite("tests.support.cases")
     if not settings.DEFAULT_DB_IS_THERE and servers.in_ci():
         raise pytest.UsageError(DATABASE_MISSING)
     if not settings.RUN.exists():  # a worker of pytest-xdist finds it made

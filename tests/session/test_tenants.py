@@ -33,11 +33,12 @@ from django_multistore.stores.cache import protocol as cache_protocol
 from django_multistore.stores.redis import RedisStore
 from django_multistore.testing import Calls, make_record
 from tests import servers
-from tests.management.test_sessions_command import ends_told, sessions
 from tests.models import BareUUIDUser, NamedUser
-from tests.session.test_users import BACKEND, request_with
 from tests.settings import OWN_PREFIX
+from tests.support.commands import sessions
 from tests.support.meeting import MEMORY, REDIS, on, store_setting
+from tests.support.signals import ends_told
+from tests.support.users import BACKEND, request_with
 
 KINDS = ["sqlite", "postgres", "mariadb", *REDIS, MEMORY, "redis+sqlite", "memcached+postgres"]
 

@@ -22,7 +22,6 @@ from django_multistore.search.usernames import user_id_from, usernames
 from django_multistore.session.endings import noting
 from django_multistore.stores import stores
 from django_multistore.testing import Calls, make_record
-from tests.management.test_sessions_command import ends_told
 from tests.models import (
     BareUUIDUser,
     CompositeUser,
@@ -32,8 +31,9 @@ from tests.models import (
     NamedUser,
     UUIDUser,
 )
-from tests.session.test_users import BACKEND, request_with
 from tests.support.meeting import MEMORY, REDIS, on, store_setting
+from tests.support.signals import ends_told
+from tests.support.users import BACKEND, request_with
 
 CODE = uuid.UUID("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9")
 DASHED, BARE = str(CODE), CODE.hex

@@ -20,9 +20,9 @@ from django_multistore.records import Limit, SessionRecord, new_id
 from django_multistore.stores.redis import RedisStore
 from django_multistore.stores.steps import Insisting, Pause, Step, Steps, arun, run, to_its_end
 from django_multistore.testing import make_record
-from tests.stores.redis.test_store import cluster_store, new_key, of_user
 from tests.support.helpers import rounds
 from tests.support.redis_groups import ClusterGroup, private_group
+from tests.support.redis_stores import cluster_store, new_key, of_user
 
 CANCELLED_BRIEFLY = 60
 

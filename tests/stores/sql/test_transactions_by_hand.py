@@ -15,7 +15,6 @@ from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable, TransactionLost
 from django_multistore.models import StoredSession
 from django_multistore.testing import Calls
-from tests.stores.orm.test_faults import a_closed_port
 from tests.support.faults import FAULTS, OF_A_STATEMENT, Strike
 from tests.support.meeting import (
     alias_of,
@@ -28,6 +27,7 @@ from tests.support.meeting import (
     saved,
     store_setting,
 )
+from tests.support.unreachable import a_closed_port
 
 KINDS = ("sqlite", "postgres", "mariadb", "mysql")
 EVERYWHERE = pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
