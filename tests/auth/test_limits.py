@@ -536,7 +536,7 @@ class AtomicRequestsTests(TransactionTestCase):
 
 @override_settings(
     SESSION_MAX_PER_USER=2,
-    SESSION_STORES={"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}},
+    SESSION_STORES={"default": {"BACKEND": "tests.support.smallest_store.SmallestStore"}},
 )
 class UnsupportedTests(TestCase):
     def test_a_store_that_finds_no_users_says_so(self) -> None:

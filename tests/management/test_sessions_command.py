@@ -407,7 +407,7 @@ class FilterTests(TestCase):
 
     def test_a_store_that_finds_no_users(self) -> None:
         with override_settings(
-            SESSION_STORES={"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}}
+            SESSION_STORES={"default": {"BACKEND": "tests.support.smallest_store.SmallestStore"}}
         ):
             store = stores["default"]
             assert type(store).sessions_for_user is BaseStore.sessions_for_user

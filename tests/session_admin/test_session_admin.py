@@ -46,7 +46,7 @@ from tests.settings import OWN_PREFIX
 from tests.support.descriptions import FIREFOX
 
 ADDRESS = "192.0.2.7"
-SMALLEST = {"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}}
+SMALLEST = {"default": {"BACKEND": "tests.support.smallest_store.SmallestStore"}}
 MEMORY = {"default": {"BACKEND": "django_multistore.stores.memory.MemoryStore"}}
 ON_A_CACHE = {
     "default": {
