@@ -44,6 +44,8 @@ from tests.support.meeting import (
     stored_sessions,
 )
 
+pytestmark = pytest.mark.elsewhere
+
 EVERYWHERE = pytest.mark.parametrize("kind", on(MEMORY, "sqlite", "postgres", "mariadb"))
 DATABASES = pytest.mark.parametrize("kind", on("sqlite", "postgres", "mariadb", transaction=True))
 SERVERS = pytest.mark.parametrize("kind", on("postgres", "mariadb", transaction=True))

@@ -24,7 +24,7 @@ KINDS = ("sqlite", "postgres", "mariadb", "mysql")
 EVERYWHERE = pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
 IN_A_TEST_CASE = pytest.mark.parametrize("kind", on(*KINDS))
 
-pytestmark = pytest.mark.urls(__name__)
+pytestmark = [pytest.mark.elsewhere, pytest.mark.urls(__name__)]
 
 
 class Undo(Exception):

@@ -22,6 +22,8 @@ from django_multistore.stores.base import MODIFY_ATTEMPTS
 from django_multistore.testing import Calls, make_record
 from tests.support.smallest_store import SmallestStore
 
+pytestmark = pytest.mark.elsewhere
+
 PACKAGE = Path(django_multistore.__path__[0])
 
 # Every `while`, and what ends it. Whoever adds one says so here.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.cases import devices, engine, integration, receivers, users, views
 from tests.support.skips import not_here
 from tests.support.stores import ON_A_CACHE
+
+pytestmark = pytest.mark.elsewhere
 
 
 @ON_A_CACHE

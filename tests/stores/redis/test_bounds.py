@@ -24,6 +24,8 @@ from django_multistore.testing import Calls, make_record
 from tests.support import redis_stores
 from tests.support.redis_stores import RoundTrips, cluster_store, new_key, server_store
 
+pytestmark = pytest.mark.elsewhere
+
 PATIENCE = 12  # attempts, instead of 100
 STAYS = "'mine': Sessions of the user have ended, but maybe not all: try once more"
 MOVES = "'mine': The session kept moving to other keys.*try once more"

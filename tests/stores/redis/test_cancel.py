@@ -24,6 +24,8 @@ from tests.support.helpers import rounds
 from tests.support.redis_groups import ClusterGroup, private_group
 from tests.support.redis_stores import cluster_store, new_key, of_user
 
+pytestmark = pytest.mark.elsewhere
+
 CANCELLED_BRIEFLY = 60
 
 

@@ -27,6 +27,8 @@ from tests.support.helpers import rounds
 from tests.support.redis_groups import ClusterGroup, private_group
 from tests.support.redis_stores import cluster_store, new_key, of_user, server_store
 
+pytestmark = pytest.mark.elsewhere
+
 LOGGER = "django.security.SuspiciousSession"
 KEY = key_of("a" * 32)
 PARSED = 50  # inputs of the parsers, for one round of a stress test

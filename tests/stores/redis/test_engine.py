@@ -25,6 +25,8 @@ from tests.support.cases import (
 from tests.support.skips import not_here
 from tests.support.stores import ON_REDIS
 
+pytestmark = pytest.mark.elsewhere
+
 
 @pytest.fixture(autouse=True)
 def _on_an_empty_server() -> None:

@@ -22,6 +22,8 @@ from tests.support.redis_groups import SERVICE, ClusterGroup, SentinelGroup, pri
 from tests.support.redis_servers import client_of, wait_until
 from tests.support.redis_tls import Certificate
 
+pytestmark = pytest.mark.elsewhere
+
 LOOPS = 20
 # Nothing here is about time, and machines may be busy.
 PATIENT = {"CONNECT_TIMEOUT": 30, "TIMEOUT": 60}

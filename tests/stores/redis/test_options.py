@@ -21,6 +21,8 @@ from tests.settings import RUN
 from tests.support import redis_groups
 from tests.support.redis_tls import Certificate
 
+pytestmark = pytest.mark.elsewhere
+
 REDIS_STORE = "django_multistore.stores.redis.RedisStore"
 DJANGO_REDIS = "django_redis.cache.RedisCache"
 SHARDS = "django_redis.client.sharded.ShardClient"

@@ -34,6 +34,8 @@ from tests.support.redis_stores import (
     server_store,
 )
 
+pytestmark = pytest.mark.elsewhere
+
 SERVER = "django_multistore.stores.redis.server"
 
 trips = redis_stores.trips

@@ -37,6 +37,8 @@ from tests.support.meeting import (
     with_index_on,
 )
 
+pytestmark = pytest.mark.elsewhere
+
 SERVERS = pytest.mark.parametrize("kind", on("postgres", "mariadb", "mysql", transaction=True))
 MYSQL = pytest.mark.parametrize("kind", on("mariadb", "mysql", transaction=True))
 POSTGRES = pytest.mark.parametrize("kind", on("postgres", transaction=True))
