@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.test import RequestFactory
 
 from django_multistore.engine import SessionStore
+from django_multistore.testing import Calls
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -26,8 +27,14 @@ def request_with(session: SessionStore, user: Any = None) -> HttpRequest:
     return request
 
 
-def logged_in(user: Any) -> SessionStore:
+def log_in(user: Any, *, twins: bool = False) -> SessionStore:
+    """Return the session in which a login of the user was saved."""
     session = SessionStore()
     login(request_with(session), user, backend=BACKEND)
-    session.save()
-    return SessionStore(session.session_key)
+    Calls(session, twins=twins).save()
+    return session
+
+
+def logged_in(user: Any) -> SessionStore:
+    """Return a session with a login of the user, as the next request meets it."""
+    return SessionStore(log_in(user).session_key)
