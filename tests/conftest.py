@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import django
 import pytest
 from django.conf import settings
 
 import django_multistore
+from django_multistore.testing import Calls
 from tests import servers
 from tests.support.helpers import rounds
 
@@ -16,6 +19,7 @@ DATABASE_MISSING = f"the default database's server is missing: {settings.DEFAULT
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    pytest.register_assert_rewrite("tests.support.cases")
     if not settings.DEFAULT_DB_IS_THERE and servers.in_ci():
         raise pytest.UsageError(DATABASE_MISSING)
     if not settings.RUN.exists():  # a worker of pytest-xdist finds it made
@@ -35,3 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not settings.DEFAULT_DB_IS_THERE:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=DATABASE_MISSING))
+
+
+@pytest.fixture(params=[False, True], ids=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Callable[[object], Any]:
+    """Return what gives an object's methods, or their async variants run to the end."""
+    return lambda target: Calls(target, twins=request.param)

@@ -19,7 +19,7 @@ from django_multistore.addresses import TrustedProxies, device_of, normal_addres
 from django_multistore.models import StoredSession
 from django_multistore.records import USER_AGENT_MAX_LENGTH, Device, SessionRecord, key_of
 from django_multistore.stores import stores
-from tests.session.test_users import BACKEND
+from tests.support.users import BACKEND
 
 PROXY = "10.0.0.1"
 CLIENT = "198.51.100.7"

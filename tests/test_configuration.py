@@ -79,7 +79,7 @@ class HandlerTests(SimpleTestCase):
 
     def test_a_store_of_ones_own(self) -> None:
         with override_settings(
-            SESSION_STORES={"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}}
+            SESSION_STORES={"default": {"BACKEND": "tests.support.smallest_store.SmallestStore"}}
         ):
             assert type(stores["default"]).__name__ == "SmallestStore"
 

@@ -28,10 +28,9 @@ from django_multistore.records import new_id
 from django_multistore.session.keys import new_session_key
 from django_multistore.signals import Reason, session_created, session_ended
 from django_multistore.stores import stores
-from tests.engine.test_engine import HOUR, at, both_ways, record_of, saved
 from tests.models import Customer, ProxyUser
-from tests.session.test_users import BACKEND, request_with
-from tests.test_devices import logged_in
+from tests.support.sessions import HOUR, at, both_ways, record_of, saved
+from tests.support.users import BACKEND, logged_in, request_with
 
 CREATED, ENDED = "created", "ended"
 SIGNALS = {CREATED: session_created, ENDED: session_ended}

@@ -24,9 +24,8 @@ from django_multistore.session.merge import merge_theirs
 from django_multistore.stores import stores
 from django_multistore.takeovers import amark_as_takeover, mark_as_takeover, takes_over
 from tests import servers
-from tests.auth.test_limits import ON_LOCMEM
-from tests.engine.test_engine import MEMORY
-from tests.session.test_users import BACKEND, request_with
+from tests.support.stores import MEMORY, ON_A_CACHE
+from tests.support.users import BACKEND, request_with
 
 ONE = {"SESSION_MAX_PER_USER": 1}
 REFUSING = {"SESSION_MAX_PER_USER_POLICY": "refuse"}
@@ -271,12 +270,12 @@ class AsyncTakeoverTests(TakeoverTests):
     is_async = True
 
 
-@ON_LOCMEM
+@ON_A_CACHE
 class TakeoverOnACacheTests(TakeoverTests):
     pass
 
 
-@ON_LOCMEM
+@ON_A_CACHE
 class AsyncTakeoverOnACacheTests(AsyncTakeoverTests):
     pass
 
@@ -362,7 +361,7 @@ class ShownTests(TestCase):
         assert "bob (by " in out.getvalue()
 
     def test_what_somebody_acts_in_can_be_ended_by_hand(self) -> None:
-        for site in (override_settings(), ON_LOCMEM):
+        for site in (override_settings(), ON_A_CACHE):
             with site:
                 self.log_in_both()
                 store = SessionStore.get_store()

@@ -15,8 +15,8 @@ from django_multistore.stores import stores
 from django_multistore.system_checks.takeovers import check_takeovers
 from django_multistore.takeovers import takes_over
 from tests import servers
-from tests.auth.test_limits import ON_LOCMEM, log_in, page
-from tests.engine.test_engine import MEMORY
+from tests.support.stores import MEMORY, ON_A_CACHE
+from tests.support.views import log_in, page
 
 servers.require_module("hijack")
 servers.require_module("loginas")
@@ -168,7 +168,7 @@ class LoginasTests(HijackTests):
     package = "loginas"
 
 
-@ON_LOCMEM
+@ON_A_CACHE
 class HijackOnACacheTests(HijackTests):
     pass
 

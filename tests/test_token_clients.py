@@ -22,10 +22,9 @@ from django_multistore.records import Device, SessionRecord
 from django_multistore.stores import stores
 from django_multistore.token_clients import atouch_from, touch_from
 from tests import servers
-from tests.stores.cache.test_engine import ON_A_CACHE
-from tests.stores.redis.test_engine import ON_REDIS
 from tests.support.helpers import Clock
 from tests.support.paths import CHECKOUT
+from tests.support.stores import ON_A_CACHE, ON_REDIS
 
 PHONE = Device(ip_address="198.51.100.7", user_agent="Phone/1.0")
 

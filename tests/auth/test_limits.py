@@ -36,10 +36,11 @@ from django_multistore.stores.redis import RedisStore
 from django_multistore.testing import make_record, new_id
 from django_multistore.views import SessionLimitMixin
 from tests import servers
-from tests.engine.test_engine import MEMORY, at
-from tests.session.test_users import BACKEND, request_with
 from tests.support.helpers import rounds
-from tests.test_devices import logged_in
+from tests.support.sessions import at
+from tests.support.stores import MEMORY, ON_A_CACHE
+from tests.support.users import BACKEND, logged_in, request_with
+from tests.support.views import log_in, page
 
 AT_ONCE = 6
 DATABASES = {"default", *(set(connections) & {"postgres", "mariadb"})}
@@ -179,10 +180,6 @@ class PlainLoginView(auth_views.LoginView):
     next_page = "/page/"
 
 
-def page(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(f"{request.user} {request.session.get('cart')}")
-
-
 async def apage(request: HttpRequest) -> HttpResponse:
     user, cart = await request.auser(), await request.session.aget("cart")
     return HttpResponse(f"{user} {cart}")
@@ -195,16 +192,6 @@ def cart(request: HttpRequest) -> HttpResponse:
 
 async def acart(request: HttpRequest) -> HttpResponse:
     await request.session.aset("cart", "full")
-    return HttpResponse()
-
-
-def log_in(request: HttpRequest) -> HttpResponse:
-    """Log in without a form; what the view's own code sees afterwards is the answer."""
-    user = User.objects.get(username=request.GET.get("user", "bob"))
-    try:
-        login(request, user, backend=BACKEND)
-    except SessionLimitReached:
-        return HttpResponse(f"refused: {request.user}, {sorted(request.session.keys())}")
     return HttpResponse()
 
 
@@ -483,23 +470,15 @@ class AsyncLoginTests(LoginTests):
             assert await stored.aload() == {"cart": "full"}
 
 
-ON_LOCMEM = override_settings(
-    SESSION_STORES={
-        "default": {
-            "BACKEND": "django_multistore.stores.cache.CacheStore",
-            "OPTIONS": {"CACHE": "locmem"},
-        }
-    }
-)
 IN_MEMORY = override_settings(SESSION_STORES=MEMORY)
 
 
-@ON_LOCMEM
+@ON_A_CACHE
 class LoginOnACacheTests(LoginTests):
     pass
 
 
-@ON_LOCMEM
+@ON_A_CACHE
 class AsyncLoginOnACacheTests(AsyncLoginTests):
     pass
 
@@ -557,7 +536,7 @@ class AtomicRequestsTests(TransactionTestCase):
 
 @override_settings(
     SESSION_MAX_PER_USER=2,
-    SESSION_STORES={"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}},
+    SESSION_STORES={"default": {"BACKEND": "tests.support.smallest_store.SmallestStore"}},
 )
 class UnsupportedTests(TestCase):
     def test_a_store_that_finds_no_users_says_so(self) -> None:

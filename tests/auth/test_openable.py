@@ -35,9 +35,9 @@ from django_multistore.signals import session_ended
 from django_multistore.stores import stores
 from django_multistore.testing import make_record
 from tests import servers
-from tests.auth.test_limits import ON_LOCMEM
-from tests.engine.test_engine import MEMORY, at
-from tests.session.test_users import BACKEND, request_with
+from tests.support.sessions import at
+from tests.support.stores import MEMORY, ON_A_CACHE
+from tests.support.users import BACKEND, request_with
 
 REFUSING = {"SESSION_MAX_PER_USER": 2, "SESSION_MAX_PER_USER_POLICY": "refuse"}
 OLD_KEY, OTHER_KEY = "the key of before " * 3, "a key that nobody here knows " * 3
@@ -269,12 +269,12 @@ class AsyncOpenableTests(OpenableTests):
     is_async = True
 
 
-@ON_LOCMEM
+@ON_A_CACHE
 class OpenableOnACacheTests(OpenableTests):
     pass
 
 
-@ON_LOCMEM
+@ON_A_CACHE
 class AsyncOpenableOnACacheTests(AsyncOpenableTests):
     pass
 

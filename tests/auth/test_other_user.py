@@ -28,10 +28,9 @@ from django_multistore.stores import stores
 from django_multistore.views import LogoutOtherDevicesMixin, RecentLoginRequiredMixin
 from tests import servers
 from tests.models import NamedUser, ProxyUser
-from tests.pages.test_device_pages import JSON
-from tests.session.test_users import request_with
-from tests.stores.cache.test_engine import ON_A_CACHE
-from tests.stores.redis.test_engine import ON_REDIS
+from tests.support.cases.device_pages import JSON
+from tests.support.stores import ON_A_CACHE, ON_REDIS
+from tests.support.users import request_with
 
 PASSWORD = "old secret"
 PAGES = ("/devices/end-others/", "/devices/end-all/")

@@ -12,8 +12,7 @@ from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import Device, SessionRecord
 from django_multistore.stores import stores
 from django_multistore.testing import make_record
-from tests.descriptions.test_places import GRAZ, write_database
-from tests.descriptions.test_user_agents import FIREFOX
+from tests.support.descriptions import FIREFOX, GRAZ, write_database
 
 HOUR = timedelta(hours=1)
 

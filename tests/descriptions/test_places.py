@@ -8,44 +8,26 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.contrib.gis import geoip2
 from django.test import override_settings
-from mmdb_writer import MMDBWriter
-from netaddr import IPSet
 
 from django_multistore.descriptions import places
 from django_multistore.descriptions.places import place_of
+from tests.support.descriptions import (
+    GRAZ,
+    GRAZ_IPV6,
+    NO_CITY,
+    NO_COUNTRY,
+    NO_NAMES,
+    write_database,
+)
 from tests.support.helpers import environment
 
-GRAZ, GRAZ_IPV6 = "5.1.0.7", "2a00:1450::7"
-NO_CITY, NO_COUNTRY, NO_NAMES = "5.2.0.7", "5.3.0.7", "5.4.0.7"
 ELSEWHERE, ELSEWHERE_IPV6 = "9.9.9.9", "2620:fe::9"
 PRIVATE = ["10.0.0.1", "192.168.1.1", "127.0.0.1", "::1", "fe80::1", "fe80::1%eth0", "fd00::1"]
 NO_ADDRESSES = ["", "localhost", "graz.example.org", "5.1.0.7:80", "5.1.0", "é", "\0", "x" * 9999]
-
-AUSTRIA = {"country": {"iso_code": "AT", "names": {"en": "Austria", "de": "Österreich"}}}
-NETWORKS: dict[str, dict[str, Any]] = {
-    "5.1.0.0/16": {"city": {"names": {"en": "Graz"}}, **AUSTRIA},
-    "2a00:1450::/32": {"city": {"names": {"en": "Graz"}}, **AUSTRIA},
-    "5.2.0.0/16": AUSTRIA,
-    "5.3.0.0/16": {"city": {"names": {"en": "Graz"}}},
-    "5.4.0.0/16": {"continent": {"code": "EU"}},
-    # What must not be asked for.
-    **dict.fromkeys(("10.0.0.0/8", "127.0.0.0/8", "192.168.0.0/16"), AUSTRIA),
-    **dict.fromkeys(("fd00::/8", "fe80::/10"), AUSTRIA),
-}
-
-
-def write_database(path: Path, kind: str, *, ip_version: int = 6) -> Path:
-    writer = MMDBWriter(ip_version, kind, languages=["en"], ipv4_compatible=ip_version == 6)
-    for network, found in NETWORKS.items():
-        if ip_version == 6 or ":" not in network:
-            writer.insert_network(IPSet([network]), found)
-    writer.to_db_file(str(path))
-    return path
 
 
 @pytest.fixture(autouse=True)

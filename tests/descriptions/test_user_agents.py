@@ -22,6 +22,7 @@ from django_multistore.descriptions.user_agents import (
     recognised,
 )
 from django_multistore.records import USER_AGENT_MAX_LENGTH
+from tests.support.descriptions import FIREFOX
 from tests.support.helpers import environment
 
 ON_WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -31,7 +32,6 @@ ON_A_PHONE = (
     "(KHTML, like Gecko)"
 )
 ON_A_MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15"
-FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 KNOWN = {
     FIREFOX: "Firefox on Linux",

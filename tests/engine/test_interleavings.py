@@ -25,7 +25,6 @@ from django_multistore.models import StoredSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
 from django_multistore.stores.sql.table import Table
-from django_multistore.testing import Calls
 from tests.support.helpers import Clock
 from tests.support.meeting import (
     MEMORY,
@@ -44,6 +43,8 @@ from tests.support.meeting import (
     stored_sessions,
 )
 
+pytestmark = pytest.mark.elsewhere
+
 EVERYWHERE = pytest.mark.parametrize("kind", on(MEMORY, "sqlite", "postgres", "mariadb"))
 DATABASES = pytest.mark.parametrize("kind", on("sqlite", "postgres", "mariadb", transaction=True))
 SERVERS = pytest.mark.parametrize("kind", on("postgres", "mariadb", transaction=True))
@@ -54,13 +55,6 @@ Call = Callable[[Any], Any]
 @pytest.fixture(autouse=True)
 def store(kind: str, settings: Any) -> None:
     settings.SESSION_STORES = store_setting(kind)
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Call:
-    """Return what gives an object's methods, or their async twins run to the end."""
-    twins = request.param == "async"
-    return lambda target: Calls(target, twins=twins)
 
 
 @pytest.fixture

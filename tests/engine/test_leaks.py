@@ -62,7 +62,7 @@ LONG = "sixteen letters " * 200  # Long enough to be deflated.
 
 EVERY_DATABASE = on("sqlite", "postgres", "mariadb")
 
-pytestmark = pytest.mark.urls(__name__)
+pytestmark = [pytest.mark.elsewhere, pytest.mark.urls(__name__)]
 
 
 @pytest.fixture(autouse=True)

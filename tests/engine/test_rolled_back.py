@@ -16,7 +16,6 @@ from django.urls import path
 
 from django_multistore.engine import SessionStore
 from django_multistore.models import StoredSession
-from django_multistore.testing import Calls
 from tests.support.meeting import alias_of, data_of, loaded, login_of, new_user, on, saved
 from tests.support.meeting import store_setting as setting_of
 
@@ -24,7 +23,7 @@ KINDS = ("sqlite", "postgres", "mariadb", "mysql")
 EVERYWHERE = pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
 IN_A_TEST_CASE = pytest.mark.parametrize("kind", on(*KINDS))
 
-pytestmark = pytest.mark.urls(__name__)
+pytestmark = [pytest.mark.elsewhere, pytest.mark.urls(__name__)]
 
 
 class Undo(Exception):
@@ -34,11 +33,6 @@ class Undo(Exception):
 @pytest.fixture(autouse=True)
 def store(kind: str, settings: Any) -> None:
     settings.SESSION_STORES = setting_of(kind)
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Callable[[object], Any]:
-    return lambda target: Calls(target, twins=request.param)
 
 
 @pytest.fixture

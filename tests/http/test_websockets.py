@@ -32,8 +32,7 @@ from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import StoredSession
 from django_multistore.stores import stores
 from tests import servers
-from tests.stores.cache.test_engine import ON_A_CACHE
-from tests.stores.redis.test_engine import ON_REDIS
+from tests.support.stores import ON_A_CACHE, ON_REDIS
 from tests.support.websocket_site import careless, documented, witness
 
 COOKIE = "sessionid"

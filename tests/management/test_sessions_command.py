@@ -8,8 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -27,15 +25,17 @@ from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import SessionRowQuerySet, StoredSession, UserSession
 from django_multistore.records import Device, SessionRecord, new_id
 from django_multistore.search.filters import is_exact, narrowed, network
-from django_multistore.signals import Reason, session_ended
+from django_multistore.signals import Reason
 from django_multistore.stores import stores
 from django_multistore.stores.base import BaseStore
 from django_multistore.testing import make_record
 from tests import servers
 from tests.models import NamedUser, UUIDUser
 from tests.settings import OWN_PREFIX
+from tests.support.commands import Terminal, sessions
 from tests.support.helpers import environment
-from tests.test_devices import logged_in
+from tests.support.signals import ends_told
+from tests.support.users import logged_in
 
 MEMORY = {"default": {"BACKEND": "django_multistore.stores.memory.MemoryStore"}}
 CACHE = {
@@ -60,20 +60,6 @@ class SessionStore(engine.SessionStore):
     """This module can be SESSION_ENGINE."""
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def sessions(*arguments: str, answer: str | None = None, **options: Any) -> tuple[int, str, str]:
-    """Return the number, and what was written to stdout and to stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    terminal = io.StringIO() if answer is None else Terminal(answer)
-    with patch("sys.stdin", terminal):
-        number = call_command("sessions", *arguments, stdout=out, stderr=err, **options)
-    return number, out.getvalue(), err.getvalue()
-
-
 def store_one(user_id: object = None, *, ago: timedelta = timedelta(), **changes: Any) -> Any:
     """Store a session whose login and last use are so long ago."""
     then = timezone.now() - ago
@@ -89,20 +75,6 @@ def store_one(user_id: object = None, *, ago: timedelta = timedelta(), **changes
 
 def live_ids() -> set[int]:
     return set(StoredSession.objects.values_list("id", flat=True))
-
-
-@contextmanager
-def ends_told() -> Iterator[list[dict[str, Any]]]:
-    told: list[dict[str, Any]] = []
-
-    def receive(**arguments: Any) -> None:
-        told.append(arguments)
-
-    session_ended.connect(receive)
-    try:
-        yield told
-    finally:
-        session_ended.disconnect(receive)
 
 
 class OnAStore:
@@ -435,7 +407,7 @@ class FilterTests(TestCase):
 
     def test_a_store_that_finds_no_users(self) -> None:
         with override_settings(
-            SESSION_STORES={"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}}
+            SESSION_STORES={"default": {"BACKEND": "tests.support.smallest_store.SmallestStore"}}
         ):
             store = stores["default"]
             assert type(store).sessions_for_user is BaseStore.sessions_for_user

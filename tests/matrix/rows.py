@@ -21,9 +21,8 @@ ROUNDS = "50"  # of each race
 # Parts of the tests: pytest's arguments, where {} is the server.
 CONTRACT = ("tests/stores/orm/test_contract.py", "-k", "DefaultDatabase or InTransactionTests")
 ENGINE = (
-    "tests/engine/test_engine.py",
-    "tests/session/test_users.py",
-    "tests/test_devices.py",
+    "tests/stores/orm/test_engine.py",
+    "tests/engine/test_session_store.py",
     "tests/management/test_gc.py",
 )
 CROSSING = ("tests/engine/test_interleavings.py", "tests/stores/orm/test_lock_views.py")

@@ -21,7 +21,7 @@ import django_multistore
 from django_multistore.descriptions.wording import time_ago
 from django_multistore.models import StoredSession
 from tests import servers
-from tests.pages.test_device_pages import PagesTestCase
+from tests.support.cases.device_pages import PagesTestCase
 
 PACKAGE = Path(django_multistore.__file__).parent
 LANGUAGES = ("de", "es", "fa", "fr")

@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from django.contrib.sessions.backends.base import UpdateError
 
 from django_multistore import engine
 from tests.support.paths import CHECKOUT
+
+pytestmark = pytest.mark.elsewhere
 
 ROW = re.compile(r"^(?P<step>\S.*?)  +.* (?P<ok>yes|NO)$", re.MULTILINE)
 SESSION_KEY = re.compile(r"\b[a-z0-9]{32}\b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.support.paths import CHECKOUT
 
 TESTS = CHECKOUT / "tests"
 ASVS = TESTS.parent / "docs" / "asvs.md"
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", ASVS.read_text("utf-8"))))
 
 
@@ -23,3 +25,9 @@ def test_each_requirement_has_a_test_or_none() -> None:
 def test_the_tests_that_the_table_names_are_there(file: str, name: str) -> None:
     definition = rf"^\s*(async def|def|class) {name}\b"
     assert re.search(definition, (TESTS / file).read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_of_tests_that_are_named_are_there(page: Path) -> None:
+    named = re.findall(r"\btests/[\w/]+\.\w+", page.read_text("utf-8"))
+    assert [name for name in named if not (CHECKOUT / name).exists()] == []

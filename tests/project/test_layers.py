@@ -1,9 +1,17 @@
-"""Imports point down: from a floor to the floors below it."""
+"""
+Imports point down.
+
+FLOORS has the package from the ground up. A name is a module, or a room with all that has no line
+of its own; a room's __init__ may have one too. Each may import what stands before it, on its own
+floor and on those below, and nothing that stands after it. The modules of one line import one
+another as they like, but never in a circle.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,161 +20,105 @@ import django_multistore
 
 PACKAGE = Path(django_multistore.__path__[0])
 
-# From the ground up. Within a floor a module imports those that stand before it.
-FLOORS = [
-    ["__init__", "exceptions", "session.clock"],
-    [
-        "session.users",
-        "records",
-        "conf",
-        "session.namespaces",
-        "addresses",
-        "session.codec",
-        "session.merge",
-        "serializers",
-        "descriptions.wording",
-        "descriptions.user_agents",
-        "descriptions.places",
-    ],
-    [
-        "models",
-        "descriptions",
-        "stores.base",
-        "stores.batches",
-        "stores.sql.writer",
-        "stores.orm.statements",
-        "stores.sql.clocks",
-        "stores.sql.checks",
-        "stores.sql.errors",
-        "stores.sql.transactions",
-        "stores.sql.isolation",
-        "stores.sql.isolation_checks",
-        "stores.sql.rows",
-        "stores.sql.table",
-        "stores.memory",
-        "stores.orm.locks",
-        "stores.orm.store",
-        "stores.orm",
-        "stores.timestamps",
-        "stores.cache.values",
-        "stores.steps",
-        "stores.stepwise",
-        "stores.cache.index",
-        "stores.cache.answers",
-        "stores.cache.options",
-        "stores.cache.client",
-        "stores.cache.protocol",
-        "stores.cache.backends",
-        "stores.cache.probe",
-        "stores.cache.checks",
-        "stores.cache.store",
-        "stores.cache",
-        "stores.redis.scripts",
-        "stores.redis.client.base",
-        "stores.redis.options",
-        "stores.redis.client.pools",
-        "stores.redis.client.connections",
-        "stores.redis.client.errors",
-        "stores.redis.client.server",
-        "stores.redis.client.cluster",
-        "stores.redis.values",
-        "stores.redis.protocol",
-        "stores.redis.server",
-        "stores.redis.cluster",
-        "stores.redis.gc",
-        "stores.redis.checks",
-        "stores.redis.store",
-        "stores.redis",
-        "stores.handler",
-        "stores",
-    ],
-    [
-        "session.endings",
-        "session.locks",
-        "signals",
-        "session.keys",
-        "auth.hashes",
-        "rotation.trails",
-        "session.expiring",
-        "session.lifetimes",
-        "session.tracking",
-        "rotation.moved",
-        "auth.openable",
-        "engine",
-    ],
-    [
-        "auth.request_users",
-        "devices",
-        "takeovers",
-        "search.filters",
-        "search.usernames",
-        "search.listing",
-        "search",
-        "http.negotiation",
-        "http.outages",
-        "http.cookies",
-        "middleware",
-        "token_clients",
-        "auth.deactivation",
-        "receivers",
-    ],
-    [
-        "http.subject",
-        "pages.forms",
-        "http.second_posts",
-        "decorators",
-        "pages.paging",
-        "pages.base",
-        "pages.reauthentication",
-        "views",
-        "pages.views",
-        "urls",
-        "templatetags.multistore",
-        "session_admin.live_sessions",
-        "session_admin.ending",
-        "session_admin",
-        "admin",
-        "system_checks.takeovers",
-        "checks",
-        "management.output",
-        "management.commands.gc",
-        "management.commands.clearsessions",
-        "management.commands.sessions",
-    ],
-    ["testing", "apps"],
-]
-ORDER = {name: place for place, name in enumerate(name for floor in FLOORS for name in floor)}
+FLOORS = {
+    "what a session is": """
+        __init__ exceptions session/clock session/users session/endings records conf models
+        serializers addresses descriptions/ session/
+    """,
+    "where it is kept": """
+        stores/ stores/sql/ stores/orm/ stores/cache/
+        stores/redis/scripts stores/redis/options stores/redis/client/ stores/redis/
+        stores/handler stores/__init__
+    """,
+    "what Django does with it": """
+        signals rotation/trails session/tracking auth/ rotation/ engine
+    """,
+    "what a site does with it": """
+        devices takeovers token_clients search/ http/ middleware receivers
+    """,
+    "what people see of it": """
+        decorators pages/ views urls templatetags/ session_admin/ admin
+    """,
+    "what is run by itself": """
+        system_checks/ checks management/ testing apps
+    """,
+}
+ORDER = {name: place for place, name in enumerate(" ".join(FLOORS.values()).split())}
+
+# Rooms whose __init__ has more than re-exports.
+WITH_CODE = {"descriptions", "search", "session_admin", "stores"}
+# Rooms whose __init__ doesn't say what they are for; Django's own needn't.
+WITHOUT_DOCSTRING = {
+    "auth", "http", "pages", "rotation", "session", "stores/redis/client", "stores/sql",
+    "system_checks",
+}  # fmt: skip
+DJANGOS = {"management", "management/commands", "templatetags"}
 
 
-def modules() -> dict[str, Path]:
-    found = {}
-    for path in PACKAGE.rglob("*.py"):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-        if path.read_text().strip() and "migrations" not in parts:
-            found[name] = path
-    return found
+def read_modules() -> dict[str, ast.Module]:
+    return {
+        path.relative_to(PACKAGE).with_suffix("").as_posix(): ast.parse(path.read_text("utf-8"))
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if "migrations" not in path.parts
+    }
 
 
-def imports_of(name: str, path: Path) -> Iterator[str]:
-    is_package = path.name == "__init__.py"
-    here = ["django_multistore", *([] if name == "__init__" else name.split("."))]
-    for node in ast.walk(ast.parse(path.read_text())):
+MODULES = read_modules()
+
+
+def line_of(name: str) -> str:
+    """Return the name in FLOORS that a module goes by: its own, or that of its closest room."""
+    parts = name.split("/")
+    rooms = ["/".join(parts[:end]) + "/" for end in range(len(parts) - 1, 0, -1)]
+    return next((line for line in [name, *rooms] if line in ORDER), name)
+
+
+def imports_of(name: str) -> Iterator[str]:
+    here = ["django_multistore", *name.split("/")]
+    for node in ast.walk(MODULES[name]):
         if isinstance(node, ast.Import):
             assert not any(alias.name.startswith("django_multistore") for alias in node.names)
-        if isinstance(node, ast.ImportFrom) and node.level:
-            package = here[: len(here) - node.level + is_package]
-            target = [*package, *(node.module.split(".") if node.module else [])][1:]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            target = [*here[: len(here) - node.level], *(node.module or "").split(".")]
+            path = "/".join(part for part in target[1:] if part)
             for alias in node.names:
-                as_module = ".".join([*target, alias.name])
-                yield as_module if as_module in modules() else ".".join(target)
+                candidates = (f"{path}/{alias.name}".lstrip("/"), path, f"{path}/__init__")
+                yield next(module for module in candidates if module in MODULES)
 
 
-def test_every_module_has_its_place() -> None:
-    assert set(modules()) == set(ORDER)
+def rooms() -> dict[str, ast.Module]:
+    return {
+        name.removesuffix("/__init__"): module
+        for name, module in MODULES.items()
+        if name.endswith("/__init__")
+    }
 
 
-@pytest.mark.parametrize("name", ORDER)
+def is_re_export(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(target) for target in node.targets] == ["__all__"]
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def test_every_module_has_its_place_and_every_place_a_module() -> None:
+    assert {line_of(name) for name in MODULES} == set(ORDER)
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_imports_point_down(name: str) -> None:
-    above = [used for used in imports_of(name, modules()[name]) if ORDER[used] >= ORDER[name]]
-    assert above == []
+    place = ORDER[line_of(name)]
+    assert [used for used in imports_of(name) if ORDER[line_of(used)] > place] == []
+
+
+def test_no_circle() -> None:
+    TopologicalSorter({name: set(imports_of(name)) for name in MODULES}).prepare()
+
+
+def test_a_room_s_init_has_re_exports_and_a_docstring_alone() -> None:
+    def has_code(module: ast.Module) -> bool:
+        body = module.body[1:] if ast.get_docstring(module) else module.body
+        return not all(is_re_export(node) for node in body)
+
+    assert {name for name, module in rooms().items() if has_code(module)} == WITH_CODE
+    without = {name for name, module in rooms().items() if not ast.get_docstring(module)}
+    assert without - DJANGOS == WITHOUT_DOCSTRING

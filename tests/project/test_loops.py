@@ -20,7 +20,9 @@ from django_multistore.session import codec
 from django_multistore.stores import stores
 from django_multistore.stores.base import MODIFY_ATTEMPTS
 from django_multistore.testing import Calls, make_record
-from tests.stores.smallest import SmallestStore
+from tests.support.smallest_store import SmallestStore
+
+pytestmark = pytest.mark.elsewhere
 
 PACKAGE = Path(django_multistore.__path__[0])
 

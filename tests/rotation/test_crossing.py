@@ -28,7 +28,6 @@ from django_multistore.rotation import trails
 from django_multistore.session import clock
 from django_multistore.session.keys import HASH_UPGRADE, Secret, new_session_key
 from django_multistore.stores import stores
-from django_multistore.testing import Calls
 from tests.support.meeting import (
     MEMORY,
     REDIS_CLUSTER,
@@ -55,11 +54,6 @@ Respond = Callable[..., HttpResponseBase]
 @pytest.fixture(autouse=True)
 def store(kind: str, settings: Any) -> None:
     settings.SESSION_STORES = store_setting(kind)
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Call:
-    return lambda target: Calls(target, twins=request.param == "async")
 
 
 def new_user(name: str) -> User:

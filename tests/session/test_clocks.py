@@ -20,7 +20,7 @@ from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Limit, Outcome
 from django_multistore.stores import stores
 from django_multistore.stores.orm.locks import _number_of
-from django_multistore.testing import Calls, make_record
+from django_multistore.testing import make_record
 from tests.support.helpers import Clock
 from tests.support.meeting import (
     MEMORY,
@@ -50,12 +50,6 @@ Call = Callable[[Any], Any]
 def store(kind: str, settings: Any) -> None:
     settings.SESSION_STORES = store_setting(kind)
     settings.SESSION_COOKIE_AGE = 1800
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Call:
-    twins = request.param == "async"
-    return lambda target: Calls(target, twins=twins)
 
 
 @pytest.fixture

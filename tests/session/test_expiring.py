@@ -19,19 +19,12 @@ from django_multistore.engine import SessionStore
 from django_multistore.middleware import SessionMiddleware
 from django_multistore.session import clock
 from django_multistore.stores import stores
-from django_multistore.testing import Calls
 
 pytestmark = pytest.mark.django_db
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 HOUR = timedelta(hours=1)
 Call = Callable[[Any], Any]
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Call:
-    twins = request.param == "async"
-    return lambda target: Calls(target, twins=twins)
 
 
 @pytest.fixture(params=[True, False], ids=["USE_TZ", "no USE_TZ"], autouse=True)

@@ -10,8 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.contrib.auth import SESSION_KEY, login
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import UpdateError
 from django.core.cache import caches
@@ -33,13 +32,12 @@ from django_multistore.stores.cache import protocol as cache_protocol
 from django_multistore.stores.redis import RedisStore
 from django_multistore.testing import Calls, make_record
 from tests import servers
-from tests.management.test_sessions_command import ends_told, sessions
 from tests.models import BareUUIDUser, NamedUser
-from tests.session.test_users import BACKEND, request_with
 from tests.settings import OWN_PREFIX
-from tests.support.meeting import MEMORY, REDIS, on, store_setting
-
-KINDS = ["sqlite", "postgres", "mariadb", *REDIS, MEMORY, "redis+sqlite", "memcached+postgres"]
+from tests.support.commands import sessions
+from tests.support.meeting import ONE_OF_EACH, REDIS, on, store_setting
+from tests.support.signals import ends_told
+from tests.support.users import log_in, request_with
 
 
 class Tenant:
@@ -73,13 +71,6 @@ def make_key(key: str, prefix: str, version: int) -> str:
     return f"{current.name}:{prefix}:{version}:{key}"
 
 
-def logged_in(user: Any, *, twins: bool = False) -> SessionStore:
-    session = SessionStore()
-    login(request_with(session), user, backend=BACKEND)
-    Calls(session, twins=twins).save()
-    return session
-
-
 def visit(session: SessionStore, *, twins: bool = False) -> SessionStore:
     """Return what the next request has of a session."""
     visited = SessionStore(session.session_key)
@@ -87,19 +78,8 @@ def visit(session: SessionStore, *, twins: bool = False) -> SessionStore:
     return visited
 
 
-@pytest.fixture
-def calls(kind: str, twins: bool, settings: Any) -> Callable[[str], Any]:
-    settings.SESSION_STORES = store_setting(kind)
-
-    def call(name: str) -> Any:
-        twin = async_to_sync(getattr(devices, f"a{name}"))
-        return twin if twins else getattr(devices, name)
-
-    return call
-
-
 @pytest.mark.parametrize("twins", [False, True])
-@pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
+@pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_user_1_of_two_tenants(
     kind: str, twins: bool, calls: Callable[[str], Any], settings: Any
 ) -> None:
@@ -109,7 +89,7 @@ def test_user_1_of_two_tenants(
     for name in tenants:
         with current.of(name):
             calls("log_out_everywhere")(user)
-            mine[name] = logged_in(user, twins=twins)
+            mine[name] = log_in(user, twins=twins)
     for name in tenants:
         with current.of(name):
             (listed,) = calls("sessions_for_user")(user)
@@ -128,7 +108,7 @@ def test_user_1_of_two_tenants(
             assert calls("log_out_other_devices")(request_with(visit(mine[name]))) == 0
     with current.of("a"), ends_told() as told:
         settings.SESSION_MAX_PER_USER = 1
-        kept = logged_in(user, twins=twins)
+        kept = log_in(user, twins=twins)
         assert [(each["reason"], each["user_id"]) for each in told] == [("evicted", f"a|{user.pk}")]
         (listed,) = calls("sessions_for_user")(user)
         assert listed.id == kept.record.id
@@ -146,7 +126,7 @@ def test_what_is_saved_in_another_s_schema_stays_whose_it_is(
     """Staff work through the schemas of all tenants, in one request."""
     user = User.objects.create_user("bob")
     with current.of("a"):
-        session = visit(logged_in(user), twins=twins)
+        session = visit(log_in(user), twins=twins)
         with current.of("b"):
             session["page"] = 2
             assert not session.needs_new_key
@@ -162,7 +142,7 @@ def test_what_is_saved_in_another_s_schema_stays_whose_it_is(
 def test_a_session_that_another_tenant_has_taken_meanwhile_is_not_merged() -> None:
     user = User.objects.create_user("bob")
     with current.of("a"):
-        session = visit(logged_in(user))
+        session = visit(log_in(user))
         stored = stores["default"].read(session.key)
         assert stores["default"].update(replace(stored, user_id=f"b|{user.pk}"))
         session["page"] = 2
@@ -206,14 +186,14 @@ def test_no_two_users_have_one_id() -> None:
 @pytest.mark.parametrize("namespace", [7, b"a", "a|b", "a\0", ["a"], True])
 def test_what_is_no_namespace_is_refused(namespace: Any, settings: Any) -> None:
     with current.of(namespace), pytest.raises(ImproperlyConfigured, match="SESSION_USER_NAMESPACE"):
-        logged_in(NamedUser.objects.create(name="bob"))
+        log_in(NamedUser.objects.create(name="bob"))
 
 
 @pytest.mark.django_db
 def test_what_was_stored_before_the_setting_is_nobody_s(settings: Any) -> None:
     user = User.objects.create_user("bob")
     settings.SESSION_USER_NAMESPACE = None
-    session = logged_in(user)
+    session = log_in(user)
     settings.SESSION_USER_NAMESPACE = current
     with current.of("a"):
         assert visit(session).session_key is None
@@ -240,7 +220,7 @@ def three(kind: str, settings: Any) -> User:
     user = User.objects.create_user("bob")
     for name in ("a", "A", None):
         with current.of(name):
-            logged_in(user)
+            log_in(user)
     session = SessionStore()
     session["cart"] = 1
     session.save()
@@ -300,7 +280,7 @@ def test_the_admin_counts_the_tenant_s(kind: str, settings: Any) -> None:
             with current.of(namespace):
                 for user in users:
                     for _ in range(number):
-                        logged_in(user)
+                        log_in(user)
         for user in users:
             for namespace, number in (("a", 1), (None, 2), ("b", 0)):
                 with current.of(namespace):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth import SESSION_KEY, login
+from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.utils import timezone
@@ -22,7 +22,6 @@ from django_multistore.search.usernames import user_id_from, usernames
 from django_multistore.session.endings import noting
 from django_multistore.stores import stores
 from django_multistore.testing import Calls, make_record
-from tests.management.test_sessions_command import ends_told
 from tests.models import (
     BareUUIDUser,
     CompositeUser,
@@ -32,8 +31,9 @@ from tests.models import (
     NamedUser,
     UUIDUser,
 )
-from tests.session.test_users import BACKEND, request_with
-from tests.support.meeting import MEMORY, REDIS, on, store_setting
+from tests.support.meeting import ONE_OF_EACH, on, store_setting
+from tests.support.signals import ends_told
+from tests.support.users import log_in, request_with
 
 CODE = uuid.UUID("0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9")
 DASHED, BARE = str(CODE), CODE.hex
@@ -141,19 +141,6 @@ def test_a_child_with_a_primary_key_of_its_own_is_its_parent_s_user(settings: An
 
 # On the stores.
 
-KINDS = ["sqlite", "postgres", "mariadb", *REDIS, MEMORY, "redis+sqlite", "memcached+postgres"]
-
-
-@pytest.fixture
-def calls(kind: str, twins: bool, settings: Any) -> Callable[[str], Any]:
-    settings.SESSION_STORES = store_setting(kind)
-
-    def call(name: str) -> Any:
-        twin = async_to_sync(getattr(devices, f"a{name}"))
-        return twin if twins else getattr(devices, name)
-
-    return call
-
 
 def new_users() -> list[Any]:
     """Return users as a registration has them, before they were read from the database."""
@@ -161,21 +148,14 @@ def new_users() -> list[Any]:
     return [BareUUIDUser.objects.create(), DecimalUser.objects.create(number=number)]
 
 
-def login_as(user: Any, twins: bool) -> SessionStore:
-    session = SessionStore()
-    login(request_with(session), user, backend=BACKEND)
-    Calls(session, twins=twins).save()
-    return session
-
-
 @pytest.mark.parametrize("twins", [False, True])
-@pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
+@pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_a_login_right_after_the_registration_is_found(
     kind: str, twins: bool, calls: Callable[[str], Any], settings: Any
 ) -> None:
     for user in new_users():
         settings.AUTH_USER_MODEL = user._meta.label
-        session = login_as(user, twins)
+        session = log_in(user, twins=twins)
         text = str(session[SESSION_KEY])
         fresh = type(user).objects.get()
         assert text != str(fresh.pk)
@@ -183,12 +163,12 @@ def test_a_login_right_after_the_registration_is_found(
             (listed,) = calls("sessions_for_user")(same)
             assert (listed.id, listed.user_id) == (session.record.id, str(fresh.pk))
             assert calls("count_for_user")(same) == 1
-        other = login_as(fresh, twins)
+        other = log_in(fresh, twins=twins)
         assert calls("log_out_other_devices")(request_with(other)) == 1
         assert calls("end_session")(user, str(other.record.id)) is True
         assert calls("log_out_everywhere")(user) == 0
         settings.SESSION_MAX_PER_USER = 1
-        kept = [login_as(each, twins) for each in (user, fresh)][-1]
+        kept = [log_in(each, twins=twins) for each in (user, fresh)][-1]
         (listed,) = calls("sessions_for_user")(user)
         assert listed.id == kept.record.id
         settings.SESSION_MAX_PER_USER = None
@@ -203,7 +183,7 @@ def store_under(user_id: str, **changes: Any) -> SessionRecord:
 
 
 @pytest.mark.parametrize("twins", [False, True])
-@pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
+@pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_what_was_stored_under_an_old_spelling_is_found(
     kind: str, twins: bool, calls: Callable[[str], Any], settings: Any
 ) -> None:
@@ -227,7 +207,7 @@ def test_what_was_stored_under_an_old_spelling_is_found(
 
 
 @pytest.mark.parametrize("twins", [False, True])
-@pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
+@pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_a_save_respells_it_and_is_no_login(
     kind: str, twins: bool, calls: Callable[[str], Any], settings: Any
 ) -> None:
@@ -235,7 +215,7 @@ def test_a_save_respells_it_and_is_no_login(
     settings.SESSION_MAX_PER_USER_POLICY = "refuse"
     for user in new_users():
         settings.AUTH_USER_MODEL = "auth.User"  # So that it is stored as it was.
-        old = login_as(user, twins)
+        old = log_in(user, twins=twins)
         before = old.record
         assert before.user_id == old[SESSION_KEY]
         settings.AUTH_USER_MODEL = user._meta.label
@@ -255,13 +235,13 @@ def test_a_save_respells_it_and_is_no_login(
 
 @pytest.mark.parametrize("name", ["log_out_everywhere", "end_session"])
 @pytest.mark.parametrize("twins", [False, True])
-@pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
+@pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_a_request_that_ends_its_own_session_of_an_old_spelling_starts_anew(
     kind: str, twins: bool, calls: Callable[[str], Any], settings: Any, name: str
 ) -> None:
     for user in new_users():
         settings.AUTH_USER_MODEL = "auth.User"
-        old = login_as(user, twins)
+        old = log_in(user, twins=twins)
         settings.AUTH_USER_MODEL = user._meta.label
         with noting() as endings:
             session = SessionStore(old.session_key)
@@ -321,7 +301,7 @@ def test_composite_keys(settings: Any) -> None:
 @pytest.mark.parametrize("twins", [False, True])
 def test_what_is_no_session_s_id_ends_nothing(twins: bool) -> None:
     user = User.objects.create_user("bob")
-    login_as(user, twins=twins)
+    log_in(user, twins=twins)
     end_session = async_to_sync(devices.aend_session) if twins else devices.end_session
     for id in ("", "x", "-1", str(2**63), "9" * 99, "١", -1, 2**63):
         assert end_session(user, id) is False
@@ -332,7 +312,7 @@ def test_what_is_no_session_s_id_ends_nothing(twins: bool) -> None:
 @pytest.mark.parametrize("twins", [False, True])
 def test_a_session_s_id_as_text(twins: bool) -> None:
     user = User.objects.create_user("bob")
-    session = login_as(user, twins)
+    session = log_in(user, twins=twins)
     end_session = async_to_sync(devices.aend_session) if twins else devices.end_session
     assert end_session(user, str(session.record.id)) is True
 

@@ -30,7 +30,7 @@ from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import SessionRecord
 from django_multistore.session import clock
 from django_multistore.stores import stores
-from django_multistore.testing import Calls, make_record
+from django_multistore.testing import make_record
 from tests.support.meeting import (
     BACKEND,
     MEMORY,
@@ -62,12 +62,6 @@ CHANGES = {
 AT_A_CHANGE = pytest.mark.parametrize(("place", "change"), CHANGES.values(), ids=CHANGES)
 
 Call = Callable[[Any], Any]
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Call:
-    twins = request.param == "async"
-    return lambda target: Calls(target, twins=twins)
 
 
 @pytest.fixture(autouse=True)

@@ -41,12 +41,12 @@ from django_multistore.session_admin import UserSessionsAdminMixin, add_sessions
 from django_multistore.session_admin.live_sessions import LiveSessions
 from django_multistore.stores import stores
 from tests import servers
-from tests.descriptions.test_user_agents import FIREFOX
 from tests.models import Customer, NamedUser, UUIDUser
 from tests.settings import OWN_PREFIX
+from tests.support.descriptions import FIREFOX
 
 ADDRESS = "192.0.2.7"
-SMALLEST = {"default": {"BACKEND": "tests.stores.smallest.SmallestStore"}}
+SMALLEST = {"default": {"BACKEND": "tests.support.smallest_store.SmallestStore"}}
 MEMORY = {"default": {"BACKEND": "django_multistore.stores.memory.MemoryStore"}}
 ON_A_CACHE = {
     "default": {

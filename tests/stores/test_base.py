@@ -9,7 +9,7 @@ from django.test import SimpleTestCase
 from django_multistore.exceptions import NotSupported
 from django_multistore.records import Outcome
 from django_multistore.testing import StoreContract, make_record
-from tests.stores.smallest import SmallestIndexedStore, SmallestStore
+from tests.support.smallest_store import SmallestIndexedStore, SmallestStore
 
 
 class SmallestStoreTests(StoreContract, SimpleTestCase):

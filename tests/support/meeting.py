@@ -63,6 +63,16 @@ WITHOUT_LOCKS: dict[str, tuple[str, dict[str, Any]]] = {
 REDIS_SERVER, REDIS_CLUSTER = "redis-server", "redis-cluster"
 REDIS = (REDIS_SERVER, REDIS_CLUSTER)
 WITHOUT_DATABASE = (*REDIS, MEMORY)
+# One of each kind, and caches with an index on two databases.
+ONE_OF_EACH = (
+    "sqlite",
+    "postgres",
+    "mariadb",
+    *REDIS,
+    MEMORY,
+    "redis+sqlite",
+    "memcached+postgres",
+)
 
 
 def with_index_on(database: str, caches: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from tests.auth.test_limits import log_in, page
+from tests.support.views import log_in, page
 
 urlpatterns = [
     path("log_in/", log_in),

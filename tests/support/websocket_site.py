@@ -23,8 +23,8 @@ from django.urls import path
 from django_multistore import devices
 from django_multistore.signals import session_ended
 from django_multistore.token_clients import atouch_from
-from tests.session.test_users import BACKEND
 from tests.support.paths import CHECKOUT
+from tests.support.users import BACKEND
 
 DOCS = CHECKOUT / "docs" / "websockets.md"
 # Name and text of a module: its path is the comment in the first line.

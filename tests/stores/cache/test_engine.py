@@ -2,81 +2,87 @@
 
 from __future__ import annotations
 
-from django.test import override_settings
+import pytest
 
-from tests import test_devices, test_integration, test_receivers
-from tests.engine import test_engine
-from tests.pages import test_views
-from tests.session import test_users
+from tests.support.cases import devices, engine, integration, receivers, users, views
+from tests.support.skips import not_here
+from tests.support.stores import ON_A_CACHE
 
-ON_A_CACHE = override_settings(
-    SESSION_STORES={
-        "default": {
-            "BACKEND": "django_multistore.stores.cache.CacheStore",
-            "OPTIONS": {"CACHE": "locmem"},
-        }
-    }
+pytestmark = pytest.mark.elsewhere
+
+
+@ON_A_CACHE
+@not_here(
+    "it counts the statements of a database", "test_clear_and_save_without_a_load_is_one_statement"
 )
-
-
-@ON_A_CACHE
-class SessionStoreTests(test_engine.SessionStoreTests):
-    test_clear_and_save_without_a_load_is_one_statement = None
-    test_clear_expired_counts = None  # A cache forgets by itself.
-
-
-@ON_A_CACHE
-class ExpiryTests(test_engine.ExpiryTests):
+@not_here("a cache forgets by itself", "test_clear_expired_counts")
+class SessionStoreTests(engine.SessionStoreTests):
     pass
 
 
 @ON_A_CACHE
-class TouchTests(test_engine.TouchTests):
+class ExpiryTests(engine.ExpiryTests):
     pass
 
 
 @ON_A_CACHE
-class AuthenticatedAtTests(test_engine.AuthenticatedAtTests):
+class TouchTests(engine.TouchTests):
     pass
 
 
 @ON_A_CACHE
-class DevicesTests(test_devices.DevicesTests):
+class AuthenticatedAtTests(engine.AuthenticatedAtTests):
     pass
 
 
 @ON_A_CACHE
-class ViewTests(test_views.ViewTests):
+class DevicesTests(devices.DevicesTests):
     pass
 
 
 @ON_A_CACHE
-class UserReceiverTests(test_receivers.UserReceiverTests):
-    test_a_failing_statement_leaves_the_callers_transaction_usable = None
-    test_rolled_back_with_the_delete = None  # What has ended in a cache has ended.
-
-
-@ON_A_CACHE
-class LoginReceiverTests(test_receivers.LoginReceiverTests):
+class ViewTests(views.ViewTests):
     pass
 
 
 @ON_A_CACHE
-class UserIdTests(test_users.UserIdTests):
+@not_here(
+    "the statement that fails is one on the table",
+    "test_a_failing_statement_leaves_the_callers_transaction_usable",
+)
+@not_here("what has ended in a cache stays ended", "test_rolled_back_with_the_delete")
+class UserReceiverTests(receivers.UserReceiverTests):
     pass
 
 
 @ON_A_CACHE
-class ClientTests(test_users.ClientTests):
+class LoginReceiverTests(receivers.LoginReceiverTests):
     pass
 
 
 @ON_A_CACHE
-class InTestCase(test_integration.InTestCase):
-    # A visitor's session has no row that could be rolled back.
-    test_a_rotation_that_is_rolled_back_leaves_the_old_cookie_alone = None
+class UserIdTests(users.UserIdTests):
+    pass
 
 
 @ON_A_CACHE
-class InTransactionTestCase(test_integration.InTransactionTestCase):
-    test_a_rotation_that_is_rolled_back_leaves_the_old_cookie_alone = None
+class ClientTests(users.ClientTests):
+    pass
+
+
+@ON_A_CACHE
+@not_here(
+    "a cache takes no part in the transactions of a database",
+    "test_a_rotation_that_is_rolled_back_leaves_the_old_cookie_alone",
+)
+class InTestCase(integration.InTestCase):
+    pass
+
+
+@ON_A_CACHE
+@not_here(
+    "a cache takes no part in the transactions of a database",
+    "test_a_rotation_that_is_rolled_back_leaves_the_old_cookie_alone",
+)
+class InTransactionTestCase(integration.InTransactionTestCase):
+    pass

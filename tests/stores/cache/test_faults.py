@@ -43,9 +43,9 @@ from django_multistore.stores.cache.protocol import LOCK, SESSION, TOMBSTONE
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.settings import cache
-from tests.stores.orm.test_faults import OPERATIONS, a_closed_port, own_server
 from tests.support import proxies
 from tests.support.meeting import CACHES, cache_store_on, login_of, new_user, on, saved
+from tests.support.unreachable import OPERATIONS, a_closed_port, own_server
 
 COOKIE = django_settings.SESSION_COOKIE_NAME
 QUICK = 0.3  # seconds, of a cache that is frozen here: tests/settings.py has more patience

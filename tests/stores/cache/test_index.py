@@ -25,7 +25,7 @@ from django_multistore.stores.cache import protocol as cache_protocol
 from django_multistore.testing import Calls
 from tests.support.meeting import login_of, new_user, request_with, saved
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.elsewhere, pytest.mark.django_db(transaction=True)]
 
 Act = Callable[[Calls, SessionStore, User], None]
 

@@ -23,7 +23,7 @@ from django_multistore.testing import Calls, make_record
 from tests.support.caches import LIES, LyingCache, lying
 from tests.support.meeting import cache_store_on
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.elsewhere, pytest.mark.django_db(transaction=True)]
 
 AT_ONCE = 3  # seconds, which this machine may take for itself
 EACH_LIE = pytest.mark.parametrize("lie", LIES)

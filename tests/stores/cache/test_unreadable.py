@@ -29,7 +29,7 @@ from tests import servers
 from tests.support.caches import django_valkey
 from tests.support.meeting import cache_store_on, saved
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.elsewhere, pytest.mark.django_db(transaction=True)]
 
 GARBAGE = b"\x00no pickle, no JSON, no text \xff"
 BYTES = "django_multistore.serializers.BytesSerializer"

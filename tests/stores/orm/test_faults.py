@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +20,6 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth import logout
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.db import OperationalError, close_old_connections, connections, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
@@ -32,8 +30,7 @@ from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.stores import stores
 from django_multistore.stores.orm import OrmStore
-from django_multistore.testing import Calls, make_record
-from tests import servers
+from django_multistore.testing import Calls
 from tests.races import victim
 from tests.support.helpers import environment
 from tests.support.meeting import (
@@ -52,6 +49,7 @@ from tests.support.meeting import (
     wait_until,
 )
 from tests.support.paths import CHECKOUT
+from tests.support.unreachable import OPERATIONS, a_closed_port, own_server, redirected
 
 COOKIE = django_settings.SESSION_COOKIE_NAME
 
@@ -319,33 +317,6 @@ def test_a_connection_cut_inside_of_a_transaction(kind: str, browser: Browser) -
     browser.visits_as_before()
 
 
-@contextmanager
-def redirected(alias: str, **changes: Any) -> Iterator[None]:
-    """Let an alias of DATABASES lead elsewhere."""
-    configuration = connections[alias].settings_dict
-    before = {name: configuration[name] for name in changes}
-    connections[alias].close()
-    configuration.update(changes)
-    try:
-        yield
-    finally:
-        connections[alias].close()
-        configuration.update(before)
-
-
-@contextmanager
-def own_server(kind: str) -> Iterator[servers.Server]:
-    """Keep the sessions in a server that may be killed."""
-    alias = alias_of(kind)
-    with servers.private(kind, durable=True) as server:
-        host, port = server.address.split(":")
-        with redirected(alias, HOST=host, PORT=port, NAME="sessions"):
-            with connections[alias]._nodb_cursor() as cursor:
-                cursor.execute("CREATE DATABASE sessions")
-            call_command("migrate", "django_multistore", database=alias, verbosity=0)
-            yield server
-
-
 @SERVERS
 def test_a_server_that_is_killed_and_comes_back(kind: str, user: User) -> None:
     with own_server(kind) as server:
@@ -360,12 +331,6 @@ def test_a_server_that_is_killed_and_comes_back(kind: str, user: User) -> None:
         browser.visits_as_before()
 
 
-def a_closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((servers.HOST, 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def gone(kind: str, nowhere: Path) -> Iterator[None]:
     """Let the database of the sessions be out of reach."""
@@ -377,24 +342,6 @@ def gone(kind: str, nowhere: Path) -> Iterator[None]:
 @pytest.fixture
 def nowhere(tmp_path: Path) -> Path:
     return tmp_path / "no directory"
-
-
-OPERATIONS: dict[str, Callable[[Any], object]] = {
-    "read": lambda store: store.read("0" * 40),
-    "create": lambda store: store.create(make_record()),
-    "update": lambda store: store.update(make_record()),
-    "overwrite": lambda store: store.update(make_record(version=None)),
-    "write": lambda store: store.write(make_record()),
-    "touch": lambda store: store.touch(make_record()),
-    "rotate": lambda store: store.rotate("0" * 40, make_record()),
-    "modify": lambda store: store.modify("0" * 40, lambda stored: stored),
-    "destroy": lambda store: store.destroy("0" * 40),
-    "sessions_for_user": lambda store: store.sessions_for_user(1),
-    "destroy_for_user": lambda store: store.destroy_for_user(1),
-    "destroy_session": lambda store: store.destroy_session(1, 1),
-    "gc": lambda store: store.gc(),
-    "count for gc": lambda store: store.gc(dry_run=True),
-}
 
 
 @pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])

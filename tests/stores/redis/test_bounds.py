@@ -21,15 +21,17 @@ from django_multistore.stores.redis.client import errors
 from django_multistore.stores.redis.client.server import ServerClient
 from django_multistore.stores.redis.scripts import Script
 from django_multistore.testing import Calls, make_record
-from tests.stores.redis import test_store as test_redis_store
-from tests.stores.redis.test_store import RoundTrips, cluster_store, new_key, server_store
+from tests.support import redis_stores
+from tests.support.redis_stores import RoundTrips, cluster_store, new_key, server_store
+
+pytestmark = pytest.mark.elsewhere
 
 PATIENCE = 12  # attempts, instead of 100
 STAYS = "'mine': Sessions of the user have ended, but maybe not all: try once more"
 MOVES = "'mine': The session kept moving to other keys.*try once more"
 MOST = 300  # round trips, after which an operation is taken for one without an end
 
-trips = test_redis_store.trips
+trips = redis_stores.trips
 
 
 @pytest.fixture(autouse=True)

@@ -29,9 +29,11 @@ from django_multistore.stores.steps import (
     to_its_end,
 )
 from django_multistore.testing import make_record
-from tests.stores.redis.test_store import cluster_store, new_key, of_user
 from tests.support.helpers import rounds
 from tests.support.redis_groups import ClusterGroup, private_group
+from tests.support.redis_stores import cluster_store, new_key, of_user
+
+pytestmark = pytest.mark.elsewhere
 
 CANCELLED_BRIEFLY = 60
 

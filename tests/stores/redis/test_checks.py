@@ -22,6 +22,8 @@ from tests.servers import Server
 from tests.support import redis_groups
 from tests.support.paths import CHECKOUT
 
+pytestmark = pytest.mark.elsewhere
+
 REDIS_STORE = "django_multistore.stores.redis.RedisStore"
 DJANGO_REDIS = "django_redis.cache.RedisCache"
 PASSWORD = "hunter2"

@@ -12,6 +12,8 @@ from tests import servers
 from tests.settings import OWN_PREFIX
 from tests.support import redis_groups
 
+pytestmark = pytest.mark.elsewhere
+
 
 class OnAServerTests(StoreContract, SimpleTestCase):
     gc_counts_records = False

@@ -23,9 +23,11 @@ from django_multistore.session import clock, codec
 from django_multistore.stores.cache import values as packing
 from django_multistore.stores.redis import RedisStore, values
 from django_multistore.testing import Calls, make_record
-from tests.stores.redis.test_store import cluster_store, new_key, of_user, server_store
 from tests.support.helpers import rounds
 from tests.support.redis_groups import ClusterGroup, private_group
+from tests.support.redis_stores import cluster_store, new_key, of_user, server_store
+
+pytestmark = pytest.mark.elsewhere
 
 LOGGER = "django.security.SuspiciousSession"
 KEY = key_of("a" * 32)

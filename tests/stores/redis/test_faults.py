@@ -13,7 +13,6 @@ import itertools
 import logging
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-import redis
 from asgiref.sync import SyncToAsync
 from django.contrib.auth import SESSION_KEY
 from django.utils import timezone
@@ -40,16 +38,16 @@ from django_multistore.stores.redis.client.server import ServerClient
 from django_multistore.stores.redis.cluster import ClusterProtocol
 from django_multistore.testing import Calls, make_record
 from tests import servers
-from tests.stores.orm.test_faults import OPERATIONS, a_closed_port
 from tests.support.proxies import LossyLine
 from tests.support.redis_groups import SERVICE, ClusterGroup, SentinelGroup, private_group
+from tests.support.redis_servers import client_of, wait_until
+from tests.support.unreachable import OPERATIONS, a_closed_port
 
 pytestmark = pytest.mark.fault
 
 USER, OTHER, WALKER = "7", "8", "9"
 QUICK = 0.3  # seconds, of a server that is frozen here
 SLACK = 2  # seconds, which this machine may take for itself
-PATIENCE = 30  # seconds
 
 SERVER, CLUSTER = "server", "cluster"
 PROTOCOLS = pytest.mark.parametrize("protocol", [SERVER, CLUSTER])
@@ -72,10 +70,6 @@ def with_protocol(store: Any, protocol: str) -> RedisStore:
 def server() -> Iterator[servers.Server]:
     with servers.private("redis", durable=True) as started:
         yield started
-
-
-def client_of(server: servers.Server) -> Any:
-    return redis.Redis(host=servers.HOST, port=server.port, protocol=2)
 
 
 def ask(server: servers.Server, *command: str) -> Any:
@@ -718,13 +712,6 @@ def text_of(server: servers.Server, *command: str) -> str:
         return text
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 @BOTH_WAYS
 def test_a_replica_is_frozen(twins: bool, server: servers.Server, caplog: Any) -> None:
     store = store_at(server.address, WAIT=1, WAIT_TIMEOUT=0.5)
@@ -773,16 +760,6 @@ def test_a_replica_is_frozen(twins: bool, server: servers.Server, caplog: Any) -
 
 
 # Event loops.
-
-
-@pytest.fixture
-def no_resource_warning() -> Iterator[None]:
-    gc.collect()  # What others have left behind is theirs.
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-        gc.collect()
-    assert not [str(each.message) for each in caught]
 
 
 @PROTOCOLS

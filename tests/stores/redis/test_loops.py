@@ -17,16 +17,18 @@ import pytest
 from django_multistore.stores.redis import RedisStore
 from django_multistore.testing import make_record
 from tests import servers
-from tests.stores.redis import test_faults as test_redis_faults
-from tests.stores.redis.test_faults import client_of, wait_until
-from tests.stores.redis.test_options import Certificate
+from tests.support import redis_servers
 from tests.support.redis_groups import SERVICE, ClusterGroup, SentinelGroup, private_group
+from tests.support.redis_servers import client_of, wait_until
+from tests.support.redis_tls import Certificate
+
+pytestmark = pytest.mark.elsewhere
 
 LOOPS = 20
 # Nothing here is about time, and machines may be busy.
 PATIENT = {"CONNECT_TIMEOUT": 30, "TIMEOUT": 60}
 
-no_resource_warning = test_redis_faults.no_resource_warning
+no_resource_warning = redis_servers.no_resource_warning
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,63 +15,30 @@ from django.utils import timezone
 
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.records import Device, Outcome, SessionRecord, key_of, new_id
-from django_multistore.session.keys import new_session_key
+from django_multistore.records import Device, Outcome, SessionRecord, new_id
 from django_multistore.stores import stores
 from django_multistore.stores.redis import RedisStore, cluster, protocol, scripts, values
 from django_multistore.stores.redis import gc as expiry
 from django_multistore.stores.redis import server as server_protocol
 from django_multistore.stores.redis.client.server import ServerClient
-from django_multistore.stores.redis.cluster import ClusterProtocol
 from django_multistore.testing import Calls, expired, make_record
 from tests import servers
 from tests.settings import OWN_PREFIX
+from tests.support import redis_stores
+from tests.support.redis_stores import (
+    DATABASE,
+    RoundTrips,
+    cluster_store,
+    new_key,
+    of_user,
+    server_store,
+)
 
-DATABASE = 5
+pytestmark = pytest.mark.elsewhere
+
 SERVER = "django_multistore.stores.redis.server"
 
-
-class RoundTrips(list[list[Any]]):
-    """Commands, by the round trip in which they were sent."""
-
-    @contextmanager
-    def are(self, *counts: int) -> Iterator[None]:
-        """Expect one round trip for each number, of so many commands."""
-        self.clear()
-        yield
-        assert [len(commands) for commands in self] == [*counts], self
-
-
-@pytest.fixture
-def trips() -> Iterator[RoundTrips]:
-    found = RoundTrips()
-    exchange, aexchange = ServerClient._exchange, ServerClient._aexchange
-
-    def counted(self: ServerClient, commands: Any) -> Any:
-        found.append(commands)
-        return exchange(self, commands)
-
-    def acounted(self: ServerClient, connections: Any, commands: Any) -> Any:
-        found.append(commands)
-        return aexchange(self, connections, commands)
-
-    with (
-        patch.object(ServerClient, "_exchange", counted),
-        patch.object(ServerClient, "_aexchange", acounted),
-    ):
-        yield found
-
-
-def server_store(**options: Any) -> RedisStore:
-    url = f"redis://{servers.require('redis')}/{DATABASE}"
-    return RedisStore("mine", URL=url, KEY_PREFIX=f"{OWN_PREFIX}:", **options)
-
-
-def cluster_store() -> RedisStore:
-    """Return a store with the steps of a cluster, which one server takes as well."""
-    store = server_store()
-    store._protocol = ClusterProtocol(store.alias, store._client, store._place)
-    return store
+trips = redis_stores.trips
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
@@ -98,16 +63,6 @@ def known(store: Calls) -> Calls:
     store.sessions_for_user(record.user_id)
     store.destroy_for_user(record.user_id)
     return store
-
-
-def new_key() -> str:
-    return key_of(new_session_key())
-
-
-def of_user(**changes: Any) -> SessionRecord:
-    """Return a session whose user logged in a while ago."""
-    login = timezone.now() - timedelta(minutes=5)
-    return make_record(user_id=str(new_id()), authenticated_at=login, **changes)
 
 
 def assert_pages(store: Calls, trips: RoundTrips, counts: list[int]) -> None:

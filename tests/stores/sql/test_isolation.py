@@ -21,7 +21,6 @@ from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
 from django_multistore.stores.sql.isolation import level_of
-from django_multistore.testing import Calls
 from tests.support.helpers import rounds
 from tests.support.meeting import (
     Actor,
@@ -36,6 +35,8 @@ from tests.support.meeting import (
     store_setting,
     with_index_on,
 )
+
+pytestmark = pytest.mark.elsewhere
 
 SERVERS = pytest.mark.parametrize("kind", on("postgres", "mariadb", "mysql", transaction=True))
 MYSQL = pytest.mark.parametrize("kind", on("mariadb", "mysql", transaction=True))
@@ -70,11 +71,6 @@ def _options(alias: str, level: str) -> dict[str, Any]:
         return {"isolation_level": level}
     # The server's default, for Django's option has another test.
     return {"options": f"-c default_transaction_isolation={level.replace(' ', chr(92) + ' ')}"}
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Callable[[object], Calls]:
-    return lambda target: Calls(target, twins=request.param)
 
 
 @pytest.fixture

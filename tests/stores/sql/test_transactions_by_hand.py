@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -14,8 +14,6 @@ from django.db import DataError, connections, transaction
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable, TransactionLost
 from django_multistore.models import StoredSession
-from django_multistore.testing import Calls
-from tests.stores.orm.test_faults import a_closed_port
 from tests.support.faults import FAULTS, OF_A_STATEMENT, Strike
 from tests.support.meeting import (
     alias_of,
@@ -28,6 +26,7 @@ from tests.support.meeting import (
     saved,
     store_setting,
 )
+from tests.support.unreachable import a_closed_port
 
 KINDS = ("sqlite", "postgres", "mariadb", "mysql")
 EVERYWHERE = pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
@@ -38,11 +37,6 @@ ON_MYSQL = pytest.mark.parametrize("kind", on("mariadb", transaction=True))
 @pytest.fixture(autouse=True)
 def store(kind: str, settings: Any) -> None:
     settings.SESSION_STORES = store_setting(kind)
-
-
-@pytest.fixture(params=[False, True], ids=["sync", "async"])
-def call(request: pytest.FixtureRequest) -> Callable[[object], Any]:
-    return lambda target: Calls(target, twins=request.param)
 
 
 def write(alias: str, name: str) -> None:

@@ -1,3 +1,5 @@
+"""What devices.py does on each store."""
+
 from __future__ import annotations
 
 from datetime import timedelta
@@ -18,18 +20,11 @@ from django_multistore.exceptions import InvalidStore
 from django_multistore.records import new_id
 from django_multistore.stores import stores
 from tests.models import UUIDUser
-from tests.session.test_users import BACKEND, request_with
+from tests.support.users import logged_in, request_with
 
 
 def twin(name: str) -> Any:
     return async_to_sync(getattr(devices, f"a{name}"))
-
-
-def logged_in(user: Any) -> SessionStore:
-    session = SessionStore()
-    login(request_with(session), user, backend=BACKEND)
-    session.save()
-    return SessionStore(session.session_key)
 
 
 class DevicesTests(TestCase):

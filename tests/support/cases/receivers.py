@@ -1,3 +1,5 @@
+"""What ends with a user, and begins with a login, on each store."""
+
 from __future__ import annotations
 
 from unittest.mock import patch
@@ -14,8 +16,7 @@ from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import StoredSession
 from django_multistore.stores import stores
 from tests.models import Customer, NamedUser, ProxyUser
-from tests.session.test_users import request_with
-from tests.test_devices import logged_in
+from tests.support.users import logged_in, request_with
 
 
 class UserReceiverTests(TestCase):

@@ -11,28 +11,14 @@ from django.contrib.auth import (
     login,
     update_session_auth_hash,
 )
-from django.contrib.auth.models import AnonymousUser, User
-from django.http import HttpRequest
-from django.test import Client, RequestFactory, TestCase, override_settings
+from django.contrib.auth.models import User
+from django.test import Client, TestCase, override_settings
 
 from django_multistore.engine import SessionStore
 from django_multistore.records import SessionRecord
 from django_multistore.stores import stores
 from tests.models import NamedUser, UUIDUser
-
-BACKEND = "django.contrib.auth.backends.ModelBackend"
-
-
-def request_with(session: SessionStore, user: Any = None) -> HttpRequest:
-    request = RequestFactory().get("/")
-    request.session = session
-    request.user = user or AnonymousUser()
-
-    async def auser() -> Any:
-        return request.user
-
-    request.auser = auser
-    return request
+from tests.support.users import BACKEND, request_with
 
 
 class UserIdTests(TestCase):

@@ -130,11 +130,11 @@ class IntegrationMixin:
         self.assertEqual([response.content for response in responses], [b"1", b"2", b"3"])
 
 
-@override_settings(ROOT_URLCONF="tests.test_integration")
+@override_settings(ROOT_URLCONF=__name__)
 class InTestCase(IntegrationMixin, TestCase):
     pass
 
 
-@override_settings(ROOT_URLCONF="tests.test_integration")
+@override_settings(ROOT_URLCONF=__name__)
 class InTransactionTestCase(IntegrationMixin, TransactionTestCase):
     pass

@@ -1,9 +1,10 @@
+"""The views that log out other devices, on each store."""
+
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from django.contrib.auth import views as auth_views
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
@@ -11,7 +12,7 @@ from django.contrib.auth.tokens import default_token_generator
 from django.contrib.messages import get_messages
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
-from django.test import AsyncClient, Client, TestCase, override_settings
+from django.test import Client, TestCase, override_settings
 from django.urls import path
 from django.utils import timezone
 from django.utils.encoding import force_bytes
@@ -83,7 +84,7 @@ CHANGE = {
 RESET = {"new_password1": "NEW-4-you!", "new_password2": "NEW-4-you!"}
 
 
-@override_settings(ROOT_URLCONF="tests.pages.test_views", LOGIN_REDIRECT_URL="/home/")
+@override_settings(ROOT_URLCONF=__name__, LOGIN_REDIRECT_URL="/home/")
 class ViewTestCase(TestCase):
     def setUp(self) -> None:
         self.user = User.objects.create_user("bob", password="old secret")
@@ -225,7 +226,7 @@ class ViewTests(ViewTestCase):
         with self.modify_settings(MIDDLEWARE={"remove": middleware}):
             self.test_a_form_from_elsewhere_is_refused()
 
-    @override_settings(AUTHENTICATION_BACKENDS=["tests.pages.test_views.Confused"])
+    @override_settings(AUTHENTICATION_BACKENDS=["tests.support.cases.views.Confused"])
     def test_another_user_s_password_is_none_of_the_user_s(self) -> None:
         self.here.force_login(self.user)
         self.assertContains(self.here.post("/others/", {"password": "hers"}), "errorlist")
@@ -238,115 +239,11 @@ class ViewTests(ViewTestCase):
         self.assert_only_here()
 
     def test_a_session_ended_during_the_request_is_a_400(self) -> None:
-        middleware = "tests.pages.test_views.end_before_the_view"
+        middleware = "tests.support.cases.views.end_before_the_view"
         with self.modify_settings(MIDDLEWARE={"append": middleware}):
             response = self.here.post("/two-factor/")
         self.assertEqual(response.status_code, 400)
         self.assertEqual(self.users()[1:3], ["bob", "bob"])
-
-
-class RecentLoginTests(ViewTestCase):
-    """The user's login is some seconds old, unless a test says otherwise."""
-
-    def without_password(self) -> None:
-        self.user.set_unusable_password()
-        self.user.save()
-        for client in self.devices:
-            client.force_login(self.user)
-
-    def logged_in_an_hour_ago(self) -> None:
-        StoredSession.objects.update(authenticated_at=timezone.now() - timedelta(hours=1))
-
-    def test_a_user_without_a_password_needs_no_more(self) -> None:
-        self.without_password()
-        before = self.session_key(self.here)
-        response = self.here.post("/others/")
-        self.assertRedirects(response, "/home/", fetch_redirect_response=False)
-        self.assertNotEqual(self.session_key(self.here), before)
-        self.assertEqual(
-            [str(message) for message in get_messages(response.wsgi_request)],
-            ["2 other devices were logged out."],
-        )
-        self.assert_only_here()
-
-    def test_nor_under_asgi(self) -> None:
-        self.without_password()
-        client = AsyncClient()
-        client.force_login(self.user)
-        self.assertEqual(async_to_sync(client.post)("/others/").url, "/home/")
-        self.assertEqual(len(devices.sessions_for_user(self.user)), 1)
-
-    def test_with_an_older_login_the_user_is_sent_to_the_login_page(self) -> None:
-        self.without_password()
-        self.logged_in_an_hour_ago()
-        for data in ({}, {"password": ""}):
-            response = self.here.post("/others/", data)
-            self.assertEqual(response.url, "/accounts/login/?next=/home/")
-        self.assert_nothing_ended()
-        with self.assertLogs("django.request", "WARNING"):
-            self.assertEqual(self.here.post("/or-403/").status_code, 403)
-        self.here.force_login(self.user)
-        self.here.post("/others/")
-        self.assert_only_here()
-
-    def test_how_recent_it_must_be_can_be_set(self) -> None:
-        self.without_password()
-        minutes_ago = timezone.now() - timedelta(minutes=2)
-        StoredSession.objects.update(authenticated_at=minutes_ago)
-        self.assertEqual(self.here.post("/within-a-minute/").url, "/accounts/login/?next=/home/")
-        self.assert_nothing_ended()
-        self.here.post("/others/")
-        self.assert_only_here()
-
-    def test_it_goes_to_next_but_not_to_another_site(self) -> None:
-        self.without_password()
-        self.assertEqual(self.here.post("/others/", {"next": "/there/"}).url, "/there/")
-        self.assertEqual(self.here.post("/others/", {"next": "//evil.example/"}).url, "/home/")
-
-    def test_a_form_from_elsewhere_is_refused(self) -> None:
-        self.without_password()
-        client = Client(enforce_csrf_checks=True)
-        client.force_login(self.user)
-        with self.assertLogs("django.security.csrf", "WARNING"):
-            self.assertEqual(client.post("/others/").status_code, 403)
-        self.assertEqual(len(devices.sessions_for_user(self.user)), 4)
-
-    def test_a_password_of_a_directory_works_whenever_the_login_was(self) -> None:
-        self.without_password()
-        backends = ["django.contrib.auth.backends.ModelBackend", "tests.pages.test_views.Directory"]
-        with override_settings(AUTHENTICATION_BACKENDS=backends):
-            self.logged_in_an_hour_ago()
-            response = self.here.post("/others/", {"password": "wrong"})
-            self.assertContains(response, "errorlist")
-            self.assert_nothing_ended()
-            response = self.here.post("/others/", {"password": "in the directory"})
-            self.assertEqual(response.url, "/home/")
-            self.assert_only_here()
-
-    def test_it_takes_the_place_of_no_hook(self) -> None:
-        self.without_password()
-        self.assertEqual(self.here.post("/code/").status_code, 200)
-        self.assert_nothing_ended()
-        self.logged_in_an_hour_ago()
-        self.assertEqual(self.here.post("/code/", {"code": "123456"}).url, "/home/")
-        self.assert_only_here()
-
-    def test_where_it_is_accepted_it_takes_the_place_of_the_password(self) -> None:
-        self.logged_in_an_hour_ago()
-        self.assertContains(self.here.post("/login-is-enough/"), 'type="password"')
-        self.assert_nothing_ended()
-        self.here.force_login(self.user)
-        self.assertEqual(self.here.post("/login-is-enough/").url, "/home/")
-        self.assert_only_here()
-
-    def test_where_it_is_accepted_the_password_still_does(self) -> None:
-        self.logged_in_an_hour_ago()
-        self.here.post("/login-is-enough/", {"password": "old secret"})
-        self.assert_only_here()
-
-    def test_where_it_is_accepted_visitors_still_go_to_the_login_page(self) -> None:
-        response = self.device().post("/login-is-enough/")
-        self.assertEqual(response.url, "/accounts/login/?next=/home/")
 
 
 def end_before_the_view(get_response: Any) -> Any:
