@@ -35,8 +35,8 @@ Operation = Callable[..., Any]
 
 INTERFACE = [
     name
-    for name, member in vars(BaseStore).items()
-    if inspect.isfunction(member) and f"a{name}" in vars(BaseStore)
+    for name, member in inspect.getmembers(BaseStore, inspect.isfunction)
+    if hasattr(BaseStore, f"a{name}")
 ]
 
 HOUR = timedelta(hours=1)
@@ -74,15 +74,15 @@ def expired(record: SessionRecord) -> SessionRecord:
 class Calls:
     """An object's methods as plain functions: its own, or their async twins run to the end."""
 
-    def __init__(self, target: object, *, twins: bool) -> None:
-        self._target = target
+    def __init__(self, target: Any, *, twins: bool) -> None:
+        self.target = target
         self._twins = twins
 
     def __getattr__(self, name: str) -> Operation:
         if not self._twins:
-            own: Operation = getattr(self._target, name)
+            own: Operation = getattr(self.target, name)
             return own
-        twin: Callable[..., Awaitable[Any]] = getattr(self._target, f"a{name}")
+        twin: Callable[..., Awaitable[Any]] = getattr(self.target, f"a{name}")
         return async_to_sync(twin)
 
 
@@ -105,7 +105,7 @@ def of_users(test: Callable[[Any, Calls], None]) -> Callable[[Any, Calls], None]
 
     @wraps(test)
     def run(self: Any, store: Calls) -> None:
-        if not self.finds_users:
+        if not store.target.supports_users:
             self.skipTest("this store finds no users")
         test(self, store)
 
@@ -118,9 +118,6 @@ class StoreContract(_TestCase):
     # Set to False for a store whose records vanish by themselves when they expire, and whose
     # gc() has nothing to count.
     gc_counts_records = True
-
-    # Set to False for a store that can't find the sessions of one user.
-    finds_users = True
 
     def make_store(self) -> BaseStore:
         """Return a store that is ready for use. It may hold other sessions."""
@@ -283,7 +280,7 @@ class StoreContract(_TestCase):
         store.create(record)
         self.assertIs(store.touch(expired(record)), True)
         self.assertEqual(store.read(record.key).expires_at, record.expires_at)
-        if self.finds_users:
+        if store.target.supports_users:
             listed = store.sessions_for_user(record.user_id)
             self.assertEqual([each.id for each in listed], [record.id])
 
@@ -556,7 +553,7 @@ class StoreContract(_TestCase):
 
     @both_ways
     def test_a_store_that_finds_no_users_says_so(self, store: Calls) -> None:
-        if self.finds_users:
+        if store.target.supports_users:
             self.skipTest("this store finds them")
         for operation in (store.sessions_for_user, store.destroy_for_user):
             with self.assertRaises(NotSupported):
@@ -789,11 +786,21 @@ class StoreContract(_TestCase):
         for deploy in (False, True):
             self.assertIsInstance(self.make_store().check(deploy=deploy), list)
 
+    def test_its_flags_say_what_it_can(self) -> None:
+        store_class = type(self.make_store())
+        for flag, name in (
+            ("supports_users", "sessions_for_user"),
+            ("has_database_index", "database_index"),
+        ):
+            is_own = getattr(store_class, name) is not getattr(BaseStore, name)
+            self.assertIs(getattr(store_class, flag), is_own, flag)
+
     def test_who_overrides_one_twin_overrides_each(self) -> None:
         """Else the one that is left out is the base's, by way of a thread."""
         for store_class in type(self.make_store()).__mro__:
             own = vars(store_class).keys()
-            if store_class is BaseStore or not any(f"a{name}" in own for name in INTERFACE):
+            is_base = issubclass(BaseStore, store_class)
+            if is_base or not any(f"a{name}" in own for name in INTERFACE):
                 continue
             left_out = [f"a{name}" for name in INTERFACE if name in own and f"a{name}" not in own]
             self.assertEqual(left_out, [], store_class.__name__)

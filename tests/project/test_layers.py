@@ -31,8 +31,12 @@ FLOORS = [
     [
         "models",
         "descriptions",
-        "stores.base",
+        "stores.retries",
         "stores.batches",
+        "stores.outages",
+        "stores.fallbacks",
+        "stores.async_fallbacks",
+        "stores.base",
         "stores.sql.writer",
         "stores.orm.statements",
         "stores.sql.clocks",

@@ -15,7 +15,7 @@ from django.db import Error, connections
 
 from ...exceptions import InvalidStore, MultistoreError
 from ...stores import stores
-from ...stores.base import GC_BATCH_SIZE
+from ...stores.batches import GC_BATCH_SIZE
 from ...stores.handler import DEFAULT_ALIAS
 from ...stores.sql.errors import is_table_missing
 from ..output import write

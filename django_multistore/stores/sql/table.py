@@ -14,7 +14,8 @@ from django.db import Error, connections, models, router
 from ...exceptions import InvalidStore, NotSupported, StoreUnavailable
 from ...records import Fate
 from ...session import clock
-from ..base import BaseStore, backoff
+from ..base import BaseStore
+from ..retries import backoff
 from . import transactions
 from .clocks import time_there
 from .errors import is_conflict, is_outage, is_table_missing
