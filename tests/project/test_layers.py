@@ -137,7 +137,20 @@ FLOORS = [
         "management.commands.clearsessions",
         "management.commands.sessions",
     ],
-    ["testing", "apps"],
+    [
+        "testing.records",
+        "testing.calls",
+        "testing.part",
+        "testing.saving",
+        "testing.moving",
+        "testing.users",
+        "testing.limits",
+        "testing.takeovers",
+        "testing.maintenance",
+        "testing.contract",
+        "testing",
+        "apps",
+    ],
 ]
 ORDER = {name: place for place, name in enumerate(name for floor in FLOORS for name in floor)}
 
