@@ -65,7 +65,7 @@ class CacheStore(StepwiseStore):
         super().__init__(alias, **options)
         self._options = parsed(alias, self.options)
         self._index = UserIndex(self, self._options.namespace)
-        self._client = CacheClient(self, self._options)
+        self._client = CacheClient(self.outages, self._options)
         self._protocol = CacheProtocol(alias, self._options, self._client, self._index)
 
     @property

@@ -60,10 +60,10 @@ class RedisStore(StepwiseStore):
         self._place = parsed(alias, self.options)
         self._client: ServerClient | ClusterClient
         if self._place.is_cluster:
-            self._client = ClusterClient(self, self._place)
+            self._client = ClusterClient(self.outages, self._place)
             self._protocol = ClusterProtocol(alias, self._client, self._place)
         else:
-            self._client = ServerClient(self, self._place)
+            self._client = ServerClient(self.outages, self._place)
             self._protocol = ServerProtocol(alias, self._client, self._place)
 
     @property
