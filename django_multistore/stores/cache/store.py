@@ -64,7 +64,7 @@ class CacheStore(StepwiseStore):
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
         self._options = parsed(alias, self.options)
-        self._index = UserIndex(self, self._options.namespace)
+        self._index = UserIndex(self.outages, self.options["DATABASE"], self._options.namespace)
         self._client = CacheClient(self.outages, self._options)
         self._protocol = CacheProtocol(alias, self._options, self._client, self._index)
 

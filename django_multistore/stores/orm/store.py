@@ -52,7 +52,7 @@ class OrmStore(BaseStore):
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
-        self._table = Table(self, StoredSession, write_statements)
+        self._table = Table(self.outages, self.options["DATABASE"], StoredSession, write_statements)
 
     @property
     def database(self) -> str:
