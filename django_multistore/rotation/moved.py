@@ -18,7 +18,8 @@ from ..session import clock, keys, namespaces
 from ..session.keys import HASH_UPGRADE, Secret, successors
 from ..session.merge import AUTH_KEYS, changed_keys
 from ..session.tracking import Draft, TrackedSession
-from ..stores.base import BaseStore, backoff
+from ..stores.base import BaseStore
+from ..stores.retries import backoff
 from ..stores.steps import Steps, call, pause
 from . import trails
 from .trails import Name

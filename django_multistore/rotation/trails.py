@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
-from ..exceptions import NotSupported
 from ..records import SessionRecord, key_of, new_id
 from ..session import clock, codec
 from ..session.keys import Secret
@@ -75,10 +73,11 @@ def end(store: BaseStore, name: Name, user_ids: Iterable[str]) -> Steps[bool]:
         name: which one.
         user_ids: the spellings of its user's id.
     """
-    with suppress(NotSupported):  # Such a store finds it under its key only.
-        for user_id in user_ids:
-            if (yield from call(store.destroy_session, store.adestroy_session, user_id, name.id)):
-                return True
+    if not store.supports_users:
+        return False  # Such a store finds a session under its key only.
+    for user_id in user_ids:
+        if (yield from call(store.destroy_session, store.adestroy_session, user_id, name.id)):
+            return True
     return False
 
 
@@ -93,13 +92,13 @@ def find_record(
         name: which one.
         user_ids: the spellings of its user's id.
     """
-    with suppress(NotSupported):
-        for user_id in user_ids:
-            for each in (
-                yield from call(store.sessions_for_user, store.asessions_for_user, user_id)
-            ):
-                if each.id == name.id:
-                    return each
+    if not store.supports_users:
+        return None
+    for user_id in user_ids:
+        listed = yield from call(store.sessions_for_user, store.asessions_for_user, user_id)
+        for each in listed:
+            if each.id == name.id:
+                return each
     return None
 
 

@@ -23,7 +23,7 @@ from ... import conf
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, Page, SessionRecord, is_over, successor, touched
 from ...session import clock
-from ..base import backoff
+from ..retries import backoff
 from ..steps import Steps, call, call_database, pause, run
 from ..stepwise import Operations
 from .answers import UNREADABLE

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, SessionRecord
-from ..base import backoff
+from ..retries import backoff
 from ..steps import Steps, call, pause
 from ..stepwise import Operations
 from . import scripts, values
