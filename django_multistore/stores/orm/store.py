@@ -21,7 +21,7 @@ from ..sql.isolation_checks import check_isolation
 from ..sql.rows import row_values
 from ..sql.table import Table
 from .locks import run_locked
-from .statements import LISTED, after, write_statements
+from .statements import LISTED, write_orm_statements
 
 LAST_ID = 2**63 - 1
 BEFORE_ALL = timedelta(days=50 * 365)  # No session expired longer ago.
@@ -42,7 +42,7 @@ class OrmStore(BaseStore):
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
-        self._table = Table(self, StoredSession, write_statements)
+        self._table = Table(self, StoredSession, write_orm_statements)
 
     @property
     def database(self) -> str:
@@ -147,12 +147,11 @@ class OrmStore(BaseStore):
         removed = 0
         here, end = (now - BEFORE_ALL, LAST_ID), (now, LAST_ID)
         for size in batch_sizes(batch_size, max_seconds):
-            rest = expired.filter(after(*here)).order_by("expires_at", "id")
-            last_of_step = rest.values_list("expires_at", "id")[size - 1 : size]
-            last = next(iter(self._table.rows(last_of_step)), end)
+            after = {"after_expiry": here[0], "after_id": here[1]}
+            found = self._table.fetch("gc_last", after | {"now": now, "skipped": size - 1})
+            last = (found[0][0], found[0][1]) if found else end
             # A session that was renewed since the SELECT is no longer in this range.
-            values = {"after_expiry": here[0], "after_id": here[1]}
-            step = self._table.execute("gc", values | {"last_expiry": last[0], "last_id": last[1]})
+            step = self._table.execute("gc", after | {"last_expiry": last[0], "last_id": last[1]})
             removed += step
             if progress is not None:
                 progress(step)

@@ -19,7 +19,7 @@ from . import transactions
 from .clocks import time_there
 from .errors import is_conflict, is_outage, is_table_missing
 from .isolation import SNAPSHOTS, level_of, own_transaction
-from .writer import Statement
+from .statements import Statement
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -37,7 +37,7 @@ class Table:
         self,
         store: BaseStore,
         model: type[models.Model],
-        write_statements: Callable[[str], dict[str, Statement]],
+        write_statements: Callable[[BaseDatabaseWrapper], dict[str, Statement]],
     ) -> None:
         """
         Take the place of the store's option DATABASE.
@@ -45,7 +45,7 @@ class Table:
         Args:
             store: whose table it is.
             model: the table.
-            write_statements: writes the statements by name, for a database's alias.
+            write_statements: writes the statements by name, for a connection.
 
         Raises:
             InvalidStore: DATABASES has no such alias.
@@ -212,7 +212,7 @@ class Table:
         try:
             return self._statements[using][name]
         except KeyError:
-            self._statements[using] = self._write_statements(using)
+            self._statements[using] = self._write_statements(connections[using])
             return self._statements[using][name]
 
     def _raise_translated(self, error: Error) -> NoReturn:
