@@ -12,7 +12,7 @@ from ...models import SessionRowQuerySet, UserSession, as_stored
 from ...records import SessionRecord
 from ...session import clock
 from ..base import BaseStore
-from ..sql.rows import row_values
+from ..sql.rows import build_row
 from ..sql.table import Table
 from .statements import FOUND, write_index_statements, write_removal
 from .values import Listing
@@ -123,7 +123,7 @@ class UserIndex:
                 caller's transaction, which may lack some.
         """
         if after_commit is not None and self._table.is_in_snapshot():
-            self._table.once_more_after_commit(after_commit)
+            self._table.repeat_after_commit(after_commit)
         rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self.place})
         return [_row(row) for row in rows]
 
@@ -193,7 +193,7 @@ class UserIndex:
         )
 
     def _values(self, record: SessionRecord, listing: Listing) -> dict[str, Any]:
-        return row_values(self._alias, record) | {
+        return build_row(self._alias, record) | {
             "expires_at": listing.valid_until,
             "store": self.place,
             "previous_key": None,

@@ -12,8 +12,7 @@ from ...models import SessionRowQuerySet
 from ...records import SessionRecord
 from ..base import GC_BATCH_SIZE
 from ..batches import batch_sizes
-from ..sql.checks import check_database
-from ..sql.isolation_checks import check_isolation
+from ..sql.checks import check_database, check_isolation
 from ..steps import Result, Steps, arun, run
 from ..stepwise import StepwiseStore
 from .checks import check_cache, check_cache_always

@@ -11,19 +11,8 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 # OrmStore makes a record of a row in this order.
-LISTED = (
-    "id",
-    "key",
-    "version",
-    "user_id",
-    "created_at",
-    "authenticated_at",
-    "last_seen_at",
-    "expires_at",
-    "ip_address",
-    "user_agent",
-    "actor_id",
-)
+TIMES = ("created_at", "authenticated_at", "last_seen_at", "expires_at")
+LISTED = ("id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", *TIMES)
 READ = (*LISTED, "payload")
 
 SELECT = "SELECT {columns} FROM {table}"

@@ -1,8 +1,8 @@
 -- OrmStore: read
-SELECT "id", "key", "version", "user_id", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC', "ip_address", "user_agent", "actor_id", "payload" FROM "django_multistore_storedsession" WHERE "key" = %(key)s;
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC', "payload" FROM "django_multistore_storedsession" WHERE "key" = %(key)s;
 
 -- OrmStore: read_for_update
-SELECT "id", "key", "version", "user_id", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC', "ip_address", "user_agent", "actor_id", "payload" FROM "django_multistore_storedsession" WHERE "key" = %(key)s FOR UPDATE;
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC', "payload" FROM "django_multistore_storedsession" WHERE "key" = %(key)s FOR UPDATE;
 
 -- OrmStore: create
 INSERT INTO "django_multistore_storedsession" ("id", "key", "payload", "version", "user_id", "created_at", "authenticated_at", "last_seen_at", "expires_at", "ip_address", "user_agent", "actor_id") VALUES (%(id)s, %(key)s, (%(payload)s), %(version)s, %(user_id)s, %(created_at)s, %(authenticated_at)s, %(last_seen_at)s, %(expires_at)s, %(ip_address)s, %(user_agent)s, %(actor_id)s) ON CONFLICT DO NOTHING;
@@ -23,10 +23,10 @@ UPDATE "django_multistore_storedsession" SET "last_seen_at" = GREATEST("last_see
 DELETE FROM "django_multistore_storedsession" WHERE "key" = %(key)s;
 
 -- OrmStore: sessions_for_user
-SELECT "id", "key", "version", "user_id", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC', "ip_address", "user_agent", "actor_id" FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "expires_at" > GREATEST(%(now)s, STATEMENT_TIMESTAMP());
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC' FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "expires_at" > GREATEST(%(now)s, STATEMENT_TIMESTAMP());
 
 -- OrmStore: sessions_for_user_locked
-SELECT "id", "key", "version", "user_id", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC', "ip_address", "user_agent", "actor_id" FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "expires_at" > GREATEST(%(now)s, STATEMENT_TIMESTAMP()) FOR UPDATE;
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC' FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "expires_at" > GREATEST(%(now)s, STATEMENT_TIMESTAMP()) FOR UPDATE;
 
 -- OrmStore: destroy_for_user
 DELETE FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "key" <> %(except_key)s;

@@ -1,8 +1,8 @@
 -- OrmStore: read
-SELECT "id", "key", "version", "user_id", "created_at", "authenticated_at", "last_seen_at", "expires_at", "ip_address", "user_agent", "actor_id", "payload" FROM "django_multistore_storedsession" WHERE "key" = %(key)s;
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at", "authenticated_at", "last_seen_at", "expires_at", "payload" FROM "django_multistore_storedsession" WHERE "key" = %(key)s;
 
 -- OrmStore: read_for_update
-SELECT "id", "key", "version", "user_id", "created_at", "authenticated_at", "last_seen_at", "expires_at", "ip_address", "user_agent", "actor_id", "payload" FROM "django_multistore_storedsession" WHERE "key" = %(key)s;
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at", "authenticated_at", "last_seen_at", "expires_at", "payload" FROM "django_multistore_storedsession" WHERE "key" = %(key)s;
 
 -- OrmStore: create
 INSERT OR IGNORE INTO "django_multistore_storedsession" ("id", "key", "payload", "version", "user_id", "created_at", "authenticated_at", "last_seen_at", "expires_at", "ip_address", "user_agent", "actor_id") VALUES (%(id)s, %(key)s, (%(payload)s), %(version)s, %(user_id)s, %(created_at)s, %(authenticated_at)s, %(last_seen_at)s, %(expires_at)s, %(ip_address)s, %(user_agent)s, %(actor_id)s);
@@ -23,10 +23,10 @@ UPDATE "django_multistore_storedsession" SET "last_seen_at" = MAX("last_seen_at"
 DELETE FROM "django_multistore_storedsession" WHERE "key" = %(key)s;
 
 -- OrmStore: sessions_for_user
-SELECT "id", "key", "version", "user_id", "created_at", "authenticated_at", "last_seen_at", "expires_at", "ip_address", "user_agent", "actor_id" FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "expires_at" > %(now)s;
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at", "authenticated_at", "last_seen_at", "expires_at" FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "expires_at" > %(now)s;
 
 -- OrmStore: sessions_for_user_locked
-SELECT "id", "key", "version", "user_id", "created_at", "authenticated_at", "last_seen_at", "expires_at", "ip_address", "user_agent", "actor_id" FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "expires_at" > %(now)s;
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at", "authenticated_at", "last_seen_at", "expires_at" FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "expires_at" > %(now)s;
 
 -- OrmStore: destroy_for_user
 DELETE FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "key" <> %(except_key)s;
