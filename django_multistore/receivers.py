@@ -21,7 +21,8 @@ from .auth.deactivation import is_deactivated, note_deactivation
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
 from .http.outages import note_outage
-from .stores.sql.transactions import loss_by, savepoints
+from .stores.sql.losses import find_loss
+from .stores.sql.transactions import savepoints
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -140,7 +141,7 @@ def end_sessions(*, instance: AbstractBaseUser, **kwargs: Any) -> None:
         with savepoints():
             devices.log_out_everywhere(instance)
     except (MultistoreError, Error) as error:
-        if loss_by([error]):
+        if find_loss([error]):
             raise
         logger.exception(
             "The sessions of user %s could not be ended now. Until they expire, what keeps "

@@ -9,7 +9,7 @@ from django.dispatch import Signal
 
 from .records import SessionRecord
 from .session import endings
-from .stores.sql import transactions
+from .stores.sql import losses
 
 # Arguments: sender, the session class; id, the session's public name; user_id, text or None. A
 # session is usually created for a visitor: who logs in is told by Django's user_logged_in.
@@ -79,12 +79,12 @@ def _note(reason: Reason, user_id: str | None, id: int | None) -> None:
 
 
 def _raise_loss(responses: Responses) -> None:
-    if (errors := _errors(responses)) and (loss := transactions.loss_by(errors)):
+    if (errors := _errors(responses)) and (loss := losses.find_loss(errors)):
         raise loss
 
 
 async def _araise_loss(responses: Responses) -> None:
-    if (errors := _errors(responses)) and (loss := await transactions.aloss_by(errors)):
+    if (errors := _errors(responses)) and (loss := await losses.afind_loss(errors)):
         raise loss
 
 

@@ -10,7 +10,7 @@ from django.contrib.auth import load_backend
 from django.core.exceptions import FieldDoesNotExist
 from django.db import Error
 
-from ..stores.sql.transactions import loss_by
+from ..stores.sql.losses import find_loss
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -81,7 +81,7 @@ def _was_active(
         row = model._base_manager.using(using).filter(pk=pk).first()
     except Error as error:
         # The caller takes it for an error of the save, and may go on without that.
-        loss_by([error])
+        find_loss([error])
         raise
     if row is None or not getattr(row, IS_ACTIVE, True):
         return False

@@ -36,7 +36,7 @@ ENDS = {
     "stores.cache.answers.may_be_a_value": "an error is looked at once",
     "stores.cache.probe._manners": "the trial's time",
     "stores.cache.protocol.CacheProtocol._lock": "the time that a lock lasts",
-    "stores.orm.locks._wait_on_postgresql": "PATIENCE",
+    "stores.orm.locks._lock_on_postgresql": "PATIENCE",
     "stores.batches.batch_sizes": "who takes the sizes, when nothing is left",
     "stores.redis.client.server.ServerClient.acall_many": "Sending counts",
     "stores.redis.client.server.ServerClient.call_many": "Sending counts",
@@ -51,7 +51,7 @@ ENDS = {
     "stores.steps.arun": "the protocol, whose own loops are here",
     "stores.steps.run": "the protocol, whose own loops are here",
     "stores.steps.to_its_end": "the protocol, whose own loops are here",
-    "stores.sql.transactions._contexts": "an error is looked at once",
+    "stores.sql.losses._list_contexts": "an error is looked at once",
     "session.locks.SessionLock._wake": "one is taken off each time",
     "session.tracking.TrackedSession._unlearn_undone": "one is taken off each time",
 }

@@ -19,7 +19,7 @@ from django_multistore.engine import SessionStore
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
-from django_multistore.stores.sql import transactions
+from django_multistore.stores.sql import losses
 from django_multistore.stores.steps import Pause
 from django_multistore.testing import INTERFACE
 
@@ -44,7 +44,7 @@ HOMES = [
     steps,
     takeovers,
     token_clients,
-    transactions,
+    losses,
     Signal,
     Pause,
 ]

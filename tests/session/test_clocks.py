@@ -19,7 +19,7 @@ from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Limit, Outcome
 from django_multistore.stores import stores
-from django_multistore.stores.orm.locks import _number_of
+from django_multistore.stores.orm.locks import compute_lock_number
 from django_multistore.testing import make_record
 from tests.support.helpers import Clock
 from tests.support.meeting import (
@@ -263,7 +263,7 @@ def test_a_turn_is_not_waited_for_without_end(
 
     with actors(alias, 2) as (holder, waiter):
         lock, unlock, form = locks[connections[alias].vendor]
-        name = form % _number_of("7")
+        name = form % compute_lock_number("7")
         holder.does(run, lock, name)
 
         def log_in() -> None:

@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import conf
-from ...models import SessionRowQuerySet, UserSession
+from ...models import SessionRowQuerySet, UserSession, as_stored
 from ...records import SessionRecord
 from ...session import clock
 from ..outages import Outages
-from ..sql.rows import row_values
+from ..sql.rows import build_row
 from ..sql.table import Table
-from ..sql.writer import Statement, StatementWriter
+from .statements import FOUND, write_index_statements, write_removal
 from .values import Listing
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 AT_A_TIME = 400  # rows in one statement: SQLite counts two parameters for each, up to 999
 NAMESPACE_LENGTH = 16
-FOUND = ("row_id", "id", "key", "previous_key", "user_id", "last_seen_at", "expires_at", "store")
-REFRESHED = (
-    "authenticated_at",
-    "last_seen_at",
-    "expires_at",
-    "ip_address",
-    "user_agent",
-    "actor_id",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +61,7 @@ class UserIndex:
         self._alias = outages.alias
         self._of_any_namespace = f"{outages.alias}@"
         self._namespace = namespace
-        self._table = Table(outages, database, UserSession, _write_statements)
+        self._table = Table(outages, database, UserSession, write_index_statements)
 
     @property
     def place(self) -> str:
@@ -132,7 +126,7 @@ class UserIndex:
                 caller's transaction, which may lack some.
         """
         if after_commit is not None and self._table.is_in_snapshot():
-            self._table.once_more_after_commit(after_commit)
+            self._table.repeat_after_commit(after_commit)
         rows = self._table.fetch("rows_of_user", {"user_id": user_id, "store": self.place})
         return [_row(row) for row in rows]
 
@@ -181,12 +175,16 @@ class UserIndex:
         Returns:
             How many were removed.
         """
-        there = self._rows(
-            row_id__in=[row.row_id for row in rows], key__in=[row.key for row in rows]
-        )
-        if expired_at is not None:
-            there = there.expired(expired_at)
-        return self._table.run(lambda connection: there._raw_delete(connection.alias))
+
+        def remove(connection: BaseDatabaseWrapper) -> int:
+            until = [] if expired_at is None else [as_stored(expired_at, connection)]
+            values = [*(row.row_id for row in rows), *(row.key for row in rows), *until]
+            with connection.cursor() as cursor:
+                cursor.execute(write_removal(len(rows), connection, expired=bool(until)), values)
+                count: int = cursor.rowcount
+                return count
+
+        return self._table.run(remove)
 
     def _listing(self, record: SessionRecord) -> Listing:
         # With room for a session that slides until the row is written again.
@@ -198,7 +196,7 @@ class UserIndex:
         )
 
     def _values(self, record: SessionRecord, listing: Listing) -> dict[str, Any]:
-        return row_values(self._alias, record) | {
+        return build_row(self._alias, record) | {
             "expires_at": listing.valid_until,
             "store": self.place,
             "previous_key": None,
@@ -215,25 +213,3 @@ class UserIndex:
 
 def _row(values: Sequence[Any]) -> Row:
     return Row(**dict(zip(FOUND, values, strict=True)))
-
-
-def _write_statements(using: str) -> dict[str, Statement]:
-    writer = StatementWriter(UserSession, using)
-    parameter = writer.parameter
-    of_user = {"user_id": parameter("user_id"), "store": parameter("store")}
-    at_key = {"key": parameter("key"), **of_user}
-    refreshed = {column: parameter(column) for column in REFRESHED}
-    # Not F("key"), which MariaDB would read after it has written it.
-    moved = refreshed | {
-        "key": parameter("key"),
-        "previous_key": parameter("old_key", "previous_key"),
-    }
-    return {
-        "insert": writer.insert_ignoring_conflicts(),
-        "refresh": writer.update(refreshed, **at_key),
-        "move": writer.update(moved, **at_key | {"key": parameter("old_key", "key")}),
-        "remove": writer.delete(**at_key),
-        "withdraw": writer.delete(**at_key, id=parameter("id")),
-        "confirm": writer.select(["row_id"], **at_key),
-        "rows_of_user": writer.select(FOUND, **of_user),
-    }

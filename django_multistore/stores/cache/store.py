@@ -11,8 +11,7 @@ from django.core.checks import CheckMessage
 from ...models import SessionRowQuerySet
 from ...records import SessionRecord
 from ..batches import Batch
-from ..sql.checks import check_database
-from ..sql.isolation_checks import check_isolation
+from ..sql.checks import check_database, check_isolation
 from ..steps import Result, Steps, arun, run
 from ..stepwise import StepwiseStore
 from .checks import check_cache, check_cache_always

@@ -1,4 +1,4 @@
-"""One login of a user after the other, so that what each counts stays true until it is written."""
+"""Locks by which the logins of one user follow each other, so that what each counts stays true."""
 
 from __future__ import annotations
 
@@ -19,84 +19,84 @@ if TYPE_CHECKING:
 
 PATIENCE = 10  # seconds
 LONGEST_PAUSE = 0.05  # seconds
-OTHERS = "another login of the user"
 
 Result = TypeVar("Result")
 
 
 def run_locked(table: Table, user_id: str, action: Callable[[], Result]) -> Result:
     """
-    Run what counts a user's sessions and adds to them, while nobody else does.
+    Count a user's sessions and add to them, while nobody else does.
 
     Args:
-        table: that has the sessions.
+        table: has the sessions.
         user_id: whose they are.
-        action: reads and writes the table. Run again if it was undone by what crossed it.
+        action: reads and writes the table. It is run again if another transaction crossed it.
 
     Raises:
         StoreUnavailable: the database could not be asked, or others took too long.
     """
     connection = connections[table.database]
     if connection.vendor == "mysql":
-        return _with_named_lock(connection, table, user_id, action)
-    wait = WAITS.get(connection.vendor)
+        return _run_with_named_lock(connection, table, user_id, action)
+    take_lock = LOCKS.get(connection.vendor)
 
-    def turn() -> Result:
-        if wait is not None:
-            wait(connection, table, user_id)
+    def act() -> Result:
+        if take_lock is not None:
+            take_lock(connection, table, user_id)
         return action()
 
-    return table.transact(turn)
+    return table.transact(act)
 
 
-def _wait_on_postgresql(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
-    # The transaction's own lock, which a connection pool between can't lose. It is asked for again
-    # and again: lock_timeout would have to be set for the caller's transaction, and what runs out
-    # by that takes the transaction along.
-    number, give_up_at = _number_of(user_id), time.monotonic() + PATIENCE
+def _lock_on_postgresql(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
+    # The lock is the transaction's own, which a connection pool between can't lose. It is asked for
+    # again and again: lock_timeout would have to be set for the caller's transaction, and would
+    # take that along when it runs out.
+    number, give_up_at = compute_lock_number(user_id), time.monotonic() + PATIENCE
     with connection.cursor() as cursor:
         while True:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
             if cursor.fetchone() == (True,):
                 return
             if time.monotonic() >= give_up_at:
-                raise table.took_too_long(OTHERS, PATIENCE)
+                raise table.build_timeout("another login of the user", PATIENCE)
             time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
 
 
-def _wait_on_sqlite(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
-    # There is one writer at a time: this becomes it.
+def _lock_on_sqlite(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
+    # SQLite has one writer at a time. By a DELETE of nothing this transaction becomes it.
     with connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {table.quoted_name} WHERE 0")  # noqa: S608 - our own table
 
 
-WAITS = {"postgresql": _wait_on_postgresql, "sqlite": _wait_on_sqlite}
+LOCKS = {"postgresql": _lock_on_postgresql, "sqlite": _lock_on_sqlite}
 
 
-def _with_named_lock(
+def _run_with_named_lock(
     connection: BaseDatabaseWrapper, table: Table, user_id: str, action: Callable[[], Result]
 ) -> Result:
-    # No transaction holds a named lock. In a caller's it is given up before that commits, so
-    # that there two logins can miss each other.
-    name = f"multistore:{_number_of(user_id)}"
-    with table.outages_translated(), connection.cursor() as cursor:
+    # A named lock belongs to no transaction. Within a caller's it is released before the commit,
+    # so that two logins can miss each other there.
+    name = f"multistore:{compute_lock_number(user_id)}"
+    with table.translate_errors(), connection.cursor() as cursor:
         cursor.execute("SELECT GET_LOCK(%s, %s)", [name, PATIENCE])
         if cursor.fetchone() != (1,):
-            raise table.took_too_long(OTHERS, PATIENCE)
+            raise table.build_timeout("another login of the user", PATIENCE)
         try:
             return action()
         finally:
             try:
                 cursor.execute("DO RELEASE_LOCK(%s)", [name])
             except Error:
-                # What was part of a transaction may be gone; what was done by itself is done, and
-                # with the connection the lock goes as well.
+                # What was part of a transaction may be gone. Otherwise all is committed, and the
+                # lock goes with the connection.
                 if is_open(connection):
                     raise
                 with suppress(Error):
                     connection.close()
 
 
-def _number_of(user_id: str) -> int:
+def compute_lock_number(user_id: str) -> int:
+    """Return the number that stands for a user in the names of locks."""
     digest = hashlib.sha256(f"django_multistore:{user_id}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

@@ -1,94 +1,114 @@
-"""The statements of OrmStore."""
+"""The SQL of OrmStore, on one page. How to read it is said in stores/sql/statements.py."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.db.models import F, Q
-from django.db.models.expressions import RawSQL
-from django.db.models.functions import Greatest
+from typing import TYPE_CHECKING
 
 from ...models import StoredSession
-from ..sql.writer import Latest, Statement, StatementWriter
+from ..sql.statements import Statement, Template, write_statements
 
-# In the order in which OrmStore makes a record of a row.
-LISTED = (
-    "id",
-    "key",
-    "version",
-    "user_id",
-    "created_at",
-    "authenticated_at",
-    "last_seen_at",
-    "expires_at",
-    "ip_address",
-    "user_agent",
-    "actor_id",
-)
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+# OrmStore makes a record of a row in this order.
+TIMES = ("created_at", "authenticated_at", "last_seen_at", "expires_at")
+LISTED = ("id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", *TIMES)
 READ = (*LISTED, "payload")
-ONE = RawSQL("1", ())  # In the text: a 1 would be a parameter without a name.
-TOUCHED = ("last_seen_at", "expires_at", "ip_address", "user_agent")
-UPDATED = (*TOUCHED, "payload", "user_id", "authenticated_at", "actor_id")
+
+SELECT = "SELECT {columns} FROM {table}"
+DELETE = "DELETE FROM {table}"
+
+CREATE = """
+{insert_or_ignore_into} {table} ({id}, {key}, {payload}, {version},
+    {user_id}, {created_at}, {authenticated_at}, {last_seen_at}, {expires_at},
+    {ip_address}, {user_agent}, {actor_id})
+VALUES (%(id)s, %(key)s, {from_base64}(%(payload)s), %(version)s,
+    %(user_id)s, %(created_at)s, %(authenticated_at)s, %(last_seen_at)s, %(expires_at)s,
+    %(ip_address)s, %(user_agent)s, %(actor_id)s)
+{on_conflict_do_nothing}
+"""
+
+UPDATE = """
+UPDATE {table}
+SET {last_seen_at} = %(last_seen_at)s,
+    {expires_at} = %(expires_at)s,
+    {ip_address} = %(ip_address)s,
+    {user_agent} = %(user_agent)s,
+    {payload} = {from_base64}(%(payload)s),
+    {user_id} = %(user_id)s,
+    {authenticated_at} = %(authenticated_at)s,
+    {actor_id} = %(actor_id)s,
+    {version} = {version} + 1"""
+MOVE = UPDATE + ", {key} = %(key)s"
+
+# An older look than another request's shortens nothing.
+TOUCH = """
+UPDATE {table}
+SET {last_seen_at} = {greatest}({last_seen_at}, %(last_seen_at)s),
+    {expires_at} = {greatest}({expires_at}, %(expires_at)s),
+    {ip_address} = %(ip_address)s,
+    {user_agent} = %(user_agent)s
+"""
+
+AT_KEY = " WHERE {key} = %(key)s"
+AT_OLD_KEY = " WHERE {key} = %(old_key)s AND {expires_at} > %(now)s"
+AT_VERSION = AT_OLD_KEY + " AND {version} = %(version)s"
+
+OF_USER = " WHERE {user_id} = %(user_id)s"
+# What is dead by the server's clock must not count against a user's limit, for which a session
+# that lives would be ended.
+LIVE_OF_USER = OF_USER + " AND {expires_at} > {latest_now}"
+
+# These follow a row in the order of the index on (expires_at, id). The first condition follows from
+# the second, and is what the database looks up.
+AFTER = """
+WHERE {expires_at} >= %(after_expiry)s
+    AND ({expires_at} > %(after_expiry)s
+        OR ({expires_at} = %(after_expiry)s AND {id} > %(after_id)s))
+"""
+UP_TO = """
+    AND {expires_at} <= %(last_expiry)s
+    AND ({expires_at} < %(last_expiry)s
+        OR ({expires_at} = %(last_expiry)s AND {id} <= %(last_id)s))
+"""
+LAST_OF_BATCH = """
+    AND {expires_at} <= %(now)s
+ORDER BY {expires_at}, {id}
+LIMIT 1 OFFSET %(skipped)s
+"""
+
+TEMPLATES = {
+    # The store itself looks at expires_at: one more condition is one more value to bind, and one
+    # more index for the planner to weigh.
+    "read": Template(SELECT + AT_KEY, READ),
+    "read_for_update": Template(SELECT + AT_KEY + " {for_update}", READ),
+    "create": Template(CREATE),
+    "update": Template(UPDATE + AT_VERSION),
+    "rotate": Template(MOVE + AT_VERSION),
+    "overwrite": Template(MOVE + AT_OLD_KEY),
+    "touch": Template(TOUCH + AT_VERSION),
+    "destroy": Template(DELETE + AT_KEY),
+    "sessions_for_user": Template(SELECT + LIVE_OF_USER, LISTED),
+    "sessions_for_user_locked": Template(SELECT + LIVE_OF_USER + " {for_update}", LISTED),
+    "destroy_for_user": Template(DELETE + OF_USER + " AND {key} <> %(except_key)s"),
+    "destroy_session": Template(DELETE + OF_USER + " AND {id} = %(id)s"),
+    "gc_last": Template(SELECT + AFTER + LAST_OF_BATCH, ["expires_at", "id"]),
+    "gc": Template(DELETE + AFTER + UP_TO),
+}
+
+# The columns of parameters that have other names.
+TYPED_AS = {
+    "old_key": "key",
+    "except_key": "key",
+    "now": "expires_at",
+    "after_expiry": "expires_at",
+    "after_id": "id",
+    "last_expiry": "expires_at",
+    "last_id": "id",
+    "skipped": "id",
+}
 
 
-def after(expires_at: Any, id: Any) -> Q:
-    """Match what comes after a row in the order of the index on (expires_at, id)."""
-    # The first condition follows from the second, and is what the database looks up.
-    return Q(expires_at__gte=expires_at) & (
-        Q(expires_at__gt=expires_at) | Q(expires_at=expires_at, id__gt=id)
-    )
-
-
-def up_to(expires_at: Any, id: Any) -> Q:
-    """Match a row and what comes before it in that order."""
-    return Q(expires_at__lte=expires_at) & (
-        Q(expires_at__lt=expires_at) | Q(expires_at=expires_at, id__lte=id)
-    )
-
-
-def write_statements(using: str) -> dict[str, Statement]:
-    """
-    Have the statements written for one database.
-
-    Args:
-        using: its alias in DATABASES.
-
-    Returns:
-        The statements by the name of the operation.
-    """
-    writer = StatementWriter(StoredSession, using)
-    parameter = writer.parameter
-    live = {"expires_at__gt": parameter("now", "expires_at")}
-    # By the server's clock too: what is dead by that must not count against a user's limit, for
-    # which a session that lives would be ended.
-    listed = {**live, "expires_at__gt": Latest(parameter("now", "expires_at"))}
-    at_key = {"key": parameter("old_key", "key"), **live}
-    at_version = {**at_key, "version": parameter("version")}
-    of_user = {"user_id": parameter("user_id")}
-    touch = {column: parameter(column) for column in TOUCHED} | {
-        # An older look than another request's shortens nothing.
-        column: Greatest(F(column), parameter(column))
-        for column in ("last_seen_at", "expires_at")
-    }
-    update = {column: parameter(column) for column in UPDATED} | {"version": F("version") + ONE}
-    rotate = update | {"key": parameter("key")}
-    return {
-        # By the key alone: the store looks at expires_at itself. One more condition is one more
-        # value to bind, and one more index for the planner to weigh.
-        "read": writer.select(READ, key=parameter("key")),
-        "read_for_update": writer.select_for_update(READ, key=parameter("key")),
-        "create": writer.insert_ignoring_conflicts(),
-        "update": writer.update(update, **at_version),
-        "rotate": writer.update(rotate, **at_version),
-        "overwrite": writer.update(rotate, **at_key),
-        "touch": writer.update(touch, **at_version),
-        "destroy": writer.delete(key=parameter("key")),
-        "sessions_for_user": writer.select(LISTED, **of_user, **listed),
-        "sessions_for_user_locked": writer.select_for_update(LISTED, **of_user, **listed),
-        "destroy_for_user": writer.delete(~Q(key=parameter("except_key", "key")), **of_user),
-        "destroy_session": writer.delete(id=parameter("id"), **of_user),
-        "gc": writer.delete(
-            after(parameter("after_expiry", "expires_at"), parameter("after_id", "id")),
-            up_to(parameter("last_expiry", "expires_at"), parameter("last_id", "id")),
-        ),
-    }
+def write_orm_statements(connection: BaseDatabaseWrapper) -> dict[str, Statement]:
+    """Write the statements for one database, by the name of the operation."""
+    return write_statements(TEMPLATES, StoredSession, connection, typed_as=TYPED_AS)

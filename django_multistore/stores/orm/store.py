@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -16,12 +16,11 @@ from ...records import Admission, Device, Limit, Outcome, Page, SessionRecord, u
 from ...session import clock
 from ..base import BaseStore
 from ..batches import Batch
-from ..sql.checks import check_database
-from ..sql.isolation_checks import check_isolation
-from ..sql.rows import row_values
+from ..sql.checks import check_database, check_isolation
+from ..sql.rows import build_row
 from ..sql.table import Table
 from .locks import run_locked
-from .statements import LISTED, after, write_statements
+from .statements import LISTED, write_orm_statements
 
 LAST_ID = 2**63 - 1
 BEFORE_ALL = timedelta(days=50 * 365)  # No session expired longer ago.
@@ -52,7 +51,8 @@ class OrmStore(BaseStore):
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
-        self._table = Table(self.outages, self.options["DATABASE"], StoredSession, write_statements)
+        database = self.options["DATABASE"]
+        self._table = Table(self.outages, database, StoredSession, write_orm_statements)
 
     @property
     def database(self) -> str:
@@ -67,13 +67,13 @@ class OrmStore(BaseStore):
         return self._read("read", key)
 
     def reread(self, key: str) -> SessionRecord | None:
-        # In the caller's transaction on MariaDB and MySQL, which may have an old snapshot, only a
-        # read that locks sees what there is.
-        is_older = self._table.is_in_transaction() and self._locks_rows
-        return self._read("read_for_update" if is_older else "read", key)
+        # The caller's transaction may have an old snapshot. On MariaDB and MySQL only a read that
+        # locks sees past it.
+        may_be_old = self._table.is_in_transaction() and self._locks_rows
+        return self._read("read_for_update" if may_be_old else "read", key)
 
     def create(self, record: SessionRecord) -> bool:
-        is_free = self._table.execute("create", self._values(record, old_key=record.key)) == 1
+        is_free = self._table.execute("create", self._build_values(record, old_key=record.key)) == 1
         if is_free:
             self._table.follow(record.fate)
         return is_free
@@ -85,7 +85,7 @@ class OrmStore(BaseStore):
         return self._compare_and_set("rotate", old_key, record)
 
     def touch(self, record: SessionRecord) -> bool:
-        values = self._values(record, old_key=record.key) | {"now": clock.now()}
+        values = self._build_values(record, old_key=record.key) | {"now": clock.now()}
         is_done = self._table.execute("touch", values) == 1
         if is_done:
             self._table.follow(record.fate)
@@ -117,18 +117,18 @@ class OrmStore(BaseStore):
         admit = partial(super().admit, old_key, record, limit)
         admission = run_locked(self._table, user_id_of(record.user_id), admit)
         if is_blind and admission.outcome is Outcome.DONE:
-            self._table.once_more_after_commit(partial(self._evict, record, limit))
+            self._table.repeat_after_commit(partial(self._evict, record, limit))
         return admission
 
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        return self._listed("sessions_for_user", user_id)
+        return self._list("sessions_for_user", user_id)
 
     def page_for_user(self, user_id: object, *, start: int, size: int) -> Page:
         listed = self.database_index().of_user(user_id_of(user_id))
         rows = listed.latest_first().values_list(*LISTED)[start : start + size]
-        page = self._table.rows(rows) if size else []
+        page = self._table.run(lambda connection: list(rows.all())) if size else []
         total = self._table.run(lambda connection: listed.count())
-        return Page(records=tuple(map(_record, page)), total=total)
+        return Page(records=tuple(map(_build_record, page)), total=total)
 
     def database_index(self) -> SessionRowQuerySet:
         rows = StoredSession.objects.using(self.database).live(clock.now())
@@ -147,19 +147,12 @@ class OrmStore(BaseStore):
         expired = StoredSession.objects.using(self.database).expired(here.now)
         if dry_run:
             return Batch(self._table.run(lambda connection: expired.count()))
-        rest = expired.filter(after(here.expires_at, here.id)).order_by("expires_at", "id")
-        last_of_step = rest.values_list("expires_at", "id")[size - 1 : size]
-        last = next(iter(self._table.rows(last_of_step)), None)
-        expires_at, id = last or (here.now, LAST_ID)
+        after = {"after_expiry": here.expires_at, "after_id": here.id}
+        found = self._table.fetch("gc_last", after | {"now": here.now, "skipped": size - 1})
+        expires_at, id = found[0] if found else (here.now, LAST_ID)
         # A session that was renewed since the SELECT is no longer in this range.
-        bounds = {
-            "after_expiry": here.expires_at,
-            "after_id": here.id,
-            "last_expiry": expires_at,
-            "last_id": id,
-        }
-        removed = self._table.execute("gc", bounds)
-        return Batch(removed, None if last is None else _Cursor(here.now, expires_at, id))
+        removed = self._table.execute("gc", after | {"last_expiry": expires_at, "last_id": id})
+        return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         if not kwargs.get("deploy"):
@@ -170,7 +163,7 @@ class OrmStore(BaseStore):
     def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Outcome:
         if record.version is None:
             statement = "overwrite"
-        values = self._values(record, old_key=old_key) | {"now": clock.now()}
+        values = self._build_values(record, old_key=old_key) | {"now": clock.now()}
         if self._table.execute(statement, values):
             self._table.follow(record.fate)
             return Outcome.DONE
@@ -179,18 +172,18 @@ class OrmStore(BaseStore):
     def _end(self, statement: str, values: dict[str, Any]) -> int:
         end = partial(self._table.execute, statement, values)
         if self._is_blind():
-            self._table.once_more_after_commit(end)
+            self._table.repeat_after_commit(end)
         return end()
 
     def _list_for_limit(self, record: SessionRecord) -> list[SessionRecord]:
         if not self._table.is_in_snapshot():
             return self.sessions_for_user(record.user_id)
         # On MariaDB and MySQL a read that locks sees all there is.
-        return self._listed("sessions_for_user_locked", record.user_id)
+        return self._list("sessions_for_user_locked", record.user_id)
 
-    def _listed(self, statement: str, user_id: object) -> list[SessionRecord]:
+    def _list(self, statement: str, user_id: object) -> list[SessionRecord]:
         values = {"user_id": user_id_of(user_id), "now": clock.now()}
-        return [_record(row) for row in self._table.fetch(statement, values)]
+        return [_build_record(row) for row in self._table.fetch(statement, values)]
 
     def _evict(self, record: SessionRecord, limit: Limit) -> None:
         def evict() -> None:
@@ -205,16 +198,16 @@ class OrmStore(BaseStore):
 
     def _is_blind(self) -> bool:
         """Say whether the caller's transaction can neither see nor end what came since it began."""
-        # What MariaDB and MySQL write, and read to write it, is what there is.
+        # On MariaDB and MySQL it ends what is there by now, and sees it when it reads to write.
         return connections[self.database].vendor == "postgresql" and self._table.is_in_snapshot()
 
     def _read(self, statement: str, key: str) -> SessionRecord | None:
         rows = self._table.fetch(statement, {"key": key})
-        record = _record(rows[0]) if rows else None
+        record = _build_record(rows[0]) if rows else None
         return record if record is not None and record.expires_at > clock.now() else None
 
-    def _values(self, record: SessionRecord, *, old_key: str) -> dict[str, Any]:
-        return row_values(self.alias, record) | {
+    def _build_values(self, record: SessionRecord, *, old_key: str) -> dict[str, Any]:
+        return build_row(self.alias, record) | {
             "old_key": old_key,
             "payload": record.payload,
             "version": record.version,
@@ -225,21 +218,9 @@ def _first_cursor(now: datetime) -> _Cursor:
     return _Cursor(now, now - BEFORE_ALL, LAST_ID)
 
 
-def _record(row: list[Any]) -> SessionRecord:
-    (
-        id,
-        key,
-        version,
-        user_id,
-        created_at,
-        authenticated_at,
-        last_seen_at,
-        expires_at,
-        ip_address,
-        user_agent,
-        actor_id,
-        *payload,
-    ) = row
+def _build_record(row: Sequence[Any]) -> SessionRecord:
+    id, key, version, user_id, actor_id, ip_address, user_agent, *rest = row
+    created_at, authenticated_at, last_seen_at, expires_at, *payload = rest
     return SessionRecord(
         id=id,
         key=key,

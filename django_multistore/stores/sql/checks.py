@@ -9,16 +9,24 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import Error as AnyDatabaseError
 from django.db import NotSupportedError, connections, transaction
 
-from .clocks import check_clock, time_there
+from .clocks import check_clock, read_clock
+from .isolation import SNAPSHOTS, read_level
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 SQLITE_MIN_TIMEOUT = 5  # seconds; the driver's default
 
-# Besides what Django needs. Since this one MySQL has utf8mb4_0900_bin, which models.py uses.
+# This is the first version with utf8mb4_0900_bin, which models.py uses.
 # https://dev.mysql.com/doc/relnotes/mysql/8.0/en/news-8-0-17.html
 MYSQL_MIN_VERSION = (8, 0, 17)
+
+# What sets the level in OPTIONS.
+READ_COMMITTED = {
+    "postgresql": "'isolation_level': IsolationLevel.READ_COMMITTED (from "
+    "django.db.backends.postgresql.psycopg_any import IsolationLevel)",
+    "mysql": "'isolation_level': 'read committed'",
+}
 
 
 def check_database(alias: str, using: str) -> list[CheckMessage]:
@@ -38,19 +46,47 @@ def check_database(alias: str, using: str) -> list[CheckMessage]:
     ]
 
 
+def check_isolation(alias: str, using: str) -> list[CheckMessage]:
+    """
+    Warn of transactions that don't see what is committed meanwhile.
+
+    Args:
+        alias: the store's.
+        using: the database's, which is asked for its default.
+    """
+    try:
+        level = read_level(using)
+    except AnyDatabaseError:
+        return []  # The first use of the database will say what is wrong with it.
+    if level not in SNAPSHOTS:
+        return []
+    remedy = READ_COMMITTED[connections[using].vendor]
+    return [
+        Warning(
+            f"Session store {alias!r} is on the database {using!r}, whose transactions are at "
+            f"isolation level {level!r}. Inside of one, as with ATOMIC_REQUESTS, a session that "
+            "another request has changed since it began can't be saved, and one that began since "
+            "can't be listed.",
+            hint=f"Set DATABASES[{using!r}]['OPTIONS'] to {{{remedy}}}, or use sessions outside of "
+            "transactions. See docs/checks.md#w020.",
+            id="django_multistore.W020",
+        )
+    ]
+
+
 def _check_version(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
     if connection.vendor == "sqlite":  # There is no server: Python brings it.
         return []
     try:
-        # Django does so with the first connection of a process, which may be long ago.
+        # Django checks it with the first connection of a process, which may be long ago.
         connection.check_database_version_supported()
-        reason = _too_old(connection)
+        reason = _explain_version(connection)
     except NotSupportedError as error:
         reason = str(error)
     except NotImplementedError:
-        return []  # A backend that isn't Django's need not tell versions.
+        return []  # A backend that isn't Django's need not know versions.
     except AnyDatabaseError:
-        return []  # Nothing is known about it. Who uses it says why.
+        return []  # The first use of the database will say what is wrong with it.
     if not reason:
         return []
     return [
@@ -63,7 +99,7 @@ def _check_version(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMes
     ]
 
 
-def _too_old(connection: Any) -> str:
+def _explain_version(connection: Any) -> str:
     if connection.vendor != "mysql" or connection.mysql_is_mariadb:
         return ""
     version = connection.get_database_version()
@@ -109,9 +145,9 @@ def _check_pooler(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMess
     if connection.vendor != "postgresql" or options.get("prepare_threshold") is None:
         return []
     try:
-        is_shared = _passes_names_on(connection)
+        is_shared = _shares_prepared_names(connection)
     except AnyDatabaseError:
-        return []  # Nothing is known about it. Who uses it says why.
+        return []  # The first use of the database will say what is wrong with it.
     if not is_shared:
         return []
     return [
@@ -130,25 +166,25 @@ def _check_pooler(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMess
 
 def _check_clock(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
     try:
-        there = time_there(connection)
+        there = read_clock(connection)
     except AnyDatabaseError:
-        return []  # Nothing is known about it. Who uses it says why.
+        return []  # The first use of the database will say what is wrong with it.
     place = f"the database {connection.alias!r}"
     return [] if there is None else check_clock(alias, place, there)
 
 
-def _passes_names_on(connection: Any) -> bool:
+def _shares_prepared_names(connection: Any) -> bool:
     """
     Say whether a pooler is between, and the server gets prepared statements by clients' names.
 
-    A pooler that tracks them gives them names of its own. It is asked in one transaction, which
-    has a server connection for itself, and with a name that nobody else has.
+    A pooler that tracks them gives them names of its own. The question is asked in one transaction,
+    which has a server connection for itself, and with a name that nobody else has.
     """
     connection.ensure_connection()
     driver = connection.connection
     if not hasattr(driver, "pgconn"):  # psycopg2, which prepares none
         return False
-    # PgBouncer tells from 1.26 on. By sessions nobody shares a server connection.
+    # PgBouncer says so from 1.26 on. If it pools by sessions, nobody shares a server connection.
     if driver.pgconn.parameter_status(b"pgbouncer.pool_mode") == b"session":
         return False
     name = f"multistore_{secrets.token_hex(8)}"
@@ -156,7 +192,7 @@ def _passes_names_on(connection: Any) -> bool:
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
-            # A pooler makes up what it tells its clients.
+            # A pooler tells its clients a process id that it makes up.
             if cursor.fetchone() == (driver.info.backend_pid,):
                 return False
             driver.pgconn.prepare(name.encode(), b"SELECT 1")

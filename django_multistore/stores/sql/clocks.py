@@ -12,7 +12,7 @@ from ...session import clock
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Of databases whose clock is another than this host's.
+# They are asked of databases whose clock is another than this host's.
 QUESTIONS = {
     "postgresql": "SELECT STATEMENT_TIMESTAMP() AT TIME ZONE 'UTC'",
     "mysql": "SELECT UTC_TIMESTAMP(6)",
@@ -20,7 +20,7 @@ QUESTIONS = {
 TOLERATED = timedelta(seconds=30)
 
 
-def time_there(connection: BaseDatabaseWrapper) -> datetime | None:
+def read_clock(connection: BaseDatabaseWrapper) -> datetime | None:
     """Return what time it is by a database's clock; None for one that is this host's."""
     question = QUESTIONS.get(connection.vendor)
     if question is None:

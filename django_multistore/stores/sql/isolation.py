@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 READ_COMMITTED = "read committed"
-# At these a transaction sees what there was when it first looked.
+# At these levels a transaction sees what there was when it first looked.
 SNAPSHOTS = {"repeatable read", "serializable"}
 
 
@@ -23,19 +23,19 @@ def own_transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
     It costs no statement where that is the level of the connection's transactions anyhow.
     """
-    begin = BEGINNINGS.get(connection.vendor, _as_it_is)
+    begin = BEGINNINGS.get(connection.vendor, _leave_as_it_is)
     with begin(connection), transaction.atomic(using=connection.alias, savepoint=False):
         yield
 
 
 @contextmanager
-def _as_it_is(connection: BaseDatabaseWrapper) -> Iterator[None]:
+def _leave_as_it_is(connection: BaseDatabaseWrapper) -> Iterator[None]:
     yield
 
 
 @contextmanager
 def _begin_on_postgresql(connection: Any) -> Iterator[None]:
-    # The driver says it with the BEGIN. Django sets the same attribute, from its OPTIONS.
+    # The driver sends the level with the BEGIN. Django sets the same attribute, from OPTIONS.
     from django.db.backends.postgresql.psycopg_any import IsolationLevel  # noqa: PLC0415
 
     driver = connection.connection
@@ -53,14 +53,15 @@ def _begin_on_mysql(connection: Any) -> Iterator[None]:
     # Django sets the level when it connects, by default to this one.
     if connection.isolation_level != READ_COMMITTED:
         with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")  # Of the next one.
+            # The level holds for the next transaction only.
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     yield
 
 
 BEGINNINGS = {"postgresql": _begin_on_postgresql, "mysql": _begin_on_mysql}
 
 
-def level_of(using: str) -> str:
+def read_level(using: str) -> str:
     """
     Return the isolation level of a database's transactions, as far as settings and server say.
 
@@ -74,7 +75,7 @@ def level_of(using: str) -> str:
     ask = QUESTIONS.get(connection.vendor)
     if ask is None:
         return ""
-    connection.ensure_connection()  # Which reads the settings.
+    connection.ensure_connection()  # With that Django reads the settings.
     return ask(connection).lower().replace("-", " ").replace("_", " ")
 
 
@@ -82,7 +83,7 @@ def _ask_postgresql(connection: Any) -> str:
     if "isolation_level" in connection.settings_dict["OPTIONS"]:
         name: str = connection.isolation_level.name
         return name
-    with connection.cursor() as cursor:  # By default it is the server's business, and the role's.
+    with connection.cursor() as cursor:  # The default is the server's, or the role's.
         cursor.execute("SHOW default_transaction_isolation")
         (level,) = cursor.fetchone()
     return str(level)

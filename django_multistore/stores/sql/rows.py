@@ -7,19 +7,18 @@ from typing import Any
 from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, SessionRecord
 
 
-def row_values(alias: str, record: SessionRecord) -> dict[str, Any]:
+def build_row(alias: str, record: SessionRecord) -> dict[str, Any]:
     """
     Return the values of a record's row, by column.
 
     Args:
         alias: the store's, for messages.
-        record: what shall be written.
+        record: what is to be written.
 
     Raises:
         ValueError: the user id or the user agent doesn't fit.
     """
-    # Said here, because MariaDB's INSERT IGNORE would cut it off in silence, and
-    # PostgreSQL takes no NUL.
+    # MariaDB's INSERT IGNORE would cut in silence what is too long, and PostgreSQL takes no NUL.
     user_agent = record.device.user_agent
     for user_id in (record.user_id or "", record.actor_id or ""):
         if len(user_id) > USER_ID_MAX_LENGTH or "\0" in user_id:

@@ -1,4 +1,4 @@
-"""One table in the database: its statements run, its outages told."""
+"""One table of a database: it runs statements, and translates the errors they meet."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from django.db import Error, connections, models, router
@@ -16,16 +17,16 @@ from ...records import Fate
 from ...session import clock
 from ..outages import Outages
 from ..retries import backoff
-from . import transactions
-from .clocks import time_there
+from . import losses, transactions
+from .clocks import read_clock
 from .errors import is_conflict, is_outage, is_table_missing
-from .isolation import SNAPSHOTS, level_of, own_transaction
-from .writer import Statement
+from .isolation import SNAPSHOTS, own_transaction, read_level
+from .statements import Statement
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Of what was undone only because another transaction crossed it. All of them take half a second.
+# So often a statement or a transaction is run again that others crossed: half a second in all.
 ATTEMPTS = 15
 
 Result = TypeVar("Result")
@@ -39,7 +40,7 @@ class Table:
         outages: Outages,
         chosen: str | None,
         model: type[models.Model],
-        write_statements: Callable[[str], dict[str, Statement]],
+        write_statements: Callable[[BaseDatabaseWrapper], dict[str, Statement]],
     ) -> None:
         """
         Take the store's option DATABASE, and its table there.
@@ -48,7 +49,7 @@ class Table:
             outages: of the store whose table it is.
             chosen: the alias of its database. None: the database routers say which it is.
             model: the table.
-            write_statements: writes the statements by name, for a database's alias.
+            write_statements: writes the statements by name, for a connection.
 
         Raises:
             InvalidStore: DATABASES has no such alias.
@@ -64,7 +65,7 @@ class Table:
         self._write_statements = write_statements
         self._statements: dict[str, dict[str, Statement]] = {}
         self._levels: dict[str, str] = {}
-        self._thread = threading.local()  # Has `is_in_own` in a transaction of transact().
+        self._thread = threading.local()  # It has `is_in_own` within a transaction of transact().
 
     @property
     def database(self) -> str:
@@ -79,42 +80,38 @@ class Table:
     def is_in_transaction(self) -> bool:
         """Say whether what is written now can be rolled back."""
         connection = connections[self.database]
-        with self.outages_translated():
+        with self.translate_errors():
             connection.ensure_connection()
         return transactions.is_open(connection)
 
     def is_in_snapshot(self) -> bool:
-        """Say whether this is in a transaction that doesn't see what is committed meanwhile."""
+        """Say whether the caller's transaction doesn't see what is committed meanwhile."""
         if getattr(self._thread, "is_in_own", False) or not self.is_in_transaction():
             return False
         using = self.database
-        if using not in self._levels:  # Asked for once: a server's default is seldom changed.
-            with self.outages_translated():
-                self._levels[using] = level_of(using)
+        if using not in self._levels:  # It is asked once: a server's default is seldom changed.
+            with self.translate_errors():
+                self._levels[using] = read_level(using)
         return self._levels[using] in SNAPSHOTS
 
     def now(self) -> datetime:
         """
         Return what time it is by the database's clock, or by this host's if that is behind.
 
-        For what ends sessions for others: a host whose clock is ahead must not.
+        What ends sessions for others goes by it: a host whose clock is ahead must not end any.
         """
-        here, there = clock.now(), self.run(time_there)
+        here, there = clock.now(), self.run(read_clock)
         return here if there is None else min(here, there)
 
     def fetch(self, name: str, values: dict[str, Any]) -> list[list[Any]]:
         """Run a statement by its name and return its rows."""
-        statement = self._statement(name)
-        return self.run(lambda connection: _rows(statement, values, connection))
+        statement = self._find_statement(name)
+        return self.run(partial(_fetch_rows, statement, values))
 
     def execute(self, name: str, values: dict[str, Any]) -> int:
         """Run a statement by its name and return how many rows it changed."""
-        statement = self._statement(name)
-        return self.run(lambda connection: _row_count(statement, values, connection))
-
-    def rows(self, queryset: models.QuerySet[Any, Result]) -> list[Result]:
-        """Run a query on the table's database and return what it finds."""
-        return self.run(lambda connection: list(queryset.all()))
+        statement = self._find_statement(name)
+        return self.run(partial(_count_changed, statement, values))
 
     def run(self, statement: Callable[[BaseDatabaseWrapper], Result]) -> Result:
         """
@@ -128,13 +125,13 @@ class Table:
         try:
             return statement(connection)
         except Error as error:
-            # MariaDB finds single statements in each other's way, which come to a row by
-            # different indexes; and at higher isolation levels one meets what has changed since.
-            # Alone in its transaction it can simply go again.
+            # On MariaDB two statements that come to a row by different indexes can deadlock, and at
+            # higher isolation levels one can meet what has changed since. A statement that is
+            # alone in its transaction can simply be run again.
             if transactions.is_open(connection) or not is_conflict(error):
                 self._raise_translated(error)
-        with self.outages_translated():
-            return _again(lambda: statement(connection))
+        with self.translate_errors():
+            return _try_again(lambda: statement(connection))
 
     def transact(self, action: Callable[[], Result]) -> Result:
         """
@@ -149,7 +146,7 @@ class Table:
             InvalidStore: the table isn't there.
         """
         if self.is_in_transaction():
-            with self.outages_translated():
+            with self.translate_errors():
                 return action()
         connection = connections[self.database]
 
@@ -162,18 +159,18 @@ class Table:
                 self._thread.is_in_own = False
 
         try:
-            with self.outages_translated():
-                return _again(attempt)
+            with self.translate_errors():
+                return _try_again(attempt)
         except StoreUnavailable as outage:
-            outage.loses_transaction = False  # It was no one else's.
+            outage.loses_transaction = False  # The transaction was this method's own.
             raise
 
-    def once_more_after_commit(self, action: Callable[[], object]) -> None:
+    def repeat_after_commit(self, action: Callable[[], object]) -> None:
         """
-        Have done after the commit what can't look past the snapshot of the caller's transaction.
+        Run something again after the commit, when it sees what the caller's snapshot lacks.
 
         Args:
-            action: finds nothing more to do, if all was seen.
+            action: it finds nothing more to do if the snapshot lacked nothing.
 
         Raises:
             NotSupported: nobody tells when the transaction ends.
@@ -193,8 +190,8 @@ class Table:
         """Tell what becomes of a write that was done just now."""
         transactions.follow(fate, connections[self.database])
 
-    def took_too_long(self, what: str, seconds: float) -> StoreUnavailable:
-        """Say that others kept this from its turn, for the caller to raise."""
+    def build_timeout(self, what: str, seconds: float) -> StoreUnavailable:
+        """Return the error to raise when others have held a lock for too long."""
         return StoreUnavailable(
             f"Session store {self._outages.alias!r}: {what} took longer than {seconds:g} s, and "
             "nothing was written. Look for a transaction that began with a login and is still "
@@ -202,33 +199,33 @@ class Table:
         )
 
     @contextmanager
-    def outages_translated(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Raise StoreUnavailable or InvalidStore in place of the database's errors."""
         try:
             yield
         except Error as error:
             self._raise_translated(error)
 
-    def _statement(self, name: str) -> Statement:
+    def _find_statement(self, name: str) -> Statement:
         using = self.database
         try:
             return self._statements[using][name]
         except KeyError:
-            self._statements[using] = self._write_statements(using)
+            self._statements[using] = self._write_statements(connections[using])
             return self._statements[using][name]
 
     def _raise_translated(self, error: Error) -> NoReturn:
         connection = connections[self.database]
-        translated = self._translated(error)
-        if transactions.is_open(connection) and transactions.is_lost(connection, error):
-            transactions.doom(connection, translated)
+        translated = self._translate(error)
+        if transactions.is_open(connection) and losses.is_lost(connection, error):
+            losses.doom(connection, translated)
             if isinstance(translated, StoreUnavailable):
                 translated.loses_transaction = True
         if translated is error:
             raise error
         raise translated from error
 
-    def _translated(self, error: Error) -> Exception:
+    def _translate(self, error: Error) -> Exception:
         if is_table_missing(error):
             return InvalidStore(
                 f"Session store {self._outages.alias!r}: the database {self.database!r} has no "
@@ -238,8 +235,8 @@ class Table:
         return self._outages.unavailable(error) if is_outage(error) else error
 
 
-def _again(attempt: Callable[[], Result]) -> Result:
-    """Try until no other transaction crosses this one, with pauses of random length."""
+def _try_again(attempt: Callable[[], Result]) -> Result:
+    """Run something again, after pauses of random length, until no other transaction crosses it."""
     *pauses, last_pause = backoff(ATTEMPTS)
     for pause in pauses:
         time.sleep(pause)
@@ -252,7 +249,7 @@ def _again(attempt: Callable[[], Result]) -> Result:
     return attempt()
 
 
-def _rows(
+def _fetch_rows(
     statement: Statement, values: dict[str, Any], connection: BaseDatabaseWrapper
 ) -> list[list[Any]]:
     with connection.cursor() as cursor:
@@ -260,7 +257,7 @@ def _rows(
         return [statement.convert(row, connection) for row in cursor.fetchall()]
 
 
-def _row_count(
+def _count_changed(
     statement: Statement, values: dict[str, Any], connection: BaseDatabaseWrapper
 ) -> int:
     with connection.cursor() as cursor:

@@ -20,7 +20,7 @@ from django_multistore.exceptions import NotSupported, SessionLimitReached, Stor
 from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
-from django_multistore.stores.sql.isolation import level_of
+from django_multistore.stores.sql.isolation import read_level
 from tests.support.helpers import rounds
 from tests.support.meeting import (
     Actor,
@@ -231,7 +231,7 @@ def test_djangos_own_option_comes_before_the_servers_default(kind: str, level: s
     chosen = {"isolation_level": IsolationLevel.SERIALIZABLE}
     with patch.dict(connections[alias].settings_dict["OPTIONS"], chosen):
         connections[alias].close()
-        assert level_of(alias) == "serializable"
+        assert read_level(alias) == "serializable"
         connections[alias].close()
 
 
