@@ -80,7 +80,7 @@ class Indexed(Stored):
                     expires_at=expires_at,
                 )
                 entry = Entry(record=record, listing=listing)
-                values[f"{database}:s:{record.key}"] = pack(entry)
+                values[f"{database}:s:{record.key}"] = pack(database, entry)
         assert not caches["memcached"].set_many(values)
 
 

@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django_multistore.models import UserSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
 from tests.races import storm
 from tests.races.processes import answers, start
 from tests.support.helpers import rounds
@@ -87,7 +87,7 @@ def indexed_keys(kind: str, user: User) -> set[str]:
 def test_a_storm(kind: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SESSION_STORES = store_setting(kind)
     # No process is left that could be on its way from the index to the cache.
-    monkeypatch.setattr(cache_protocol, "IN_FLIGHT", timedelta(0))
+    monkeypatch.setattr(cache_users, "IN_FLIGHT", timedelta(0))
     user, store = new_user(), stores["default"]
     for done in range(0, rounds(), AT_A_TIME):
         destroys = min(AT_A_TIME, rounds() - done)

@@ -40,7 +40,7 @@ from django_multistore.records import key_of
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.steps import DatabaseCall
 from tests.races.hesitation import hesitating
 from tests.support.meeting import (
@@ -308,7 +308,7 @@ def _rotate(race: Race, session: SessionStore) -> None:
 
 def guest_collect_entries(race: Race) -> None:
     # To this process each entry is old, and its session lost if it isn't there.
-    cache_protocol.IN_FLIGHT = -timedelta(hours=1)
+    cache_users.IN_FLIGHT = -timedelta(hours=1)
     for _ in range(race.rounds):
         race.start()
         race.count(lambda: race.counts.update(collected=SessionStore.clear_expired()))

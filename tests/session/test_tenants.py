@@ -28,7 +28,7 @@ from django_multistore.session import namespaces
 from django_multistore.session_admin.live_sessions import LiveSessions
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.redis import RedisStore
 from django_multistore.testing import Calls, make_record
 from tests import servers
@@ -352,7 +352,7 @@ def assert_apart(store: Any, twins: bool) -> None:
 @pytest.mark.parametrize("entry", [KEY_FUNCTION, {"KEY_PREFIX": Prefix()}], ids=["key", "prefix"])
 def test_the_index_of_a_cache_follows(entry: dict[str, Any], twins: bool, settings: Any) -> None:
     settings.CACHES = {"sessions": LOCMEM | entry}
-    with patch.object(cache_protocol, "IN_FLIGHT", -timedelta(minutes=1)):
+    with patch.object(cache_users, "IN_FLIGHT", -timedelta(minutes=1)):
         assert_apart(CacheStore("web", CACHE="sessions"), twins)
     assert not UserSession.objects.exists()
     caches["sessions"].clear()

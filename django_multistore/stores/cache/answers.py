@@ -7,15 +7,15 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 NEEDED = ("get_many", "add", "set_many", "delete")
-# Under a name there is a value that the cache's serializer can't read.
+# What stands for a value that the cache has and its serializer can't read.
 UNREADABLE = object()
 
 
 class NoAnswer(Exception):
-    """What came in place of one, from a client that does not raise its errors."""
+    """A client that does not raise its errors has returned something else in place of an answer."""
 
 
-def unfit(cache: Any) -> str | None:
+def explain_unfit(cache: Any) -> str | None:
     """
     Say why a store can't ask a cache at all, or return None.
 
@@ -35,7 +35,7 @@ def unfit(cache: Any) -> str | None:
     return None
 
 
-def found(answer: object) -> dict[str, Any]:
+def read_values(answer: object) -> dict[str, Any]:
     """
     Return what get_many() has found.
 
@@ -49,9 +49,9 @@ def found(answer: object) -> dict[str, Any]:
     raise NoAnswer(f"get_many() returned {type(answer).__name__}, not what it found")
 
 
-def without_none(values: Mapping[str, Any], *, means_missing: bool) -> dict[str, Any]:
+def replace_none(values: Mapping[str, Any], *, means_missing: bool) -> dict[str, Any]:
     """
-    Return values as if a cache had no None, which no store has given it.
+    Return values without None, which no store has given a cache to keep.
 
     Args:
         values: what was found.

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.core.cache import BaseCache, caches
 from django.core.cache.backends.memcached import BaseMemcachedCache
 
-from ...exceptions import StoreUnavailable
-from ..outages import Outages
-from .answers import UNREADABLE, found, has_stored, may_be_a_value, without_none
+from .answers import UNREADABLE, has_stored, may_be_a_value, read_values, replace_none
+from .failures import Failures
 from .options import CacheOptions
-
-Twin = Callable[..., Any]
 
 
 class CacheClient:
@@ -26,12 +22,12 @@ class CacheClient:
     client library there is. A single value that can't be read is none: see get_many().
     """
 
-    def __init__(self, outages: Outages, options: CacheOptions) -> None:
-        self._outages = outages
+    def __init__(self, options: CacheOptions, failures: Failures) -> None:
+        self._failures = failures
         self._cache_alias = options.cache
         self._tombstone_seconds = options.tombstone_seconds
         self._prefix = options.prefix
-        self._none_means_missing: bool | None = None  # None: it was not asked for yet.
+        self._none_means_missing: bool | None = None  # None: the cache was not asked yet.
 
     @property
     def _cache(self) -> BaseCache:
@@ -44,9 +40,8 @@ class CacheClient:
 
     @property
     def is_async(self) -> bool:
-        """Whether the cache has a client for async code, and not the sync one in a thread."""
-        own = getattr(type(self._cache), "aget_many", BaseCache.aget_many)
-        return own is not BaseCache.aget_many
+        """Whether the cache has a client for async code. If not, the a… methods are not for it."""
+        return _has_async_commands(type(self._cache))
 
     def get_many(self, names: Iterable[str]) -> dict[str, Any]:
         """
@@ -56,12 +51,12 @@ class CacheClient:
         perhaps. That takes some more round trips.
         """
         values = self._read(names)
-        return self._each_half(list(names)) if values is None else values
+        return self._read_halves(list(names)) if values is None else values
 
     async def aget_many(self, names: Iterable[str]) -> dict[str, Any]:
         """See get_many()."""
         values = await self._aread(names)
-        return await self._aeach_half(list(names)) if values is None else values
+        return await self._aread_halves(list(names)) if values is None else values
 
     def add(self, name: str, value: bytes, seconds: int) -> bool | None:
         """
@@ -80,15 +75,15 @@ class CacheClient:
         try:
             is_added = self._cache.add(name, value, seconds)
         except Exception as error:
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
         return True if is_added else _is_own(value, name, self._read([name]))
 
     async def aadd(self, name: str, value: bytes, seconds: int) -> bool | None:
         """See add()."""
         try:
-            is_added = await _twin(self._cache, "add")(name, value, seconds)
+            is_added = await self._cache.aadd(name, value, seconds)
         except Exception as error:
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
         return True if is_added else _is_own(value, name, await self._aread([name]))
 
     def set_many(self, values: Mapping[str, bytes], seconds: int) -> None:
@@ -102,15 +97,15 @@ class CacheClient:
             # Not set(), which doesn't say whether memcached has stored anything.
             answer = self._cache.set_many(dict(values), seconds)
         except Exception as error:
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
         self._require_all(answer, values)
 
     async def aset_many(self, values: Mapping[str, bytes], seconds: int) -> None:
         """See set_many()."""
         try:
-            answer = await _twin(self._cache, "set_many")(dict(values), seconds)
+            answer = await self._cache.aset_many(dict(values), seconds)
         except Exception as error:
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
         self._require_all(answer, values)
 
     def delete(self, name: str) -> None:
@@ -118,84 +113,81 @@ class CacheClient:
         try:
             self._cache.delete(name)
         except Exception as error:
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
 
     async def adelete(self, name: str) -> None:
         """See delete()."""
         try:
-            await _twin(self._cache, "delete")(name)
+            await self._cache.adelete(name)
         except Exception as error:
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
 
     def _require_all(self, answer: object, values: Mapping[str, bytes]) -> None:
         if not has_stored(answer, len(values)):
-            raise StoreUnavailable(
-                f"Session store {self._outages.alias!r}: the cache {self._cache_alias!r} did not "
-                "store what it was given. Nothing is known about the session. Look whether it "
-                "is out of memory."
-            )
+            raise self._failures.has_not_stored()
 
     # What can't be read, without a list of what all serializers and clients raise.
 
     def _read(self, names: Iterable[str]) -> dict[str, Any] | None:
         """Return what is there, or None if it may be for one of the values that it failed."""
         try:
-            values = found(self._cache.get_many(names))
+            values = read_values(self._cache.get_many(names))
             if None in values.values():
-                means_missing = self._none_is_missing()
-                values = without_none(values, means_missing=means_missing)
+                means_missing = self._ask_for_nothing()
+                values = replace_none(values, means_missing=means_missing)
             return values
         except Exception as error:
             if may_be_a_value(error):
                 return None
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
 
     async def _aread(self, names: Iterable[str]) -> dict[str, Any] | None:
         try:
-            values = found(await _twin(self._cache, "get_many")(names))
+            values = read_values(await self._cache.aget_many(names))
             if None in values.values():
-                means_missing = await self._anone_is_missing()
-                values = without_none(values, means_missing=means_missing)
+                means_missing = await self._aask_for_nothing()
+                values = replace_none(values, means_missing=means_missing)
             return values
         except Exception as error:
             if may_be_a_value(error):
                 return None
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
 
-    def _none_is_missing(self) -> bool:
+    def _ask_for_nothing(self) -> bool:
+        """Say whether None is this cache's answer for a name that nobody has given it."""
         if self._none_means_missing is None:
-            name = self._nobodys_name()
-            self._none_means_missing = name in found(self._cache.get_many([name]))
+            name = self._make_name()
+            self._none_means_missing = name in read_values(self._cache.get_many([name]))
         return self._none_means_missing
 
-    async def _anone_is_missing(self) -> bool:
+    async def _aask_for_nothing(self) -> bool:
         if self._none_means_missing is None:
-            name = self._nobodys_name()
-            self._none_means_missing = name in found(await _twin(self._cache, "get_many")([name]))
+            name = self._make_name()
+            self._none_means_missing = name in read_values(await self._cache.aget_many([name]))
         return self._none_means_missing
 
-    def _nobodys_name(self) -> str:
+    def _make_name(self) -> str:
         return f"{self._prefix}n:{secrets.token_hex(16)}"
 
-    def _each_half(self, names: Sequence[str]) -> dict[str, Any]:
+    def _read_halves(self, names: Sequence[str]) -> dict[str, Any]:
         if len(names) == 1:
-            return self._alone(names[0])
+            return self._read_alone(names[0])
         half = len(names) // 2
         return self.get_many(names[:half]) | self.get_many(names[half:])
 
-    async def _aeach_half(self, names: Sequence[str]) -> dict[str, Any]:
+    async def _aread_halves(self, names: Sequence[str]) -> dict[str, Any]:
         if len(names) == 1:
-            return await self._aalone(names[0])
+            return await self._aread_read_alone(names[0])
         half = len(names) // 2
         return await self.aget_many(names[:half]) | await self.aget_many(names[half:])
 
-    def _alone(self, name: str) -> dict[str, Any]:
+    def _read_alone(self, name: str) -> dict[str, Any]:
         if not self._is_there(name):
             return {}
         values = self._read([name])
         return {name: UNREADABLE} if values is None else values
 
-    async def _aalone(self, name: str) -> dict[str, Any]:
+    async def _aread_read_alone(self, name: str) -> dict[str, Any]:
         if not await self._ais_there(name):
             return {}
         values = await self._aread([name])
@@ -207,13 +199,13 @@ class CacheClient:
         try:
             return bool(self._cache.touch(name, self._tombstone_seconds))
         except Exception as error:
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
 
     async def _ais_there(self, name: str) -> bool:
         try:
-            return bool(await _twin(self._cache, "touch")(name, self._tombstone_seconds))
+            return bool(await self._cache.atouch(name, self._tombstone_seconds))
         except Exception as error:
-            raise self._outages.unavailable(error) from error
+            raise self._failures.unavailable(error) from error
 
 
 def _is_own(value: bytes, name: str, values: Mapping[str, Any] | None) -> bool | None:
@@ -222,14 +214,10 @@ def _is_own(value: bytes, name: str, values: Mapping[str, Any] | None) -> bool |
     return values[name] == value if name in values else None
 
 
-def _twin(cache: Any, name: str) -> Twin:
-    # As Django 6.1 does: what a backend has in one command for sync code only is one hop to a
-    # thread. Django 5.2's aget_many() and aset_many() are a hop for each key, and its
-    # aset_many() can't tell what memcached has refused. A backend that isn't one of BaseCache's
-    # may have no twins.
-    own, twin = type(cache), f"a{name}"
-    theirs = getattr(BaseCache, twin)
-    is_for_sync_only = getattr(own, twin, theirs) is theirs
-    if is_for_sync_only and getattr(own, name, None) is not getattr(BaseCache, name):
-        return sync_to_async(getattr(cache, name))
-    return getattr(cache, twin)  # type: ignore[no-any-return]
+def _has_async_commands(backend: type[BaseCache]) -> bool:
+    # BaseCache's own run each command in a thread, and those for several names once for each name.
+    # A whole operation in one thread costs less. A backend may have no such methods at all.
+    return all(
+        getattr(backend, name, None) not in (None, getattr(BaseCache, name))
+        for name in ("aget_many", "aadd", "aset_many", "adelete")
+    )

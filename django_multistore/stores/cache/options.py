@@ -17,7 +17,7 @@ from django.core.cache.backends.base import InvalidCacheBackendError
 from ...exceptions import InvalidStore
 from ...models import STORE_MAX_LENGTH
 from ...records import KEY_LENGTH
-from .answers import unfit
+from .answers import explain_unfit
 from .index import NAMESPACE_LENGTH
 
 # Browsers keep no cookie for longer than 400 days, but for so long each session that has ended
@@ -60,7 +60,7 @@ class CacheOptions:
         return _digest(str(make_key(f"{self.prefix}s:")))
 
 
-def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
+def read_options(alias: str, options: dict[str, Any]) -> CacheOptions:
     """
     Read the options of a store.
 
@@ -71,26 +71,12 @@ def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
     Raises:
         InvalidStore: one has a value that can't work.
     """
-
-    def refuse(option: str, remedy: str) -> InvalidStore:
-        return InvalidStore(
-            f"SESSION_STORES[{alias!r}]['OPTIONS'][{option!r}] is {options[option]!r}. {remedy}"
-        )
-
-    cache = options["CACHE"] or settings.SESSION_CACHE_ALIAS
-    if cache not in caches.settings:
-        known = ", ".join(map(repr, caches.settings))
-        source = (
-            "['OPTIONS']['CACHE']" if options["CACHE"] else " goes by SESSION_CACHE_ALIAS, which"
-        )
-        raise InvalidStore(
-            f"SESSION_STORES[{alias!r}]{source} is {cache!r}, which isn't in CACHES. Name one of "
-            f"{known}."
-        )
-    _require_fit(alias, cache)
-    prefix = options["KEY_PREFIX"]
+    cache = _read_cache(alias, options["CACHE"])
+    prefix, is_exact = options["KEY_PREFIX"], options["EXACT"]
+    lock_seconds, max_age = options["LOCK_SECONDS"], options["MAX_AGE"]
     if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
-        raise refuse("KEY_PREFIX", "It must be up to 150 ASCII characters without blanks.")
+        remedy = "It must be up to 150 ASCII characters without blanks."
+        raise _refuse(alias, options, "KEY_PREFIX", remedy)
     _require_short_names(alias, cache, prefix)
     longest_alias = STORE_MAX_LENGTH - NAMESPACE_LENGTH - 1
     if len(alias) > longest_alias:
@@ -98,30 +84,47 @@ def parsed(alias: str, options: dict[str, Any]) -> CacheOptions:
             f"SESSION_STORES has a CacheStore {alias!r}. The index of users has no room for such "
             f"a name: take one of up to {longest_alias} characters."
         )
-    if not isinstance(options["EXACT"], bool):
-        raise refuse("EXACT", "It must be True or False.")
-    lock_seconds = options["LOCK_SECONDS"]
+    if not isinstance(is_exact, bool):
+        raise _refuse(alias, options, "EXACT", "It must be True or False.")
     if not _is_whole(lock_seconds) or not MIN_LOCK_SECONDS <= lock_seconds <= MAX_LOCK_SECONDS:
-        raise refuse(
-            "LOCK_SECONDS",
-            f"It must be a whole number, from {MIN_LOCK_SECONDS} to {MAX_LOCK_SECONDS}.",
-        )
-    max_age = options["MAX_AGE"]
+        remedy = f"It must be a whole number, from {MIN_LOCK_SECONDS} to {MAX_LOCK_SECONDS}."
+        raise _refuse(alias, options, "LOCK_SECONDS", remedy)
     longest = int(LONGEST_MAX_AGE.total_seconds())
     if max_age is not None and (not _is_whole(max_age) or not 0 < max_age <= longest):
-        raise refuse("MAX_AGE", f"It must be a whole number of seconds, from 1 to {longest}.")
+        remedy = f"It must be a whole number of seconds, from 1 to {longest}."
+        raise _refuse(alias, options, "MAX_AGE", remedy)
     return CacheOptions(
         cache=cache,
         prefix=prefix,
-        is_exact=options["EXACT"],
+        is_exact=is_exact,
         lock_seconds=lock_seconds,
-        max_age=_default_max_age() if max_age is None else timedelta(seconds=max_age),
+        max_age=_find_default_max_age() if max_age is None else timedelta(seconds=max_age),
     )
+
+
+def _refuse(alias: str, options: dict[str, Any], option: str, remedy: str) -> InvalidStore:
+    return InvalidStore(
+        f"SESSION_STORES[{alias!r}]['OPTIONS'][{option!r}] is {options[option]!r}. {remedy}"
+    )
+
+
+def _read_cache(alias: str, option: Any) -> str:
+    """Return the alias of a cache that can be asked."""
+    cache: str = option or settings.SESSION_CACHE_ALIAS
+    if cache not in caches.settings:
+        known = ", ".join(map(repr, caches.settings))
+        source = "['OPTIONS']['CACHE']" if option else " goes by SESSION_CACHE_ALIAS, which"
+        raise InvalidStore(
+            f"SESSION_STORES[{alias!r}]{source} is {cache!r}, which isn't in CACHES. Name one of "
+            f"{known}."
+        )
+    _require_fit(alias, cache)
+    return cache
 
 
 def _require_fit(alias: str, cache: str) -> None:
     try:
-        reason = unfit(caches[cache])
+        reason = explain_unfit(caches[cache])
     except (InvalidCacheBackendError, ImportError) as error:
         reason = str(error)
     if reason:
@@ -133,7 +136,7 @@ def _require_fit(alias: str, cache: str) -> None:
 
 
 def _require_short_names(alias: str, cache: str, prefix: str) -> None:
-    # Not every backend looks at its names. What it makes of one it does by a method of its own.
+    # Not every backend has such a method. One that has it says what it makes of a name.
     validate = getattr(caches[cache], "make_and_validate_key", None)
     if validate is None:
         return
@@ -152,7 +155,7 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:NAMESPACE_LENGTH]
 
 
-def _default_max_age() -> timedelta:
+def _find_default_max_age() -> timedelta:
     cookie_age = timedelta(seconds=settings.SESSION_COOKIE_AGE)
     return min(max(DEFAULT_MAX_AGE, cookie_age), LONGEST_MAX_AGE)
 

@@ -18,7 +18,7 @@ from django.core.cache import caches
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from .answers import found, has_stored
+from .answers import has_stored, read_values
 
 PATIENCE = 10  # seconds, for all of it
 EXPIRES_WITHIN = 3  # seconds, of what is kept for one
@@ -145,7 +145,7 @@ def _drops(cache: Any, name: str) -> bool:
 
 
 def _kept(cache: Any, names: Sequence[str]) -> dict[str, Any]:
-    values = found(cache.get_many(list(names)))
+    values = read_values(cache.get_many(list(names)))
     return {name: value for name, value in values.items() if value is not None}
 
 

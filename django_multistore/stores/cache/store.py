@@ -16,9 +16,10 @@ from ..steps import Result, Steps, arun, run
 from ..stepwise import StepwiseStore
 from .checks import check_cache, check_cache_always
 from .client import CacheClient
+from .failures import Failures
 from .index import AT_A_TIME, UserIndex
-from .options import parsed
-from .protocol import CacheProtocol, is_tentative
+from .options import read_options
+from .protocol import CacheProtocol
 
 
 class _Cursor(NamedTuple):
@@ -62,10 +63,11 @@ class CacheStore(StepwiseStore):
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
-        self._options = parsed(alias, self.options)
+        self._options = read_options(alias, self.options)
+        failures = Failures(alias, self._options.cache, self.outages.unavailable)
         self._index = UserIndex(self.outages, self.options["DATABASE"], self._options.namespace)
-        self._client = CacheClient(self.outages, self._options)
-        self._protocol = CacheProtocol(alias, self._options, self._client, self._index)
+        self._client = CacheClient(self._options, failures)
+        self._protocol = CacheProtocol(self._options, self._client, self._index, failures)
 
     @property
     def database(self) -> str:
@@ -76,19 +78,22 @@ class CacheStore(StepwiseStore):
     def place(self) -> str:
         return f"the prefix {self._options.prefix!r} in the cache {self._options.cache!r}"
 
-    # Not by run(): it is what each request does, and one command but for tentative sessions.
+    # read() is no protocol for run(): each request does it, and it is one command but for tentative
+    # sessions.
 
     def read(self, key: str) -> SessionRecord | None:
-        entry = self._protocol.live(key, self._client.get_many(self._protocol.names(key)))
-        if entry is not None and is_tentative(entry):
+        values = self._client.get_many(self._protocol.names(key))
+        entry = self._protocol.find_live(key, values)
+        if entry is not None and entry.is_tentative:
             entry = run(self._protocol.confirm(entry))
         return None if entry is None else entry.record
 
     async def aread(self, key: str) -> SessionRecord | None:
         if not self._client.is_async:
             return await sync_to_async(self.read)(key)
-        entry = self._protocol.live(key, await self._client.aget_many(self._protocol.names(key)))
-        if entry is not None and is_tentative(entry):
+        values = await self._client.aget_many(self._protocol.names(key))
+        entry = self._protocol.find_live(key, values)
+        if entry is not None and entry.is_tentative:
             entry = await arun(self._protocol.confirm(entry))
         return None if entry is None else entry.record
 

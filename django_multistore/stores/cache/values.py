@@ -1,4 +1,10 @@
-"""A session as one value, for stores that keep values under keys: a head and the payload."""
+"""
+A session as one value in a cache: what it knows of its row in the index, then its record.
+
+    1  kind: NOT_LISTED, LISTED or TENTATIVE        8  written_at        8  valid_until
+
+The record follows as stores/record_bytes.py has it. Times are as there, 0 where there is no row.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +14,21 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
-from ..timestamps import from_optional_timestamp, from_timestamp, to_timestamp
+from ...records import SessionRecord
+from ...session import clock
+from ..record_bytes import DAMAGE, pack_record, unpack_record
+from ..timestamps import from_timestamp, to_timestamp
 
-FORMAT = 1
-IS_TENTATIVE, HAS_USER, HAS_IP_ADDRESS, HAS_ACTOR = 1, 2, 4, 8
-NO_DEVICE = Device()
-HEAD = struct.Struct(">BBqqqqqqqqHBH")
-ACTOR_LENGTH = struct.Struct(">H")  # Before the actor, which only sessions in a takeover have.
+# No record begins with one of these.
+NOT_LISTED, LISTED, TENTATIVE = 16, 17, 18
+LISTING = struct.Struct(">Bqq")
 
 
 class Listing(NamedTuple):
-    """What a session knows of its entry in the index of users, so that it need not look."""
+    """What a session knows of its row in the index of users, so that it need not look."""
 
-    written_at: datetime  # When the entry was last brought up to date.
-    valid_until: datetime  # The entry's expires_at: no session that it lists outlives it.
+    written_at: datetime  # When the row was last brought up to date.
+    valid_until: datetime  # The row's expires_at: no session that it lists outlives it.
     is_tentative: bool = False  # Written in a transaction, and not seen from outside it since.
 
 
@@ -32,35 +38,35 @@ class Entry(NamedTuple):
     record: SessionRecord
     listing: Listing | None  # None: the session has no user.
 
+    @property
+    def is_tentative(self) -> bool:
+        """Whether it takes the session's row to tell whether it lives."""
+        return self.listing is not None and self.listing.is_tentative
 
-def pack(entry: Entry) -> bytes:
-    """Return an entry as bytes. Its key is left out."""
-    record, listing, device = entry.record, entry.listing, entry.record.device
-    user = b"" if record.user_id is None else record.user_id.encode()
-    address = b"" if device.ip_address is None else device.ip_address.encode()
-    user_agent = device.user_agent.encode("utf-8", "surrogatepass")
-    flags = (
-        (IS_TENTATIVE if listing is not None and listing.is_tentative else 0)
-        | (0 if record.user_id is None else HAS_USER)
-        | (0 if device.ip_address is None else HAS_IP_ADDRESS)
-        | (0 if record.actor_id is None else HAS_ACTOR)
-    )
-    head = HEAD.pack(
-        FORMAT,
-        flags,
-        record.id,
-        record.version or 0,
-        to_timestamp(record.created_at),
-        to_timestamp(record.authenticated_at),
-        to_timestamp(record.last_seen_at),
-        to_timestamp(record.expires_at),
-        to_timestamp(None if listing is None else listing.written_at),
-        to_timestamp(None if listing is None else listing.valid_until),
-        len(user),
-        len(address),
-        len(user_agent),
-    )
-    return b"".join((head, user, address, user_agent, _packed_actor(record), record.payload))
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time is over by this host's clock."""
+        return self.record.expires_at <= clock.now()
+
+
+def pack(alias: str, entry: Entry) -> bytes:
+    """
+    Return an entry as bytes.
+
+    Args:
+        alias: the store's, for messages.
+        entry: what shall be written. Its key is left out.
+
+    Raises:
+        ValueError: the user id or the device doesn't fit.
+    """
+    if entry.listing is None:
+        listing = LISTING.pack(NOT_LISTED, 0, 0)
+    else:
+        kind = TENTATIVE if entry.listing.is_tentative else LISTED
+        times = to_timestamp(entry.listing.written_at), to_timestamp(entry.listing.valid_until)
+        listing = LISTING.pack(kind, *times)
+    return listing + pack_record(alias, entry.record)
 
 
 def unpack(key: str, value: object) -> Entry | None:
@@ -74,97 +80,28 @@ def unpack(key: str, value: object) -> Entry | None:
     Returns:
         None for a value that is none of these.
     """
-    if not isinstance(value, bytes) or len(value) < HEAD.size or value[0] != FORMAT:
-        return None
-    (
-        _,
-        flags,
-        id,
-        version,
-        created_at,
-        authenticated_at,
-        last_seen_at,
-        expires_at,
-        written_at,
-        valid_until,
-        user_length,
-        ip_address_length,
-        user_agent_length,
-    ) = HEAD.unpack_from(value)
-    user_end = HEAD.size + user_length
-    ip_address_end = user_end + ip_address_length
-    user_agent_end = ip_address_end + user_agent_length
-    if id < 0 or user_agent_end > len(value):
+    if not isinstance(value, bytes):
         return None
     try:
-        actor_id, head_end = None, user_agent_end
-        if flags & HAS_ACTOR:
-            actor_id, head_end = _actor_at(value, user_agent_end)
-        record = SessionRecord(
-            id=id,
-            key=key,
-            payload=value[head_end:],
-            version=version,
-            user_id=value[HEAD.size : user_end].decode() if flags & HAS_USER else None,
-            created_at=from_timestamp(created_at),
-            authenticated_at=from_optional_timestamp(authenticated_at),
-            last_seen_at=from_timestamp(last_seen_at),
-            expires_at=from_timestamp(expires_at),
-            device=(
-                NO_DEVICE
-                if user_agent_end == user_end
-                else Device(
-                    ip_address=(
-                        value[user_end:ip_address_end].decode() if flags & HAS_IP_ADDRESS else None
-                    ),
-                    user_agent=value[ip_address_end:user_agent_end].decode(
-                        "utf-8", "surrogatepass"
-                    ),
-                )
-            ),
-            actor_id=actor_id,
-        )
-        listed_at = from_optional_timestamp(written_at)
-        listing = (
-            None
-            if listed_at is None
-            else Listing(
-                written_at=listed_at,
-                valid_until=from_timestamp(valid_until),
-                is_tentative=bool(flags & IS_TENTATIVE),
-            )
-        )
-    except (struct.error, ValueError, OverflowError):
+        kind, written_at, valid_until = LISTING.unpack_from(value)
+        if not NOT_LISTED <= kind <= TENTATIVE:
+            return None
+        listing = None
+        if kind != NOT_LISTED:
+            times = from_timestamp(written_at), from_timestamp(valid_until)
+            listing = Listing(*times, is_tentative=kind == TENTATIVE)
+        record = unpack_record(key, value, LISTING.size)
+    except DAMAGE:
         return None
-    return Entry(record=record, listing=listing) if _can_be_listed(record) else None
-
-
-def _packed_actor(record: SessionRecord) -> bytes:
-    if record.actor_id is None:
-        return b""
-    actor = record.actor_id.encode()
-    return ACTOR_LENGTH.pack(len(actor)) + actor
-
-
-def _actor_at(value: bytes, start: int) -> tuple[str, int]:
-    """Return the actor that is there, and where it ends."""
-    (length,) = ACTOR_LENGTH.unpack_from(value, start)
-    start += ACTOR_LENGTH.size
-    end: int = start + length
-    if end > len(value):
-        raise ValueError("This is no session.")
-    return value[start:end].decode(), end
+    return Entry(record, listing) if _can_be_listed(record) else None
 
 
 def _can_be_listed(record: SessionRecord) -> bool:
     """Say whether the index can take what was read: a database refuses some damage."""
-    user_ids, device = (record.user_id or "", record.actor_id or ""), record.device
-    return (
-        all(len(user_id) <= USER_ID_MAX_LENGTH for user_id in user_ids)
-        and len(device.user_agent) <= USER_AGENT_MAX_LENGTH
-        and not any("\0" in user_id for user_id in user_ids)
-        and "\0" not in device.user_agent
-        and (device.ip_address is None or _is_ip_address(device.ip_address))
+    device = record.device
+    texts = (record.user_id or "", record.actor_id or "", device.user_agent)
+    return not any("\0" in text for text in texts) and (
+        device.ip_address is None or _is_ip_address(device.ip_address)
     )
 
 

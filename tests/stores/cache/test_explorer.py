@@ -13,7 +13,8 @@ from django.core.cache import caches
 
 from django_multistore.models import UserSession
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.cache.cells import DEAD
 from django_multistore.stores.steps import Steps, call_database, run
 from tests import servers
 from tests.support.exploration import (
@@ -53,7 +54,7 @@ HALF_ROTATED = "half rotated"
 @pytest.fixture(autouse=True)
 def _gc_waits_for_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let gc take every session for lost that isn't there, as if each writer had stalled."""
-    monkeypatch.setattr(cache_protocol, "IN_FLIGHT", -timedelta(minutes=1))
+    monkeypatch.setattr(cache_users, "IN_FLIGHT", -timedelta(minutes=1))
 
 
 @dataclass
@@ -90,8 +91,8 @@ class CacheWorld(World):
     def look_at_what_is_left(self) -> None:
         for key in self.keys:
             found = self.cache.get_many([f"s:{key}", f"t:{key}"])
-            left = found.get(f"s:{key}", cache_protocol.DEAD)
-            assert len(found) < 2 or left == cache_protocol.DEAD, "data left under a tombstone"
+            left = found.get(f"s:{key}", DEAD)
+            assert len(found) < 2 or left == DEAD, "data left under a tombstone"
 
     def clean_up(self) -> None:
         rows = self.store._index.rows_after(0, 100)
@@ -103,8 +104,7 @@ class CacheWorld(World):
         # A row stays while the cache has its session, even as another's or as nobody's.
         values = self.cache.get_many([f"s:{key}" for key in pointing])
         assert all(
-            any(values.get(f"s:{key}") not in (None, cache_protocol.DEAD) for key in row.keys)
-            for row in rows
+            any(values.get(f"s:{key}") not in (None, DEAD) for key in row.keys) for row in rows
         ), "a row points nowhere after gc"
         for user in (self.ann, self.bob):
             self.store.destroy_for_user(user)

@@ -37,9 +37,10 @@ from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord, key_of
 from django_multistore.session import keys
 from django_multistore.stores import stores
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.cache.cells import SESSION, TOMBSTONE
 from django_multistore.stores.cache.client import CacheClient
-from django_multistore.stores.cache.protocol import LOCK, SESSION, TOMBSTONE
+from django_multistore.stores.cache.locks import LOCK
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.settings import cache
@@ -334,7 +335,7 @@ def free_locks(drawn: list[str]) -> None:
 @contextmanager
 def gc_waits_for_no_one() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(cache_protocol, "IN_FLIGHT", -timedelta(minutes=1))
+        patched.setattr(cache_users, "IN_FLIGHT", -timedelta(minutes=1))
         yield
 
 

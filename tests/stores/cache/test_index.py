@@ -21,7 +21,8 @@ from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.models import UserSession
 from django_multistore.stores import stores
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.cache.cells import DEAD
 from django_multistore.testing import Calls
 from tests.support.meeting import login_of, new_user, request_with, saved
 
@@ -97,7 +98,7 @@ def _sessions_in_a_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
             "OPTIONS": {"CACHE": "locmem"},
         }
     }
-    monkeypatch.setattr(cache_protocol, "IN_FLIGHT", -timedelta(minutes=1))
+    monkeypatch.setattr(cache_users, "IN_FLIGHT", -timedelta(minutes=1))
     caches["locmem"].clear()
     yield
     caches["locmem"].clear()
@@ -106,7 +107,7 @@ def _sessions_in_a_cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iter
 def keys_in_the_cache() -> set[str]:
     names = (name.rpartition(":") for name in list(caches["locmem"]._cache))
     keys = {key for kind, _, key in names if kind.endswith("s")}
-    return {key for key in keys if caches["locmem"].get(f"s:{key}") != cache_protocol.DEAD}
+    return {key for key in keys if caches["locmem"].get(f"s:{key}") != DEAD}
 
 
 def live_sessions() -> list[Any]:

@@ -18,7 +18,8 @@ from django_multistore.models import UserSession
 from django_multistore.records import SessionRecord, key_of
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.cache.locks import REFUSALS_OF_A_LOCK
 from django_multistore.testing import Calls, make_record
 from tests.support.caches import LIES, LyingCache, lying
 from tests.support.meeting import cache_store_on
@@ -132,7 +133,7 @@ def test_nothing_is_said_to_have_ended(lie: str, calls: Any) -> None:
 
 @EACH_LIE
 def test_gc_removes_nothing(lie: str, calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_protocol, "IN_FLIGHT", -cache_protocol.IN_FLIGHT)
+    monkeypatch.setattr(cache_users, "IN_FLIGHT", -cache_users.IN_FLIGHT)
     record = of_user()
     assert calls.create(record)
     with lying(lie):
@@ -209,7 +210,7 @@ def test_a_lock_that_others_have_is_waited_for(store: CacheStore) -> None:
     def refusing(self: Any, *args: Any) -> Any:
         nonlocal refusals
         refusals += 1
-        return False if refusals < cache_protocol.REFUSALS_OF_A_LOCK else add(self, *args)
+        return False if refusals < REFUSALS_OF_A_LOCK else add(self, *args)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(LyingCache, "add", refusing)

@@ -17,7 +17,7 @@ from django_multistore.exceptions import InvalidStore
 from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
 from django_multistore.testing import make_record
 from tests.support.meeting import alias_of, on, store_setting
 
@@ -45,7 +45,7 @@ def of_user(**changes: Any) -> SessionRecord:
 
 @pytest.fixture(autouse=True)
 def _gc_waits_for_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_protocol, "IN_FLIGHT", -timedelta(minutes=1))
+    monkeypatch.setattr(cache_users, "IN_FLIGHT", -timedelta(minutes=1))
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord, key_of, new_id
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.steps import run
 from django_multistore.testing import make_record
 from tests import servers
@@ -222,7 +222,7 @@ class IndexTests(TransactionTestCase):
         self.store.create(self.record)
         later = self.record.expires_at + timedelta(days=3)
         with (
-            patch.object(self.store._protocol._client, "set_many", side_effect=StoreUnavailable),
+            patch.object(self.store._client, "set_many", side_effect=StoreUnavailable),
             pytest.raises(StoreUnavailable),
         ):
             self.store.update(replace(self.record, expires_at=later))
@@ -313,7 +313,7 @@ class IndexTests(TransactionTestCase):
 
     def test_many_sessions_are_listed_and_ended_in_batches(self) -> None:
         user_id = self.record.user_id
-        with patch.object(cache_protocol, "AT_A_TIME", 7):
+        with patch.object(cache_users, "AT_A_TIME", 7):
             records = [of_user(user_id=user_id) for _ in range(20)]
             for record in records:
                 self.store.create(record)
@@ -556,7 +556,7 @@ class LockTests(TransactionTestCase):
             clock.return_value += 3
             return stored
 
-        with patch("django_multistore.stores.cache.protocol.time.monotonic") as clock:
+        with patch("django_multistore.stores.cache.locks.time.monotonic") as clock:
             clock.return_value = 1000.0
             steps = store._protocol._change(record.key, stall)
             outcome = run(steps)

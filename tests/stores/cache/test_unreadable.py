@@ -22,8 +22,9 @@ from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord, key_of
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import protocol as cache_protocol
+from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.answers import may_be_a_value
+from django_multistore.stores.cache.cells import DEAD
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.support.caches import django_valkey
@@ -197,11 +198,11 @@ def test_the_others_are_listed_and_all_can_be_ended(calls: Any) -> None:
     page = calls.page_for_user("7", start=0, size=20)
     assert {record.id for record in page.records} == rest
     assert calls.destroy(broken[0].key) is False
-    assert caches["sessions"].get(f"s:{broken[0].key}") == cache_protocol.DEAD
+    assert caches["sessions"].get(f"s:{broken[0].key}") == DEAD
     assert calls.destroy_for_user("7") == len(rest)
     for record in records:
-        assert caches["sessions"].get(f"s:{record.key}") == cache_protocol.DEAD
-        assert caches["sessions"].get(f"t:{record.key}") == cache_protocol.DEAD
+        assert caches["sessions"].get(f"s:{record.key}") == DEAD
+        assert caches["sessions"].get(f"t:{record.key}") == DEAD
     assert not UserSession.objects.exists()
 
 
@@ -210,7 +211,7 @@ def test_one_can_be_ended_by_its_name(calls: Any) -> None:
     assert calls.create(record)
     garble(record.key)
     assert calls.destroy_session("7", record.id) is False
-    assert caches["sessions"].get(f"t:{record.key}") == cache_protocol.DEAD
+    assert caches["sessions"].get(f"t:{record.key}") == DEAD
     assert not UserSession.objects.exists()
 
 
@@ -218,7 +219,7 @@ def test_gc_leaves_to_others_what_they_may_read(
     calls: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be gc that has other settings than the site."""
-    monkeypatch.setattr(cache_protocol, "IN_FLIGHT", -timedelta(minutes=1))
+    monkeypatch.setattr(cache_users, "IN_FLIGHT", -timedelta(minutes=1))
     record, other = of_user(), of_user()
     for each in (record, other):
         assert calls.create(each)

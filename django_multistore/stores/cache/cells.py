@@ -1,0 +1,197 @@
+"""
+One session under its key, in a cache, which has no compare-and-set.
+
+Under each key are three names. The session: its record, packed. Its tombstone: once that is
+there, the session is dead, whatever else is written. Its lock: who changes it (locks.py).
+docs/cache-store.md has the protocol and its reasons.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ...exceptions import StoreUnavailable
+from ...session import clock
+from ..steps import Steps, call, pause
+from .answers import UNREADABLE
+from .client import CacheClient
+from .failures import Failures
+from .options import CacheOptions
+from .values import Entry, pack, unpack
+
+# Short, because clients hash names in Python.
+SESSION, TOMBSTONE, PROBE, CANARY = "s:", "t:", "p:", "c:"
+DEAD = b"dead"
+CANARY_SECONDS = 60
+ITEM_SIZE = 1_000_000  # bytes; memcached's limit is 1 MiB unless its operator raised it
+HEAD_SIZE = 4096  # bytes that a record takes beside its payload, at the most
+# How often a cache may say that it can't add, and have nothing there: the end of a session or of
+# a tombstone hardly ever falls between the two.
+REFUSALS = 2
+LONGEST_PAUSE = 0.05  # seconds
+
+suspicious = logging.getLogger("django.security.SuspiciousSession")
+
+
+class Cell(NamedTuple):
+    """What was found under a key."""
+
+    entry: Entry | None  # The session, which may have expired but was not ended.
+    is_empty: bool  # There is nothing at all, not even what remains of a session that has ended.
+    is_unreadable: bool  # It may be a session to another process, and is none to this one.
+
+
+class Cells:
+    """The sessions and tombstones of one store."""
+
+    def __init__(
+        self, alias: str, options: CacheOptions, client: CacheClient, failures: Failures
+    ) -> None:
+        self._alias = alias
+        self._prefix = options.prefix
+        self._tombstone_seconds = options.tombstone_seconds
+        self._client = client
+        self._failures = failures
+
+    def names(self, key: str) -> list[str]:
+        """Return where a read has to look."""
+        return [f"{self._prefix}{SESSION}{key}", f"{self._prefix}{TOMBSTONE}{key}"]
+
+    def read(self, key: str, values: Mapping[str, Any]) -> Cell:
+        """Return what is under a key, of what the cache has under names()."""
+        session, tombstone = map(values.get, self.names(key))
+        is_empty = session is None and tombstone is None
+        if session is None or session == DEAD:
+            return Cell(None, is_empty, is_unreadable=False)
+        entry = unpack(key, session)
+        if tombstone is not None:
+            # One that can't be read may be a session's to another process.
+            is_unreadable = entry is None and tombstone is UNREADABLE
+            return Cell(None, is_empty, is_unreadable)
+        if entry is None:
+            suspicious.warning("Session data corrupted in session store %r.", self._alias)
+        return Cell(entry, is_empty, is_unreadable=entry is None)
+
+    def look(self, keys: Sequence[str], *, prove: bool = False) -> Steps[dict[str, Cell]]:
+        """
+        Return what is under each of these keys.
+
+        Args:
+            keys: which.
+            prove: give the cache something to keep, and raise StoreUnavailable if it doesn't have
+                that: one that takes an outage for a miss says that nothing is there at all.
+        """
+        if not keys:
+            return {}
+        canary = (yield from self._let_out_canary()) if prove else {}
+        names = [name for key in keys for name in self.names(key)]
+        values = yield from self._get_many([*names, *canary])
+        self._require_canary(canary, values)
+        return {key: self.read(key, values) for key in keys}
+
+    def add(self, entry: Entry) -> Steps[bool | None]:
+        """
+        Add a session under its key.
+
+        Returns:
+            False if something is there. None if the cache doesn't store it, and has nothing there.
+        """
+        (name, _), value = self.names(entry.record.key), pack(self._alias, entry)
+        return self._add(name, value, _seconds_to_live(entry))
+
+    def overwrite(self, entry: Entry) -> Steps[None]:
+        """Write a session over what is under its key. Look for the tombstone afterwards."""
+        (name, _), value = self.names(entry.record.key), pack(self._alias, entry)
+        return self._set_many({name: value}, _seconds_to_live(entry))
+
+    def remove_if_dead(self, key: str) -> Steps[bool]:
+        """Look whether the session was ended while it was written, and undo that if so."""
+        session, tombstone = self.names(key)
+        if tombstone not in (yield from self._get_many([tombstone])):
+            return False
+        yield from call(self._client.delete, self._client.adelete, session)
+        return True
+
+    def claim(self, key: str) -> Steps[bool]:
+        """Add a key's tombstone: of rotations and destroys that cross, the first to do so wins."""
+        _, name = self.names(key)
+        is_added = yield from self._add(name, secrets.token_bytes(8), self._tombstone_seconds)
+        return self.require_answer(is_added)
+
+    def require_answer(self, is_added: bool | None) -> bool:
+        """Return whether something was added, or raise StoreUnavailable. See add()."""
+        if is_added is None:
+            raise self._failures.refuses_what_is_new()
+        return is_added
+
+    def write_tombstones(self, keys: Iterable[str]) -> Steps[None]:
+        """End sessions, whatever is under their keys."""
+        # The session's own name as well: its data go, and create() finds the key taken.
+        dead = {name: DEAD for key in keys for name in self.names(key)}
+        return self._set_many(dead, self._tombstone_seconds)
+
+    def write_remains(self, key: str) -> Steps[None]:
+        """Write over the data of a session whose tombstone is there."""
+        session, _ = self.names(key)
+        return self._set_many({session: DEAD}, self._tombstone_seconds)
+
+    def require_tombstones(self, keys: Sequence[str]) -> Steps[None]:
+        """
+        Look whether the cache has the tombstones that it was just given.
+
+        Asked where it knew nothing at all: a cache that reports an outage as a miss may report
+        a write as done, and the sessions would be alive again when it is over.
+        """
+        names = [self.names(key)[1] for key in keys]
+        values = yield from self._get_many(names)
+        if any(name not in values for name in names):
+            raise self._failures.forgets()
+
+    def require_room(self, key: str, payload: bytes) -> Steps[None]:
+        """Raise ValueError if a session with this payload is too large for the cache."""
+        # memcached removes what is under a name if it can't take what shall replace it.
+        size = len(payload) + HEAD_SIZE
+        if size < ITEM_SIZE or not self._client.limits_items:
+            return
+        probe = f"{self._prefix}{PROBE}{key}"
+        try:
+            yield from self._set_many({probe: bytes(size)}, 1)
+        except StoreUnavailable as error:
+            # These raise if it is an outage.
+            canary = yield from self._let_out_canary()
+            self._require_canary(canary, (yield from self._get_many([probe, *canary])))
+            raise self._failures.is_too_large(len(payload)) from error
+        yield from call(self._client.delete, self._client.adelete, probe)
+
+    def _let_out_canary(self) -> Steps[dict[str, bytes]]:
+        """Give the cache something to keep, for a moment."""
+        canary = {f"{self._prefix}{CANARY}{secrets.token_hex(8)}": secrets.token_bytes(8)}
+        yield from self._set_many(canary, CANARY_SECONDS)
+        return canary
+
+    def _require_canary(self, canary: Mapping[str, bytes], values: Mapping[str, Any]) -> None:
+        if any(values.get(name) != value for name, value in canary.items()):
+            raise self._failures.forgets()
+
+    def _get_many(self, names: Sequence[str]) -> Steps[dict[str, Any]]:
+        return call(self._client.get_many, self._client.aget_many, names)
+
+    def _set_many(self, values: dict[str, bytes], seconds: int) -> Steps[None]:
+        return call(self._client.set_many, self._client.aset_many, values, seconds)
+
+    def _add(self, name: str, value: bytes, seconds: int) -> Steps[bool | None]:
+        for _ in range(REFUSALS):
+            is_added = yield from call(self._client.add, self._client.aadd, name, value, seconds)
+            if is_added is not None:
+                return is_added
+            yield from pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
+        return None
+
+
+def _seconds_to_live(entry: Entry) -> int:
+    return max(1, math.ceil((entry.record.expires_at - clock.now()).total_seconds()))
