@@ -51,7 +51,7 @@ ENDS = {
     "stores.steps.to_its_end": "the protocol, whose own loops are here",
     "stores.sql.transactions._contexts": "an error is looked at once",
     "session.locks.SessionLock._wake": "one is taken off each time",
-    "session.tracking.TrackedSession._unlearn_undone": "one is taken off each time",
+    "session.state.History.undo": "one is taken off each time",
 }
 
 
