@@ -48,9 +48,9 @@ MUTANTS = [
     ),
     Mutant(
         "an error after a rotation keeps the new cookie back",
-        "middleware.py",
-        "        if not session.is_moved or cookie in response.cookies:\n",
-        "        if not session.is_moved or response.status_code >= 500:\n",
+        "http/cookies.py",
+        "    if not session.is_moved or cookie in response.cookies:\n",
+        "    if not session.is_moved or response.status_code >= 500:\n",
         (f"{EXPLORER}::test_an_outage_at_any_call[usual]",),
     ),
     Mutant(

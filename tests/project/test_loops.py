@@ -26,7 +26,6 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 # Every `while`, and what ends it. Whoever adds one says so here.
 ENDS = {
-    "middleware.SessionMiddleware._saving": "each step is taken once: open, save",
     "migrations.0004_times_in_utc.convert": "primary keys rise",
     "search.SessionSearch._batches": "ids rise",
     "session.users.PrimaryKey.old_spellings": "the text, which gets shorter",
