@@ -12,9 +12,9 @@ from .exceptions import StoreUnavailable
 from .records import Limit, Outcome, SessionRecord
 from .rotation.moved import MovedSession
 from .session import keys
+from .session.drafts import Draft
 from .session.keys import Secret, key_if_valid
 from .session.locks import alocked, locked
-from .session.tracking import Draft
 from .signals import Reason
 from .stores import stores
 from .stores.base import BaseStore
@@ -55,8 +55,8 @@ class SessionStore(MovedSession):
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = run(self._follow_upgrade())
         except StoreUnavailable as outage:
-            return self._not_loaded(outage)
-        return self._loaded(record)
+            return self._note_failed_load(outage)
+        return self._note_load(record)
 
     def open(self) -> None:
         """Load the session, if that wasn't done yet."""
@@ -87,8 +87,8 @@ class SessionStore(MovedSession):
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = await arun(self._follow_upgrade())
         except StoreUnavailable as outage:
-            return self._not_loaded(outage)
-        return self._loaded(record)
+            return self._note_failed_load(outage)
+        return self._note_load(record)
 
     async def aopen(self) -> None:
         """See open()."""
@@ -138,8 +138,8 @@ class SessionStore(MovedSession):
         if self.session_key is None:
             return self.create()
         if must_create:
-            draft = self._first_draft(Secret(self.session_key))
-            return self._inserted(draft, self._insert(draft))
+            draft = self._draft_first(Secret(self.session_key))
+            return self._note_insert(draft, self._insert(draft))
         self.open()
         self._keep_login_if_elsewhere()
         draft = self._draft(self.key)
@@ -152,7 +152,7 @@ class SessionStore(MovedSession):
             if self._has_ended_itself():
                 return self.create() if self._keep_own_changes() else None
             outcome = run(self._catch_up(draft))
-        return self._updated(draft, outcome)
+        return self._note_update(draft, outcome)
 
     @alocked
     async def asave(self, must_create: bool = False) -> None:
@@ -161,8 +161,8 @@ class SessionStore(MovedSession):
         if self.session_key is None:
             return await self.acreate()
         if must_create:
-            draft = self._first_draft(Secret(self.session_key))
-            return self._inserted(draft, await self._ainsert(draft))
+            draft = self._draft_first(Secret(self.session_key))
+            return self._note_insert(draft, await self._ainsert(draft))
         await self.aopen()
         self._keep_login_if_elsewhere()
         draft = self._draft(self.key)
@@ -175,7 +175,7 @@ class SessionStore(MovedSession):
             if self._has_ended_itself():
                 return await self.acreate() if self._keep_own_changes() else None
             outcome = await arun(self._catch_up(draft))
-        return self._updated(draft, outcome)
+        return self._note_update(draft, outcome)
 
     @locked
     def create(self) -> None:
@@ -191,9 +191,9 @@ class SessionStore(MovedSession):
         self._start_anew()
         for delay in backoff(FRESH_KEYS):
             Pause(delay).take()
-            draft = self._first_draft(Secret(keys.new_session_key()))
+            draft = self._draft_first(Secret(keys.new_session_key()))
             if self._insert(draft):
-                return self._created(draft)
+                return self._note_creation(draft)
         raise self._all_taken()
 
     @alocked
@@ -202,9 +202,9 @@ class SessionStore(MovedSession):
         self._start_anew()
         for delay in backoff(FRESH_KEYS):
             await Pause(delay).atake()
-            draft = self._first_draft(Secret(keys.new_session_key()))
+            draft = self._draft_first(Secret(keys.new_session_key()))
             if await self._ainsert(draft):
-                return self._created(draft)
+                return self._note_creation(draft)
         raise self._all_taken()
 
     def cycle_key(self) -> None:
@@ -230,8 +230,8 @@ class SessionStore(MovedSession):
             return self.create()
         if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
-        renewal = run(hashes.renewal_of(self._session_cache))
-        secret = self._next_key(renewal)
+        renewal = run(hashes.find_renewal(self._session_cache))
+        secret = self._choose_key(renewal)
         draft = self._draft(secret.key, secret=secret)
         draft.is_followable = renewal is not None and renewal.hash is not None
         if draft.ends_session:
@@ -245,9 +245,9 @@ class SessionStore(MovedSession):
             if self._has_ended_itself():
                 self._keep_own_changes()
                 return self.create()
-        if not self._is_rotated(draft, outcome):
+        if not self._note_rotation(draft, outcome):
             return self.create()
-        return signals.ended(type(self), Reason.ROTATED, **self._stored_name())
+        return signals.ended(type(self), Reason.ROTATED, **self._name_for_signals())
 
     async def acycle_key(self) -> None:
         """See cycle_key()."""
@@ -263,8 +263,8 @@ class SessionStore(MovedSession):
             return await self.acreate()
         if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
-        renewal = await arun(hashes.renewal_of(self._session_cache))
-        secret = self._next_key(renewal)
+        renewal = await arun(hashes.find_renewal(self._session_cache))
+        secret = self._choose_key(renewal)
         draft = self._draft(secret.key, secret=secret)
         draft.is_followable = renewal is not None and renewal.hash is not None
         if draft.ends_session:
@@ -278,9 +278,9 @@ class SessionStore(MovedSession):
             if self._has_ended_itself():
                 self._keep_own_changes()
                 return await self.acreate()
-        if not self._is_rotated(draft, outcome):
+        if not self._note_rotation(draft, outcome):
             return await self.acreate()
-        return await signals.aended(type(self), Reason.ROTATED, **self._stored_name())
+        return await signals.aended(type(self), Reason.ROTATED, **self._name_for_signals())
 
     def delete(self, session_key: str | None = None) -> None:
         """
@@ -292,26 +292,26 @@ class SessionStore(MovedSession):
         Raises:
             StoreUnavailable: the store could not be asked.
         """
-        key, session_key = self._key_to_delete(session_key), None
+        key, session_key = self._find_key_to_delete(session_key), None
         if key is not None:
             self._delete(key)
 
     @locked
     def _delete(self, key: str) -> None:
-        reason, name = self._reason_to_delete(key)
-        count = self._deleted(key, self.get_store().destroy(key))
+        reason, name = self._name_deleted(key)
+        count = self._note_deletion(key, self.get_store().destroy(key))
         signals.ended(type(self), reason, **name, count=count)
 
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
-        key, session_key = self._key_to_delete(session_key), None
+        key, session_key = self._find_key_to_delete(session_key), None
         if key is not None:
             await self._adelete(key)
 
     @alocked
     async def _adelete(self, key: str) -> None:
-        reason, name = self._reason_to_delete(key)
-        count = self._deleted(key, await self.get_store().adestroy(key))
+        reason, name = self._name_deleted(key)
+        count = self._note_deletion(key, await self.get_store().adestroy(key))
         await signals.aended(type(self), reason, **name, count=count)
 
     @locked
@@ -323,25 +323,25 @@ class SessionStore(MovedSession):
             StoreUnavailable: the store could not be asked.
         """
         self.clear()
-        key, name = self._key_to_flush(), self._stored_name()
+        key, name = self._find_key_to_flush(), self._name_for_signals()
         was_there = key is not None and self.get_store().destroy(key)
         if not was_there:
             was_there = run(self._end_moved())
-        signals.ended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
+        signals.ended(type(self), Reason.LOGOUT, **name, count=self._note_flush(was_there))
 
     @alocked
     async def aflush(self) -> None:
         """See flush()."""
         self.clear()
-        key, name = self._key_to_flush(), self._stored_name()
+        key, name = self._find_key_to_flush(), self._name_for_signals()
         was_there = key is not None and await self.get_store().adestroy(key)
         if not was_there:
             was_there = await arun(self._end_moved())
-        await signals.aended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
+        await signals.aended(type(self), Reason.LOGOUT, **name, count=self._note_flush(was_there))
 
     def end_left_behind(self) -> None:
         """End another user's session that a login leaves with nobody to hold it."""
-        name = run(self._left_behind())
+        name = run(self._name_left_behind())
         run(self._leave_trail_of_ended())
         if name is not None:
             count = int(run(self._end_named(name)))
@@ -387,12 +387,12 @@ class SessionStore(MovedSession):
     @locked
     def touch(self) -> None:
         """Note that the session is in use, once in SESSION_TOUCH_INTERVAL. Needs it loaded."""
-        self._touch_if_due(self._seen_now())
+        self._touch_if_due(self._draft_touch())
 
     @alocked
     async def atouch(self) -> None:
         """See touch()."""
-        await self._atouch_if_due(self._seen_now())
+        await self._atouch_if_due(self._draft_touch())
 
     @classmethod
     def clear_expired(cls) -> int:  # type: ignore[override]
@@ -412,7 +412,7 @@ class SessionStore(MovedSession):
     def _insert(self, draft: Draft) -> bool:
         if draft.ends_session:
             return True
-        limit = self._limit_for(draft.record)
+        limit = self._find_limit_for(draft.record)
         if limit is None:
             is_free = self.get_store().create(draft.record)
         else:
@@ -425,7 +425,7 @@ class SessionStore(MovedSession):
         store = self.get_store()
         for delay in backoff():
             Pause(delay).take()
-            limit = self._limit_for(draft.record)
+            limit = self._find_limit_for(draft.record)
             if limit is None:
                 return self._write_over(old_key, draft)
             # A session that wasn't loaded may have this user already.
@@ -469,28 +469,28 @@ class SessionStore(MovedSession):
                 admission = store.admit(old_key, draft.record, widened)
         for record in admission.evicted:
             signals.ended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
-        return self._admitted(admission)
+        return self._note_admission(admission)
 
     def _end(self, key: str) -> None:
-        name, moved = self._stored_name(), self._name()
+        name, moved = self._name_for_signals(), self._get_name()
         was_there = self.get_store().destroy(key)
         if not was_there and moved is not None:
             was_there = run(self._end_named(moved))
-        signals.ended(type(self), Reason.EXPIRED, **name, count=self._ended(was_there))
+        signals.ended(type(self), Reason.EXPIRED, **name, count=self._note_end(was_there))
 
     def _touch_if_due(self, moved: SessionRecord | None) -> None:
-        touched = self._due_touch(moved)
+        touched = self._find_due_touch(moved)
         if touched is None:
             return
         try:
-            self._touched(touched, self.get_store().touch(touched))
+            self._note_touch(touched, self.get_store().touch(touched))
         except StoreUnavailable as outage:
-            self._touch_failed(outage)
+            self._note_failed_touch(outage)
 
     async def _ainsert(self, draft: Draft) -> bool:
         if draft.ends_session:
             return True
-        limit = self._limit_for(draft.record)
+        limit = self._find_limit_for(draft.record)
         if limit is None:
             is_free = await self.get_store().acreate(draft.record)
         else:
@@ -503,7 +503,7 @@ class SessionStore(MovedSession):
         store = self.get_store()
         for delay in backoff():
             await Pause(delay).atake()
-            limit = self._limit_for(draft.record)
+            limit = self._find_limit_for(draft.record)
             if limit is None:
                 return await self._awrite_over(old_key, draft)
             # A session that wasn't loaded may have this user already.
@@ -543,20 +543,20 @@ class SessionStore(MovedSession):
                 admission = await store.aadmit(old_key, draft.record, widened)
         for record in admission.evicted:
             await signals.aended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
-        return self._admitted(admission)
+        return self._note_admission(admission)
 
     async def _aend(self, key: str) -> None:
-        name, moved = self._stored_name(), self._name()
+        name, moved = self._name_for_signals(), self._get_name()
         was_there = await self.get_store().adestroy(key)
         if not was_there and moved is not None:
             was_there = await arun(self._end_named(moved))
-        await signals.aended(type(self), Reason.EXPIRED, **name, count=self._ended(was_there))
+        await signals.aended(type(self), Reason.EXPIRED, **name, count=self._note_end(was_there))
 
     async def _atouch_if_due(self, moved: SessionRecord | None) -> None:
-        touched = self._due_touch(moved)
+        touched = self._find_due_touch(moved)
         if touched is None:
             return
         try:
-            self._touched(touched, await self.get_store().atouch(touched))
+            self._note_touch(touched, await self.get_store().atouch(touched))
         except StoreUnavailable as outage:
-            self._touch_failed(outage)
+            self._note_failed_touch(outage)

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
 from . import conf
 from .addresses import device_of
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
-from .http.cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
+from .http.cookies import (
+    CookieRequest,
+    CookieSession,
+    NewKeyRequest,
+    aanswer_error,
+    answer_error,
+    find_unsent_key,
+)
 from .http.outages import in_place_of, unavailable
 from .session.endings import noting
-from .stores.steps import Steps, arun, call, run
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -34,7 +40,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
     Load and save sessions for each request, in place of Django's middleware of this name.
 
     What Django's does to a response, it still does; here it does so once the store was asked,
-    under ASGI by async code. A subclass that overrides process_response() overrides its twin.
+    under ASGI by async code. A subclass that overrides process_response() overrides
+    aprocess_response() as well.
     """
 
     def process_request(self, request: HttpRequest) -> None:
@@ -54,14 +61,14 @@ class SessionMiddleware(DjangoSessionMiddleware):
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
             return super().process_response(request, response)
-        return run(self._responding(request, session, response))
+        return self._respond(request, session, response)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """See process_response()."""
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
             return await sync_to_async(super().process_response)(request, response)
-        return await arun(self._responding(request, session, response))
+        return await self._arespond(request, session, response)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         if self.async_mode:
@@ -86,78 +93,128 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 response = unavailable(outage, request)
             return await self.aprocess_response(request, response)
 
-    def _responding(
+    def _respond(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> Steps[HttpResponse]:
+    ) -> HttpResponse:
         try:
-            response = yield from self._saving(request, session, response)
+            response = self._save(request, session, in_place_of(response, request))
         except SessionInterrupted:
             raise
         except Exception as error:
             # Django answers it where no cookie can be set any more.
             if not session.is_moved:
                 raise
-            answers = ErrorAnswers(request)
-            response = yield from call(answers.answer, answers.aanswer, error)
-        if (yield from self._owes_cookie(request, session, response)):
-            carrier = HttpResponse()
-            super().process_response(NewKeyRequest(session), carrier)  # type: ignore[arg-type]
-            response.cookies.update(carrier.cookies)
-            patch_vary_headers(response, ["Cookie"])
+            response = answer_error(request, error)
+        if self._owes_cookie(request, session, response):
+            self._send_new_key(session, response)
         return response
+
+    async def _arespond(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponse
+    ) -> HttpResponse:
+        try:
+            response = await self._asave(request, session, in_place_of(response, request))
+        except SessionInterrupted:
+            raise
+        except Exception as error:
+            # Django answers it where no cookie can be set any more.
+            if not session.is_moved:
+                raise
+            response = await aanswer_error(request, error)
+        if await self._aowes_cookie(request, session, response):
+            self._send_new_key(session, response)
+        return response
+
+    def _save(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponse
+    ) -> HttpResponse:
+        cookie = self._run_dry(request, session, response)
+        try:
+            cookie.act(response.status_code)
+        except StoreUnavailable as outage:
+            return unavailable(outage, request)
+        response = self._run(request, cookie, response)
+        if cookie.is_in_doubt:
+            add_never_cache_headers(response)
+        elif not cookie.was_saved and session.is_stored_for_user and session.needs_new_key:
+            # The view has saved it with a user whom it didn't have, under a key others may know.
+            with suppress(StoreUnavailable, SessionInterrupted):
+                session.cycle_key()
+        elif not cookie.was_saved and response.status_code < 500:
+            session.touch()
+        return response
+
+    async def _asave(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponse
+    ) -> HttpResponse:
+        cookie = self._run_dry(request, session, response)
+        try:
+            await cookie.aact(response.status_code)
+        except StoreUnavailable as outage:
+            return unavailable(outage, request)
+        response = self._run(request, cookie, response)
+        if cookie.is_in_doubt:
+            add_never_cache_headers(response)
+        elif not cookie.was_saved and session.is_stored_for_user and session.needs_new_key:
+            # The view has saved it with a user whom it didn't have, under a key others may know.
+            with suppress(StoreUnavailable, SessionInterrupted):
+                await session.acycle_key()
+        elif not cookie.was_saved and response.status_code < 500:
+            await session.atouch()
+        return response
+
+    def _run_dry(
+        self, request: HttpRequest, session: SessionStore, response: HttpResponse
+    ) -> CookieSession:
+        """Find out what Django's process_response() wants, by one that nobody sees."""
+        cookie = CookieSession(session, request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+        seen = CookieRequest(request, cookie.wishes, was_flushed=session.was_flushed)
+        scratch = HttpResponseBase(status=response.status_code)
+        super().process_response(seen, scratch)  # type: ignore[arg-type]
+        return cookie
+
+    def _run(
+        self, request: HttpRequest, cookie: CookieSession, response: HttpResponse
+    ) -> HttpResponse:
+        seen = CookieRequest(request, cookie, was_flushed=cookie.was_flushed)
+        return super().process_response(seen, response)  # type: ignore[arg-type]
 
     def _owes_cookie(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> Steps[bool]:
+    ) -> bool:
         """Say whether the browser's session key is dead, and nothing has told it the new one."""
-        cookie = settings.SESSION_COOKIE_NAME
-        if session.has_new_key and cookie not in response.cookies:
-            with suppress(StoreUnavailable):
+        with suppress(StoreUnavailable):
+            if session.has_new_key and settings.SESSION_COOKIE_NAME not in response.cookies:
                 if session.record is not None and session.record.user_id is None:
-                    yield from call(session.look_for_trail, session.alook_for_trail)
+                    session.look_for_trail()
                 if session.may_have_moved_on:
-                    yield from call(session.look_for_key, session.alook_for_key)
-        key = session.key
-        if not session.is_moved or cookie in response.cookies:
+                    session.look_for_key()
+        key = find_unsent_key(request, session, response)
+        if key is None:
             return False
-        if key is None or request.COOKIES.get(cookie) == session.session_key:
-            return False
-        if session.is_move_certain:
-            return True
-        try:
-            # By its key: an error's report shows the step.
-            store = session.get_store()
-            return (yield from call(store.read, store.aread, key)) is not None
-        except StoreUnavailable:
-            return False
+        with suppress(StoreUnavailable):
+            return session.is_move_certain or session.get_store().read(key) is not None
+        return False
 
-    def _saving(
+    async def _aowes_cookie(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> Steps[HttpResponse]:
-        response = in_place_of(response, request)
-        cookie_request = CookieRequest(request, session)
-        cookie_session = cookie_request.session
-        while True:
-            try:
-                response = super().process_response(cookie_request, response)  # type: ignore[arg-type]
-                break
-            except StoreWanted as wanted:
-                step = wanted.step
-            try:
-                yield step
-            except UpdateError as error:
-                cookie_session.has_lost(error, response)
-            except StoreUnavailable as outage:
-                if not cookie_session.can_do_without(step):
-                    return unavailable(outage, request)
-                cookie_session.is_left_alone = True
-            cookie_session.took(step)
-        if cookie_session.is_in_doubt:
-            add_never_cache_headers(response)
-        elif not cookie_session.is_saved and session.is_stored_for_user and session.needs_new_key:
-            # The view has saved it with a user whom it didn't have, under the visitor's key.
-            with suppress(StoreUnavailable, SessionInterrupted):
-                yield from call(session.cycle_key, session.acycle_key)
-        elif not cookie_session.is_saved and response.status_code < 500:
-            yield from call(session.touch, session.atouch)
-        return response
+    ) -> bool:
+        """See _owes_cookie()."""
+        with suppress(StoreUnavailable):
+            if session.has_new_key and settings.SESSION_COOKIE_NAME not in response.cookies:
+                if session.record is not None and session.record.user_id is None:
+                    await session.alook_for_trail()
+                if session.may_have_moved_on:
+                    await session.alook_for_key()
+        key = find_unsent_key(request, session, response)
+        if key is None:
+            return False
+        with suppress(StoreUnavailable):
+            return session.is_move_certain or await session.get_store().aread(key) is not None
+        return False
+
+    def _send_new_key(self, session: SessionStore, response: HttpResponse) -> None:
+        carrier = HttpResponse()
+        super().process_response(NewKeyRequest(session), carrier)  # type: ignore[arg-type]
+        response.cookies.update(carrier.cookies)
+        patch_vary_headers(response, ["Cookie"])

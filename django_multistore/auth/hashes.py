@@ -31,12 +31,13 @@ from ..stores.steps import Steps, call
 class Renewal:
     """What get_user() rotates a session for whose auth hash isn't the present one."""
 
-    hash: str | None  # In place of one of SECRET_KEY_FALLBACKS. None: the password was changed.
+    # The new hash in place of one of SECRET_KEY_FALLBACKS; None if the password was changed.
+    hash: str | None
 
 
-def renewal_of(data: Mapping[str, Any]) -> Steps[Renewal | None]:
+def find_renewal(data: Mapping[str, Any]) -> Steps[Renewal | None]:
     """
-    Say whether a rotation renews the auth hash of a session, as with SECRET_KEY_FALLBACKS.
+    Find out whether a rotation renews the auth hash of a session, as with SECRET_KEY_FALLBACKS.
 
     Args:
         data: the session.
@@ -46,21 +47,22 @@ def renewal_of(data: Mapping[str, Any]) -> Steps[Renewal | None]:
     """
     if not settings.SECRET_KEY_FALLBACKS or HASH_SESSION_KEY not in data:
         return None
-    user = yield from user_of(data)
-    if user is None or _is_present(data, user):
+    user = yield from load_user(data)
+    if user is None or is_present(read_hash(data), user):
         return None
-    return Renewal(user.get_session_auth_hash() if _is_fallback(data, user) else None)
+    is_renewed = is_fallback(read_hash(data), user)
+    return Renewal(user.get_session_auth_hash() if is_renewed else None)
 
 
-def holds(data: Mapping[str, Any]) -> Steps[bool]:
+def is_valid(data: Mapping[str, Any]) -> Steps[bool]:
     """Say whether Django would take the session for its user's, as far as it has a say in it."""
     if BACKEND_SESSION_KEY not in data or not apps.is_installed("django.contrib.auth"):
         return True
-    user = yield from user_of(data)
-    return user is None or _is_present(data, user) or _is_fallback(data, user)
+    user, hash = (yield from load_user(data)), read_hash(data)
+    return user is None or is_present(hash, user) or is_fallback(hash, user)
 
 
-def user_of(data: Mapping[str, Any]) -> Steps[Any]:
+def load_user(data: Mapping[str, Any]) -> Steps[Any]:
     """
     Return the user of a session as Django finds it.
 
@@ -84,14 +86,17 @@ def user_of(data: Mapping[str, Any]) -> Steps[Any]:
     return user if hasattr(user, "get_session_auth_hash") else None
 
 
-def _is_present(data: Mapping[str, Any], user: Any) -> bool:
-    return _is_same(data, user.get_session_auth_hash())
+def read_hash(data: Mapping[str, Any]) -> str:
+    """Return the auth hash of a session; an empty one if it has none."""
+    return data.get(HASH_SESSION_KEY) or ""
 
 
-def _is_fallback(data: Mapping[str, Any], user: Any) -> bool:
+def is_present(hash: str, user: Any) -> bool:
+    """Say whether an auth hash is the one that the user's logins get now."""
+    return constant_time_compare(hash, user.get_session_auth_hash())
+
+
+def is_fallback(hash: str, user: Any) -> bool:
+    """Say whether an auth hash is one of the user's by a key of SECRET_KEY_FALLBACKS."""
     fallbacks = getattr(user, "get_session_auth_fallback_hash", tuple)
-    return any(_is_same(data, fallback) for fallback in fallbacks())
-
-
-def _is_same(data: Mapping[str, Any], hash: str) -> bool:
-    return constant_time_compare(data.get(HASH_SESSION_KEY) or "", hash)
+    return any(constant_time_compare(hash, fallback) for fallback in fallbacks())

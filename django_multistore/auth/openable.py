@@ -12,16 +12,14 @@ SECRET_KEY that isn't known here yet.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth import HASH_SESSION_KEY
 from django.utils.crypto import constant_time_compare
 
 from .. import signals
 from ..records import Limit, SessionRecord
-from ..session import codec
 from ..session.lifetimes import is_too_old
 from ..signals import Reason
 from ..stores import steps
@@ -94,10 +92,8 @@ class Search:
         """Say what may be said of a session; without its user that may be doubtful."""
         if is_too_old(stored):
             return Verdict.TOO_OLD
-        data = self._opened(stored)
-        if data is None:
-            return Verdict.UNREADABLE
-        return self._judge_hash(data)
+        opened = self._session._read_payload(stored)
+        return Verdict.UNREADABLE if opened is None else self._judge_hash(opened[1])
 
     def note(self, verdict: Verdict) -> None:
         """Count a session among those that take no place, if it is one."""
@@ -105,8 +101,7 @@ class Search:
         self._closed_here += verdict in CLOSED_HERE
 
     def _judge_hash(self, data: Mapping[str, Any]) -> Verdict:
-        own: str = data.get(HASH_SESSION_KEY) or ""
-        of_login: str = self.login.get(HASH_SESSION_KEY) or ""
+        own, of_login = hashes.read_hash(data), hashes.read_hash(self.login)
         # A user without a hash, and a login by other means than Django's, can't be told.
         if not own or not of_login or constant_time_compare(own, of_login):
             return Verdict.OPENS
@@ -114,21 +109,9 @@ class Search:
             return Verdict.IS_DOUBTFUL
         # The user of the login may be of before a password was changed. Then it is the login that
         # won't open.
-        if not constant_time_compare(of_login, self.user.get_session_auth_hash()):
+        if not hashes.is_present(of_login, self.user) or hashes.is_fallback(own, self.user):
             return Verdict.OPENS
-        fallbacks: Iterable[str] = getattr(self.user, "get_session_auth_fallback_hash", tuple)()
-        is_other = not any(constant_time_compare(own, each) for each in fallbacks)
-        return Verdict.HAS_OTHER_HASH if is_other else Verdict.OPENS
-
-    def _opened(self, stored: SessionRecord) -> dict[str, Any] | None:
-        body = codec.unseal(stored.payload, stored.key)
-        if body is None:
-            return None
-        try:
-            data = self._session.serializer().loads(body)
-        except Exception:  # noqa: BLE001 - whatever a serializer raises on bad input
-            return None
-        return data if isinstance(data, dict) else None
+        return Verdict.HAS_OTHER_HASH
 
 
 def make_room(
@@ -156,7 +139,7 @@ def make_room(
             continue
         verdict = search.judge(stored)
         if verdict is Verdict.IS_DOUBTFUL:
-            search.user = steps.run(hashes.user_of(search.login))
+            search.user = steps.run(hashes.load_user(search.login))
             verdict = search.judge(stored)
         search.note(verdict)
         if verdict is Verdict.HAS_OTHER_HASH and store.destroy(stored.key):
@@ -176,7 +159,7 @@ async def amake_room(
             continue
         verdict = search.judge(stored)
         if verdict is Verdict.IS_DOUBTFUL:
-            search.user = await steps.arun(hashes.user_of(search.login))
+            search.user = await steps.arun(hashes.load_user(search.login))
             verdict = search.judge(stored)
         search.note(verdict)
         if verdict is Verdict.HAS_OTHER_HASH and await store.adestroy(stored.key):

@@ -1,47 +1,75 @@
 """
 What Django's middleware gets to see of a request when it comes to the session's cookie.
 
-Its process_response() asks the session what to do, and does it. These answer for the session:
-what needs the store is raised as StoreWanted, done by whoever can wait for it, and asked again.
+Its process_response() decides and acts in one go, in sync code. So it is run twice: dry, on a
+response that nobody gets and a session that only notes what is wanted of it; and, once the engine
+has done that, on the response itself and a session that says what came of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.sessions.backends.base import UpdateError
 from django.core.handlers.exception import response_for_exception
 
-from ..stores.steps import Call
+from ..exceptions import StoreUnavailable
 
 if TYPE_CHECKING:
-    from django.contrib.sessions.backends.base import UpdateError
     from django.http import HttpRequest, HttpResponse
 
     from ..engine import SessionStore
 
 
-class StoreWanted(Exception):
-    """Something has to be done before process_response() can go on."""
+class Wishes:
+    """A session that does nothing, and notes what process_response() wants of it."""
 
-    def __init__(self, step: Call) -> None:
-        super().__init__(step.function.__name__)
-        self.step = step
+    session_key = ""
+    needs_load = needs_save = False
+
+    def __init__(self, accessed: bool, modified: bool, is_empty: bool) -> None:
+        self.accessed = accessed
+        self.modified = modified
+        self._is_empty = is_empty
+
+    def is_empty(self) -> bool:
+        return self._is_empty
+
+    def get_expire_at_browser_close(self) -> bool:
+        self.needs_load = True
+        return True
+
+    def save(self) -> None:
+        self.needs_save = True
 
 
 class CookieSession:
-    """The session, as far as its cookie is concerned."""
+    """
+    The session as far as its cookie is concerned: what is done for it, and what came of that.
+
+    Attributes:
+        was_saved: whether the store was asked to save it, whatever it said.
+        is_left_alone: whether the response can say nothing of it because of an outage.
+    """
 
     def __init__(self, session: SessionStore, session_key_in_cookie: str | None) -> None:
         self._session = session
         self._session_key_in_cookie = session_key_in_cookie
-        self._failure: Exception | None = None
-        self._is_loaded_just_now = False
-        self.accessed = session.accessed  # By the view, not by what is asked here.
-        self.is_saved = False
+        self._failure: UpdateError | None = None
+        self._was_loaded_here = False
+        # What the view has made of it, and not what is done here.
+        self.accessed, self.modified = session.accessed, session.modified
+        self.was_saved = False
         # What could not be loaded for the view need not be asked for once more.
         self.is_left_alone = session.was_out_of_reach and not session.is_loaded
+        # A thread that the view has left behind may go on to write into it.
+        self._was_empty = False
+        self._was_empty = self.is_empty()
+        self.wishes = Wishes(self.accessed, self.modified, self._was_empty)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
@@ -50,66 +78,115 @@ class CookieSession:
 
     def is_empty(self) -> bool:
         """Say whether there is nothing to save, and no cookie to send."""
-        if self.is_left_alone or self._session.is_unknown:
+        if self._was_empty or self.is_left_alone or self._session.is_unknown:
             return True
         if self._session.is_elsewhere or self._session.is_overtaken:
             return True
         return self._has_no_news() or self._session.is_empty()
 
-    def get_expire_at_browser_close(self) -> bool:
-        if not self._session.is_loaded:
-            raise StoreWanted(Call(self._session.open, self._session.aopen, ()))
-        return self._session.get_expire_at_browser_close()
-
     def save(self) -> None:
-        if self._session.may_be_overtaken:
-            raise StoreWanted(Call(self._session.look_for_trail, self._session.alook_for_trail, ()))
-        if not self.is_saved:
-            # The visitor's session key may be known to who made the visitor use it.
-            if self._session.needs_new_key:
-                raise StoreWanted(Call(self._session.cycle_key, self._session.acycle_key, ()))
-            raise StoreWanted(Call(self._session.save, self._session.asave, ()))
-        if self._session.may_have_moved_on:
-            raise StoreWanted(Call(self._session.look_for_key, self._session.alook_for_key, ()))
+        """Say that it was saved; see act(). UpdateError: somebody else has ended it before."""
         if self._failure is not None:
             raise self._failure
 
-    # What came of it.
+    # What is done.
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether the response is a visitor's because of an outage."""
+        """Whether the response is an anonymous one because of an outage."""
         return self._session.tolerates_outage and (self.is_left_alone or self._session.is_unknown)
 
-    def took(self, step: Call) -> None:
-        """Note that a step was taken, whatever came of it."""
-        if step.function.__name__ == "open":
-            self._is_loaded_just_now = True
-        elif step.function.__name__ in ("save", "cycle_key"):
-            self.is_saved = True
+    def act(self, status: int) -> None:
+        """
+        Do what process_response() wants.
 
-    def has_lost(self, error: UpdateError, response: HttpResponse) -> None:
-        """Note that somebody else has ended the session before it could be saved."""
-        if self._session.has_new_key and response.status_code >= 400:
-            # The new key was rolled back with the view, and the session is what it was before.
+        Args:
+            status: of the response.
+
+        Raises:
+            StoreUnavailable: there is no response to this request without its session.
+            SessionInterrupted: the session needs a new key, and was ended meanwhile.
+        """
+        if self.wishes.needs_load and not self._session.is_loaded:
+            self._was_loaded_here = True
+            with self._leaving_alone():
+                self._session.open()
+        if self.wishes.needs_save and not self.is_empty():
+            self._look_around()
+        if self.wishes.needs_save and not self.is_empty():
+            with self._saving(status):
+                # Whoever made the visitor use the session key may know it.
+                if self._session.needs_new_key:
+                    self._session.cycle_key()
+                else:
+                    self._session.save()
+            self._look_around()
+
+    async def aact(self, status: int) -> None:
+        """See act()."""
+        if self.wishes.needs_load and not self._session.is_loaded:
+            self._was_loaded_here = True
+            with self._leaving_alone():
+                await self._session.aopen()
+        if self.wishes.needs_save and not self.is_empty():
+            await self._alook_around()
+        if self.wishes.needs_save and not self.is_empty():
+            with self._saving(status):
+                # Whoever made the visitor use the session key may know it.
+                if self._session.needs_new_key:
+                    await self._session.acycle_key()
+                else:
+                    await self._session.asave()
+            await self._alook_around()
+
+    def _look_around(self) -> None:
+        """Find out whether another request has got the browser a newer cookie."""
+        with self._leaving_alone():
+            if not self.is_empty() and self._session.may_be_overtaken:
+                self._session.look_for_trail()
+            if self.was_saved and not self.is_empty() and self._session.may_have_moved_on:
+                self._session.look_for_key()
+
+    async def _alook_around(self) -> None:
+        """See _look_around()."""
+        with self._leaving_alone():
+            if not self.is_empty() and self._session.may_be_overtaken:
+                await self._session.alook_for_trail()
+            if self.was_saved and not self.is_empty() and self._session.may_have_moved_on:
+                await self._session.alook_for_key()
+
+    @contextmanager
+    def _leaving_alone(self) -> Iterator[None]:
+        """Let the response be sent, without a cookie, where the view got by without the store."""
+        try:
+            yield
+        except StoreUnavailable:
             self.is_left_alone = True
-        self._failure = error
 
-    def can_do_without(self, step: Call) -> bool:
-        """Say whether the response can be sent although a step met an outage."""
-        # What the view got by without, or what a visitor had no session for.
-        return step.function.__name__ in ("open", "look_for_trail", "look_for_key") or (
-            self._session.tolerates_outage and self._session.session_key is None
-        )
+    @contextmanager
+    def _saving(self, status: int) -> Iterator[None]:
+        try:
+            yield
+        except UpdateError as error:
+            if self._session.has_new_key and status >= 400:
+                # The new key was rolled back with the view, and the session is what it was before.
+                self.is_left_alone = True
+            self._failure = error
+        except StoreUnavailable:
+            # A visitor had no session that could be missed.
+            if not self._session.tolerates_outage or self._session.session_key is not None:
+                raise
+            self.is_left_alone = True
+        self.was_saved = True
 
     def _has_no_news(self) -> bool:
         # A request that has loaded the session a while ago doesn't know whether another one has
         # moved it to a new key since, whose cookie this one would replace.
         return (
-            self.is_saved
+            self.was_saved
             and self._failure is None
             and not self._session.was_written
-            and not self._is_loaded_just_now
+            and not self._was_loaded_here
             and self._session.session_key == self._session_key_in_cookie
         )
 
@@ -117,14 +194,10 @@ class CookieSession:
 class CookieRequest:
     """The request, with a cookie to delete only if the request itself has ended its session."""
 
-    def __init__(self, request: HttpRequest, session: SessionStore) -> None:
+    def __init__(self, request: HttpRequest, session: Any, *, was_flushed: bool) -> None:
         self._request = request
-        self._session = session
-        self.session = CookieSession(session, request.COOKIES.get(settings.SESSION_COOKIE_NAME))
-
-    @property
-    def COOKIES(self) -> dict[str, str]:  # noqa: N802 - Django's name
-        return self._request.COOKIES if self._session.was_flushed else {}
+        self.session = session
+        self.COOKIES = request.COOKIES if was_flushed else {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._request, name)
@@ -157,16 +230,21 @@ class NewKeyRequest:
         self.session = NewKeySession(session)
 
 
-class ErrorAnswers:
-    """Django's answers to exceptions, to which a cookie can still be added."""
+def find_unsent_key(
+    request: HttpRequest, session: SessionStore, response: HttpResponse
+) -> str | None:
+    """Return the key of a session that was moved, if no cookie that is sent tells the new one."""
+    cookie = settings.SESSION_COOKIE_NAME
+    if not session.is_moved or cookie in response.cookies:
+        return None
+    return None if request.COOKIES.get(cookie) == session.session_key else session.key
 
-    def __init__(self, request: HttpRequest) -> None:
-        self._request = request
 
-    def answer(self, error: Exception) -> HttpResponse:
-        return response_for_exception(self._request, error)
+def answer_error(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Answer as Django does where no cookie could be added any more."""
+    return response_for_exception(request, error)
 
-    async def aanswer(self, error: Exception) -> HttpResponse:
-        return await sync_to_async(response_for_exception, thread_sensitive=False)(
-            self._request, error
-        )
+
+async def aanswer_error(request: HttpRequest, error: Exception) -> HttpResponse:
+    """See answer_error()."""
+    return await sync_to_async(response_for_exception, thread_sensitive=False)(request, error)

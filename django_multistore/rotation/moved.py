@@ -14,10 +14,12 @@ from django.contrib.auth import HASH_SESSION_KEY
 from ..auth import hashes
 from ..auth.hashes import Renewal
 from ..records import Outcome, SessionRecord
-from ..session import clock, keys, namespaces
+from ..session import clock, keys
+from ..session.answers import AnsweredSession
+from ..session.drafts import Draft
 from ..session.keys import HASH_UPGRADE, Secret, successors
 from ..session.merge import AUTH_KEYS, changed_keys
-from ..session.tracking import Draft, TrackedSession
+from ..session.state import Elsewhere, KeySource
 from ..stores.base import BaseStore
 from ..stores.retries import backoff
 from ..stores.steps import Steps, call, pause
@@ -30,8 +32,12 @@ LOOKS = 10
 CATCHES = 3
 
 
-class MovedSession(TrackedSession):
+class MovedSession(AnsweredSession):
     """What a session does about requests that cross its own: the engine takes the steps."""
+
+    _has_left_trail: bool = False  # For a rotation of its own.
+    _left: Name | None = None  # A session that a flush has found moved, and has let live.
+    _ended_by_flush: tuple[Secret, Name] | None = None  # The user's session that was ended.
 
     @classmethod
     def get_store(cls) -> BaseStore:
@@ -39,7 +45,7 @@ class MovedSession(TrackedSession):
 
     # A rotation.
 
-    def _next_key(self, renewal: Renewal | None) -> Secret:
+    def _choose_key(self, renewal: Renewal | None) -> Secret:
         """
         Choose the session key to move to.
 
@@ -49,16 +55,16 @@ class MovedSession(TrackedSession):
         if renewal is not None and renewal.hash is not None:
             # It goes with the move: a request that follows must not find an old one to renew.
             self._session_cache[HASH_SESSION_KEY] = renewal.hash
-            return self._old.successor(HASH_UPGRADE)
+            return self._secret.successor(HASH_UPGRADE)
         if self.form is not None:
-            return self._old.successor(self.form.session_key)
+            return self._secret.successor(self.form.session_key)
         return Secret(keys.new_session_key())
 
     def _leave_trail(self) -> Steps[None]:
-        name = self._name()
+        name = self._get_name()
         if name is not None:
             self._has_left_trail = True
-            yield from trails.leave(self.get_store(), self._old, name)
+            yield from trails.leave(self.get_store(), self._secret, name)
 
     def _follow_rotation(self, *, renews_hash: bool) -> Steps[bool]:
         """
@@ -67,10 +73,10 @@ class MovedSession(TrackedSession):
         Args:
             renews_hash: whether this one would have been for a hash of SECRET_KEY_FALLBACKS.
         """
-        name = self._name()
+        name = self._get_name()
         if name is None or not (renews_hash or self.form):
             return False
-        found = yield from self._find_successor(self._old, name, upgraded=renews_hash)
+        found = yield from self._find_successor(self._secret, name, upgraded=renews_hash)
         if found is None:
             return False
         secret, stored = found
@@ -86,7 +92,7 @@ class MovedSession(TrackedSession):
             if found is None:
                 break
             stored = yield from call(store.read, store.aread, found.key)
-            if stored is not None and self._opened(stored):
+            if stored is not None and self._open_record(stored):
                 self._restore_login()
                 self._merge(stored)
                 self._write_to(stored.key)
@@ -106,10 +112,7 @@ class MovedSession(TrackedSession):
 
     def _follow_upgrade(self) -> Steps[SessionRecord | None]:
         """Load the session that a request beside this one has moved for its renewed hash."""
-        name = yield from trails.find(self.get_store(), self._old)
-        if name is None:
-            return None
-        found = yield from self._find_successor(self._old, name, upgraded=True)
+        found = yield from self._follow_trail(self._secret, upgraded=True)
         if found is None:
             return None
         secret, stored = found
@@ -117,20 +120,30 @@ class MovedSession(TrackedSession):
         return stored
 
     def _follow_form(self) -> Steps[bool]:
+        """Go on with the session that the first POST of a form has moved."""
         if self._lost is None or self.form is None:
             return False
-        name = yield from trails.find(self.get_store(), self._lost)
-        if name is None:
-            return False
         has_fallbacks = bool(settings.SECRET_KEY_FALLBACKS)
-        found = yield from self._find_successor(self._lost, name, upgraded=has_fallbacks)
-        opened = None if found is None else self._opened(found[1])
-        if found is None or opened is None:
+        found = yield from self._follow_trail(self._lost, upgraded=has_fallbacks)
+        if found is None:
             return False
-        (secret, self._record), (self._base, data) = found, opened
+        secret, stored = found
+        opened = self._open_record(stored)
+        if opened is None:
+            return False
+        self._state.record, (self._state.base, data) = stored, opened
         self._session_cache = data | self._session_cache
         self._move_to(secret)
         return True
+
+    def _follow_trail(
+        self, old: Secret, *, upgraded: bool
+    ) -> Steps[tuple[Secret, SessionRecord] | None]:
+        """Find the session that was moved from this session key a moment ago."""
+        name = yield from trails.find(self.get_store(), old)
+        if name is None:
+            return None
+        return (yield from self._find_successor(old, name, upgraded=upgraded))
 
     def _find_successor(
         self, old: Secret, name: Name, *, upgraded: bool
@@ -140,23 +153,23 @@ class MovedSession(TrackedSession):
             yield from pause(delay)
             for secret in successors(old, upgraded=upgraded, form=self.form):
                 stored = yield from call(store.read, store.aread, secret.key)
-                if stored is not None and self._name_of(stored) == name:
+                if stored is not None and self._build_name(stored) == name:
                     return secret, stored
         return None
 
     def _move_to(self, secret: Secret) -> None:
         # Whoever has the old session key can come to this one, by the same way.
-        is_followable = secret == self._old.successor(HASH_UPGRADE)
+        is_followable = secret == self._secret.successor(HASH_UPGRADE)
         self._session_key, self._lost = secret.session_key, None
-        self._elsewhere = self._elsewhere_until = None
-        self._has_followed = True
-        self._unsettled.clear()
-        self._was_stored = self._is_key_certain = True
-        self.has_new_key = self.modified = True
-        self._has_fresh_key = not is_followable
+        self._history.clear()
+        state = self._state
+        state.elsewhere = None
+        state.was_stored = state.is_key_certain = True
+        state.key_source = KeySource.OTHER_RENEWAL if is_followable else KeySource.FORM
+        self.modified = True
 
     def _look_for_trail(self) -> Steps[None]:
-        """Find out whether it is a visitor's only because another request has moved the user's."""
+        """Find out whether it is anonymous only because another request has moved the user's."""
         lost, self._lost = self._lost, None
         if lost is not None:
             self.is_overtaken = True  # Also if the store can't be asked.
@@ -168,7 +181,7 @@ class MovedSession(TrackedSession):
         if self.key is None:
             return  # It was ended meanwhile.
         # If the store can't be asked: who has moved it sends the cookie, not who has followed.
-        self.is_overtaken = self._has_followed
+        self.is_overtaken = self._state.key_source.is_followed
         stored = yield from call(store.read, store.aread, self.key)
         self.is_overtaken = stored is None
 
@@ -192,16 +205,17 @@ class MovedSession(TrackedSession):
 
     def _write_to(self, key: str) -> None:
         """Go on under a key whose session key isn't known, for as long as a trail may be there."""
-        self._elsewhere = key
         # Who has stolen the cookie may have a socket open, and must not stay for as long as that.
-        self._elsewhere_until = self._elsewhere_until or clock.now() + trails.LIFE
+        before = self._state.elsewhere
+        until = clock.now() + trails.LIFE if before is None else before.until
+        self._state.elsewhere = Elsewhere(key, until)
 
     def _find_moved(self) -> Steps[SessionRecord | None]:
         """Find the session, without its payload, if it was moved since it was loaded."""
-        name, store = self._name(), self.get_store()
+        name, store = self._get_name(), self.get_store()
         if name is None:
             return None
-        if (yield from trails.find(store, self._old)) != name:
+        if (yield from trails.find(store, self._secret)) != name:
             return None
         for delay in backoff(LOOKS):
             yield from pause(delay)
@@ -211,11 +225,11 @@ class MovedSession(TrackedSession):
         return None
 
     def _changes_login(self) -> bool:
-        if self._base is None or self._is_cleared or self._login_at is not None:
+        state = self._state
+        if state.base is None or state.is_cleared or state.login_at is not None:
             return True
-        serializer = self.serializer()
-        base = serializer.loads(self._base)
-        return bool(changed_keys(base, self._session_cache, serializer) & AUTH_KEYS)
+        changed = changed_keys(self._read_base(), self._session_cache, self.serializer())
+        return bool(changed & AUTH_KEYS)
 
     def _keep_login_if_elsewhere(self) -> None:
         # Who was overtaken by a rotation writes no login over what it has brought: get_user()
@@ -224,15 +238,16 @@ class MovedSession(TrackedSession):
             self._restore_login()
 
     def _restore_login(self) -> None:
-        base = {} if self._base is None else self.serializer().loads(self._base)
+        base = self._read_base()
         for key in AUTH_KEYS:
             self._session_cache.pop(key, None)
             if key in base:
                 self._session_cache[key] = base[key]
 
     def _has_ended_itself(self) -> bool:
-        stored = self._record
-        name = None if stored is None else self._name_of(stored)
+        """Say whether this request has ended the session by ending its user's."""
+        stored = self._state.record
+        name = None if stored is None else self._build_name(stored)
         if stored is None or name is None:
             return False
         # Whoever ends sessions names their user as the database does, or as they were stored.
@@ -241,10 +256,10 @@ class MovedSession(TrackedSession):
 
     def _keep_own_changes(self) -> bool:
         """Start anew with what was set here since it was loaded, and say whether there is any."""
-        data, serializer = self._session_cache, self.serializer()
-        base = {} if self._base is None or self._is_cleared else serializer.loads(self._base)
-        kept = changed_keys(base, data, serializer) - AUTH_KEYS
-        self._lost = None if self._has_left_trail else self._old
+        data = self._session_cache
+        base = {} if self._state.is_cleared else self._read_base()
+        kept = changed_keys(base, data, self.serializer()) - AUTH_KEYS
+        self._lost = None if self._has_left_trail else self._secret
         self._start_anew()
         self._session_cache = {key: value for key, value in data.items() if key in kept}
         self.was_flushed = True
@@ -252,17 +267,17 @@ class MovedSession(TrackedSession):
 
     # The end of a session that was moved.
 
-    def _key_to_flush(self) -> str | None:
-        key = self._key_to_delete(None)
+    def _find_key_to_flush(self) -> str | None:
+        key = self._find_key_to_delete(None)
         return None if self.is_elsewhere else key
 
     def _end_moved(self) -> Steps[bool]:
         """End the session that a flush was meant for, under whichever key it is by now."""
-        name = yield from self._moved()
+        name = yield from self._name_moved()
         if name is None:
             return False
         # Where it was overtaken, its hash here may be one that get_user() has renewed too late.
-        is_meant = not self.is_elsewhere and (yield from self._holds())
+        is_meant = not self.is_elsewhere and (yield from self._is_hash_valid())
         if not (self.is_logging_out or is_meant):
             self._left = name
             return False
@@ -276,7 +291,7 @@ class MovedSession(TrackedSession):
     def _end_named(self, name: Name) -> Steps[bool]:
         return (yield from trails.end(self.get_store(), name, self.spellings_of(name.user_id)))
 
-    def _left_behind(self) -> Steps[Name | None]:
+    def _name_left_behind(self) -> Steps[Name | None]:
         """Name the session that was the browser's until its user logged in as somebody else."""
         name, self._left = self._left, None
         if name is None and self._lost is not None:
@@ -284,39 +299,38 @@ class MovedSession(TrackedSession):
         user_id = self.stored_user_id(self._session_cache)
         return name if name is not None and name.user_id != user_id else None
 
-    def _holds(self) -> Steps[bool]:
+    def _is_hash_valid(self) -> Steps[bool]:
         # Django's get_user() flushes what it finds invalid. If that is because the password was
         # changed a moment ago, in a request that went on with the session, it is not ours to end.
-        if self._base is None:
+        if self._state.base is None:
             return True
-        return (yield from hashes.holds(self.serializer().loads(self._base)))
+        return (yield from hashes.is_valid(self._read_base()))
 
-    def _moved(self) -> Steps[Name | None]:
-        if self._record is not None:
-            return self._name()
+    def _name_moved(self) -> Steps[Name | None]:
+        if self._state.record is not None:
+            return self._get_name()
         if self._left is not None:
             return self._left
-        old = self._lost if self.session_key is None else self._old
+        old = self._lost if self.session_key is None else self._secret
         return None if old is None else (yield from trails.find(self.get_store(), old))
 
-    def _name(self) -> Name | None:
-        stored = self._record
-        return None if stored is None or not stored.version else self._name_of(stored)
-
-    def _flushed(self, was_there: bool) -> int:
-        name, old = self._name(), self._old
-        count = super()._flushed(was_there)
-        if was_there and name is not None:
-            self._ended_by_flush = old, name
+    def _note_flush(self, was_there: bool) -> int:
+        name, old = self._get_name(), self._secret
+        count = super()._note_flush(was_there)
+        if was_there:
+            self._left = None
+            if name is not None:
+                self._ended_by_flush = old, name
         return count
 
-    def _name_of(self, stored: SessionRecord) -> Name | None:
-        if stored.user_id is None:
-            return None
-        is_spelled = self._has_users_of_django()
-        user_id = namespaces.respelled(stored.user_id) if is_spelled else stored.user_id
-        return Name(stored.id, user_id)
+    def _get_name(self) -> Name | None:
+        stored = self._state.record
+        return None if stored is None or not stored.version else self._build_name(stored)
+
+    def _build_name(self, stored: SessionRecord) -> Name | None:
+        user_id = stored.user_id
+        return None if user_id is None else Name(stored.id, self._respell(user_id))
 
     @property
-    def _old(self) -> Secret:
+    def _secret(self) -> Secret:
         return Secret(self.session_key or "")

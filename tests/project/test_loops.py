@@ -28,7 +28,6 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 # Every `while`, and what ends it. Whoever adds one says so here.
 ENDS = {
-    "middleware.SessionMiddleware._saving": "each step is taken once: open, save",
     "migrations.0004_times_in_utc.convert": "primary keys rise",
     "search.SessionSearch._batches": "ids rise",
     "session.users.PrimaryKey.old_spellings": "the text, which gets shorter",
@@ -53,7 +52,7 @@ ENDS = {
     "stores.steps.to_its_end": "the protocol, whose own loops are here",
     "stores.sql.losses._list_contexts": "an error is looked at once",
     "session.locks.SessionLock._wake": "one is taken off each time",
-    "session.tracking.TrackedSession._unlearn_undone": "one is taken off each time",
+    "session.state.History.undo": "one is taken off each time",
 }
 
 

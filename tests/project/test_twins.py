@@ -16,6 +16,8 @@ from django.dispatch import Signal
 from django_multistore import devices, signals, takeovers, token_clients
 from django_multistore.auth import openable, request_users
 from django_multistore.engine import SessionStore
+from django_multistore.http import cookies
+from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
@@ -36,6 +38,9 @@ def twin_name(name: str) -> str:
 
 HOMES = [
     SessionStore,
+    SessionMiddleware,
+    cookies,
+    cookies.CookieSession,
     BaseStore,
     devices,
     openable,
@@ -57,6 +62,11 @@ class WithoutAwait(ast.NodeTransformer):
     def visit_Await(self, node: ast.Await) -> ast.AST:
         return self.visit(node.value)
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Take a function that is run in a thread, for it has no async variant, for itself."""
+        is_in_thread = isinstance(node.func, ast.Name) and node.func.id == "sync_to_async"
+        return self.visit(node.args[0]) if is_in_thread else self.generic_visit(node)
+
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
         node.attr = KNOWN.get(node.attr, node.attr)
@@ -76,7 +86,8 @@ def statements(function: Any) -> list[str]:
 def twins(home: type | ModuleType) -> Iterator[Any]:
     own = {name: getattr(home, name) for name in vars(home)}
     for name, function in own.items():
-        if inspect.iscoroutinefunction(function) and name in KNOWN:
+        # Django's __call__() chooses between the two.
+        if inspect.iscoroutinefunction(function) and name in KNOWN and name != "__acall__":
             yield pytest.param(own[KNOWN[name]], function, id=f"{home.__name__}.{KNOWN[name]}")
 
 
@@ -84,7 +95,17 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
     ("function", "twin"),
     [
         pair
-        for home in (SessionStore, devices, openable, takeovers, signals, token_clients)
+        for home in (
+            SessionStore,
+            SessionMiddleware,
+            cookies,
+            cookies.CookieSession,
+            devices,
+            openable,
+            takeovers,
+            signals,
+            token_clients,
+        )
         for pair in twins(home)
     ],
 )
