@@ -27,7 +27,7 @@ def fill(alias: str, *, count: int, users: int) -> None:
     """
     store = stores[alias]
     place = parsed(alias, store.options)
-    client = ServerClient(store, place)
+    client = ServerClient(store.outages, place)
     protocol = ServerProtocol(alias, client, place)
     client.call("FLUSHDB")
     for first in range(0, count, BATCH):

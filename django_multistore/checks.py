@@ -86,7 +86,7 @@ def check_limit(**kwargs: Any) -> list[CheckMessage]:
         store = engine.get_store()
     except InvalidStore:
         return []  # check_stores() says it.
-    if type(store).sessions_for_user is not BaseStore.sessions_for_user:
+    if store.supports_users:
         return []
     return [
         Error(
@@ -146,7 +146,8 @@ def check_tenants(**kwargs: Any) -> list[CheckMessage]:
     if users is None or not _is_in_schemas(users._meta.app_config):
         return []  # All tenants have the same users.
     try:
-        index = engine.get_store().database_index()
+        store = engine.get_store()
+        index = store.database_index() if store.has_database_index else None
     except InvalidStore:
         return []  # check_stores() says it.
     if index is not None and _is_in_schemas(index.model._meta.app_config):

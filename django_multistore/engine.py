@@ -17,7 +17,8 @@ from .session.locks import alocked, locked
 from .session.tracking import Draft
 from .signals import Reason
 from .stores import stores
-from .stores.base import BaseStore, backoff
+from .stores.base import BaseStore
+from .stores.retries import backoff
 from .stores.steps import Pause, arun, run
 
 # How many session keys of 160 random bits may be taken before the store isn't believed.

@@ -21,7 +21,7 @@ from .exceptions import StoreUnavailable
 from .http.cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
 from .http.outages import in_place_of, unavailable
 from .session.endings import noting
-from .stores.steps import Step, Steps, arun, run
+from .stores.steps import Steps, arun, call, run
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -97,7 +97,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
             # Django answers it where no cookie can be set any more.
             if not session.is_moved:
                 raise
-            response = yield Step(ErrorAnswers(request), "answer", (error,))
+            answers = ErrorAnswers(request)
+            response = yield from call(answers.answer, answers.aanswer, error)
         if (yield from self._owes_cookie(request, session, response)):
             carrier = HttpResponse()
             super().process_response(NewKeyRequest(session), carrier)  # type: ignore[arg-type]
@@ -113,18 +114,20 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if session.has_new_key and cookie not in response.cookies:
             with suppress(StoreUnavailable):
                 if session.record is not None and session.record.user_id is None:
-                    yield Step(session, "look_for_trail", ())
+                    yield from call(session.look_for_trail, session.alook_for_trail)
                 if session.may_have_moved_on:
-                    yield Step(session, "look_for_key", ())
+                    yield from call(session.look_for_key, session.alook_for_key)
+        key = session.key
         if not session.is_moved or cookie in response.cookies:
             return False
-        if request.COOKIES.get(cookie) == session.session_key:
+        if key is None or request.COOKIES.get(cookie) == session.session_key:
             return False
         if session.is_move_certain:
             return True
         try:
             # By its key: an error's report shows the step.
-            return (yield Step(session.get_store(), "read", (session.key,))) is not None
+            store = session.get_store()
+            return (yield from call(store.read, store.aread, key)) is not None
         except StoreUnavailable:
             return False
 
@@ -154,7 +157,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         elif not cookie_session.is_saved and session.is_stored_for_user and session.needs_new_key:
             # The view has saved it with a user whom it didn't have, under the visitor's key.
             with suppress(StoreUnavailable, SessionInterrupted):
-                yield Step(session, "cycle_key", ())
+                yield from call(session.cycle_key, session.acycle_key)
         elif not cookie_session.is_saved and response.status_code < 500:
-            yield Step(session, "touch", ())
+            yield from call(session.touch, session.atouch)
         return response

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import (
@@ -23,7 +24,7 @@ from django.contrib.auth import (
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.utils.crypto import constant_time_compare
 
-from ..stores.steps import Step, Steps
+from ..stores.steps import Steps, call
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,10 @@ def user_of(data: Mapping[str, Any]) -> Steps[Any]:
         primary_key = get_user_model()._meta.pk.to_python(data.get(SESSION_KEY))
     except (ImproperlyConfigured, ValidationError):
         return None
-    user = yield Step(load_backend(path), "get_user", (primary_key,))
+    backend = load_backend(path)
+    # A backend of the site's own may have no variant for async code.
+    variant = getattr(backend, "aget_user", sync_to_async(backend.get_user))
+    user = yield from call(backend.get_user, variant, primary_key)
     return user if hasattr(user, "get_session_auth_hash") else None
 
 

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.handlers.exception import response_for_exception
 
-from ..stores.steps import Step
+from ..stores.steps import Call
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import UpdateError
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class StoreWanted(Exception):
     """Something has to be done before process_response() can go on."""
 
-    def __init__(self, step: Step) -> None:
-        super().__init__(step.name)
+    def __init__(self, step: Call) -> None:
+        super().__init__(step.function.__name__)
         self.step = step
 
 
@@ -58,18 +58,19 @@ class CookieSession:
 
     def get_expire_at_browser_close(self) -> bool:
         if not self._session.is_loaded:
-            raise StoreWanted(Step(self._session, "open", ()))
+            raise StoreWanted(Call(self._session.open, self._session.aopen, ()))
         return self._session.get_expire_at_browser_close()
 
     def save(self) -> None:
         if self._session.may_be_overtaken:
-            raise StoreWanted(Step(self._session, "look_for_trail", ()))
+            raise StoreWanted(Call(self._session.look_for_trail, self._session.alook_for_trail, ()))
         if not self.is_saved:
             # The visitor's session key may be known to who made the visitor use it.
-            name = "cycle_key" if self._session.needs_new_key else "save"
-            raise StoreWanted(Step(self._session, name, ()))
+            if self._session.needs_new_key:
+                raise StoreWanted(Call(self._session.cycle_key, self._session.acycle_key, ()))
+            raise StoreWanted(Call(self._session.save, self._session.asave, ()))
         if self._session.may_have_moved_on:
-            raise StoreWanted(Step(self._session, "look_for_key", ()))
+            raise StoreWanted(Call(self._session.look_for_key, self._session.alook_for_key, ()))
         if self._failure is not None:
             raise self._failure
 
@@ -80,11 +81,11 @@ class CookieSession:
         """Whether the response is a visitor's because of an outage."""
         return self._session.tolerates_outage and (self.is_left_alone or self._session.is_unknown)
 
-    def took(self, step: Step) -> None:
+    def took(self, step: Call) -> None:
         """Note that a step was taken, whatever came of it."""
-        if step.name == "open":
+        if step.function.__name__ == "open":
             self._is_loaded_just_now = True
-        elif step.name in ("save", "cycle_key"):
+        elif step.function.__name__ in ("save", "cycle_key"):
             self.is_saved = True
 
     def has_lost(self, error: UpdateError, response: HttpResponse) -> None:
@@ -94,10 +95,10 @@ class CookieSession:
             self.is_left_alone = True
         self._failure = error
 
-    def can_do_without(self, step: Step) -> bool:
+    def can_do_without(self, step: Call) -> bool:
         """Say whether the response can be sent although a step met an outage."""
         # What the view got by without, or what a visitor had no session for.
-        return step.name in ("open", "look_for_trail", "look_for_key") or (
+        return step.function.__name__ in ("open", "look_for_trail", "look_for_key") or (
             self._session.tolerates_outage and self._session.session_key is None
         )
 

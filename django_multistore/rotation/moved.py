@@ -18,8 +18,9 @@ from ..session import clock, keys, namespaces
 from ..session.keys import HASH_UPGRADE, Secret, successors
 from ..session.merge import AUTH_KEYS, changed_keys
 from ..session.tracking import Draft, TrackedSession
-from ..stores.base import BaseStore, backoff
-from ..stores.steps import Pause, Step, Steps
+from ..stores.base import BaseStore
+from ..stores.retries import backoff
+from ..stores.steps import Steps, call, pause
 from . import trails
 from .trails import Name
 
@@ -57,7 +58,7 @@ class MovedSession(TrackedSession):
         name = self._name()
         if name is not None:
             self._has_left_trail = True
-            yield Step(self.get_store(), "create", (trails.trail_of(self._old, name),))
+            yield from trails.leave(self.get_store(), self._old, name)
 
     def _follow_rotation(self, *, renews_hash: bool) -> Steps[bool]:
         """
@@ -79,11 +80,12 @@ class MovedSession(TrackedSession):
 
     def _stay_where_it_is(self) -> Steps[bool]:
         """Go on without its key, where it was moved while only its hash was renewed here."""
+        store = self.get_store()
         for _ in range(CATCHES):
             found = yield from self._find_moved()
             if found is None:
                 break
-            stored = yield Step(self.get_store(), "read", (found.key,))
+            stored = yield from call(store.read, store.aread, found.key)
             if stored is not None and self._opened(stored):
                 self._restore_login()
                 self._merge(stored)
@@ -133,10 +135,11 @@ class MovedSession(TrackedSession):
     def _find_successor(
         self, old: Secret, name: Name, *, upgraded: bool
     ) -> Steps[tuple[Secret, SessionRecord] | None]:
+        store = self.get_store()
         for delay in backoff(LOOKS):
-            yield Pause(delay)
+            yield from pause(delay)
             for secret in successors(old, upgraded=upgraded, form=self.form):
-                stored = yield Step(self.get_store(), "read", (secret.key,))
+                stored = yield from call(store.read, store.aread, secret.key)
                 if stored is not None and self._name_of(stored) == name:
                     return secret, stored
         return None
@@ -161,11 +164,12 @@ class MovedSession(TrackedSession):
 
     def _look_for_key(self) -> Steps[None]:
         self._is_key_seen = True
+        store = self.get_store()
         if self.key is None:
             return  # It was ended meanwhile.
         # If the store can't be asked: who has moved it sends the cookie, not who has followed.
         self.is_overtaken = self._has_followed
-        stored = yield Step(self.get_store(), "read", (self.key,))
+        stored = yield from call(store.read, store.aread, self.key)
         self.is_overtaken = stored is None
 
     # A save that finds nothing.
@@ -174,12 +178,14 @@ class MovedSession(TrackedSession):
         """Write to where the session is by now, if it was moved: a request before that may."""
         if self._changes_login():
             return Outcome.GONE
+        store = self.get_store()
         for _ in range(CATCHES):
             found = yield from self._find_moved()
             if found is None:
                 break
             change = self._redrafting(draft, found.key)
-            if (yield Step(self.get_store(), "modify", (found.key, change))) is Outcome.DONE:
+            outcome = yield from call(store.modify, store.amodify, found.key, change)
+            if outcome is Outcome.DONE:
                 self._write_to(found.key)
                 return Outcome.DONE
         return Outcome.GONE
@@ -198,7 +204,7 @@ class MovedSession(TrackedSession):
         if (yield from trails.find(store, self._old)) != name:
             return None
         for delay in backoff(LOOKS):
-            yield Pause(delay)
+            yield from pause(delay)
             found = yield from trails.find_record(store, name, self.spellings_of(name.user_id))
             if found is not None:
                 return found
@@ -265,7 +271,7 @@ class MovedSession(TrackedSession):
     def _leave_trail_of_ended(self) -> Steps[None]:
         # The browser has another cookie from now on, which no request with the old one may replace.
         if self._ended_by_flush is not None:
-            yield Step(self.get_store(), "create", (trails.trail_of(*self._ended_by_flush),))
+            yield from trails.leave(self.get_store(), *self._ended_by_flush)
 
     def _end_named(self, name: Name) -> Steps[bool]:
         return (yield from trails.end(self.get_store(), name, self.spellings_of(name.user_id)))

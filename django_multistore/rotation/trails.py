@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
-from ..exceptions import NotSupported
 from ..records import SessionRecord, key_of, new_id
 from ..session import clock, codec
 from ..session.keys import Secret
 from ..stores.base import BaseStore
-from ..stores.steps import Step, Steps
+from ..stores.steps import Steps, call
 
 # A request that was sent before the rotation was answered has come by then.
 LIFE = timedelta(seconds=60)
@@ -54,9 +52,14 @@ def trail_of(old: Secret, name: Name) -> SessionRecord:
     )
 
 
+def leave(store: BaseStore, old: Secret, name: Name) -> Steps[bool]:
+    """Create the record that trail_of() returns, and say whether it is the first there."""
+    return call(store.create, store.acreate, trail_of(old, name))
+
+
 def find(store: BaseStore, old: Secret) -> Steps[Name | None]:
     """Find out which session had this session key a moment ago."""
-    trail = yield Step(store, "read", (_key(old),))
+    trail = yield from call(store.read, store.aread, _key(old))
     body = None if trail is None else codec.unseal(trail.payload, trail.key)
     return None if body is None else Name(**json.loads(body))
 
@@ -70,10 +73,11 @@ def end(store: BaseStore, name: Name, user_ids: Iterable[str]) -> Steps[bool]:
         name: which one.
         user_ids: the spellings of its user's id.
     """
-    with suppress(NotSupported):  # Such a store finds it under its key only.
-        for user_id in user_ids:
-            if (yield Step(store, "destroy_session", (user_id, name.id))):
-                return True
+    if not store.supports_users:
+        return False  # Such a store finds a session under its key only.
+    for user_id in user_ids:
+        if (yield from call(store.destroy_session, store.adestroy_session, user_id, name.id)):
+            return True
     return False
 
 
@@ -88,11 +92,13 @@ def find_record(
         name: which one.
         user_ids: the spellings of its user's id.
     """
-    with suppress(NotSupported):
-        for user_id in user_ids:
-            for each in (yield Step(store, "sessions_for_user", (user_id,))):
-                if each.id == name.id:
-                    return each  # type: ignore[no-any-return]
+    if not store.supports_users:
+        return None
+    for user_id in user_ids:
+        listed = yield from call(store.sessions_for_user, store.asessions_for_user, user_id)
+        for each in listed:
+            if each.id == name.id:
+                return each
     return None
 
 

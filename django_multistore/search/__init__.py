@@ -173,13 +173,12 @@ class SessionSearch:
 
     def _rows(self) -> SessionRowQuerySet:
         """Select the rows that fit, and perhaps others of the network's neighbourhood."""
-        rows = self.store.database_index()
-        if rows is None:
+        if not self.store.has_database_index:
             raise NotSupported(
                 f"Session store {self.store.alias!r} ({type(self.store).__name__}) finds sessions "
                 "by their user only. Give --user or --user-id."
             )
-        rows = rows.filter(*namespaces.conditions())
+        rows = self.store.database_index().filter(*namespaces.conditions())
         if self.ids is not None:
             rows = rows.filter(id__in=self.ids)
         if self.network is not None:

@@ -22,7 +22,6 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import devices
 from ..addresses import normal_address
 from ..descriptions import described
-from ..exceptions import NotSupported
 from ..models import StoredSession
 from ..pages.paging import asked_page
 from ..search.usernames import actors
@@ -110,19 +109,14 @@ class UserSessionsAdminMixin(_ModelAdmin):
             return self._sessions_page(request, user)
         if not self.has_end_sessions_permission(request, user):
             raise PermissionDenied
-        try:
+        if _is_supported():  # Otherwise the page says it.
             if "end_all" in request.POST and "confirmed" not in request.POST:
                 return self._confirmation_page(request, user)
             self._end_sessions(request, user)
-        except NotSupported:
-            pass  # The page says it.
         return HttpResponseRedirect(request.get_full_path())
 
     def _sessions_page(self, request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:
-        try:
-            context = _listed(request, user)
-        except NotSupported:
-            context = {"is_supported": False}
+        context = _listed(request, user) if _is_supported() else {"is_supported": False}
         may_end = self.has_end_sessions_permission(request, user)
         context |= {"title": _("Sessions: %s") % user, "may_end": may_end}
         return self._response(request, user, "sessions", context)
@@ -240,6 +234,11 @@ def add_sessions(site: AdminSite, model: type[Model]) -> None:
 def _may(request: HttpRequest, action: str) -> bool:
     codename = get_permission_codename(action, StoredSession._meta)
     return request.user.has_perm(f"{StoredSession._meta.app_label}.{codename}")
+
+
+def _is_supported() -> bool:
+    engine = devices.configured_engine()
+    return engine is None or engine.get_store().supports_users
 
 
 def _listed(request: HttpRequest, user: AbstractBaseUser) -> dict[str, Any]:

@@ -43,8 +43,10 @@ class LiveSessions:
     def beside(cls, users: models.QuerySet[Any]) -> Self | None:
         """Return those of these users; None where the database can't tell them."""
         engine = configured_engine()
-        index = None if engine is None else engine.get_store().database_index()
-        if index is None or index.db != users.db:
+        if engine is None or not engine.get_store().has_database_index:
+            return None
+        index = engine.get_store().database_index()
+        if index.db != users.db:
             return None
         texts = key_of(users.model).in_sql(users.model, users.db)
         if texts is None:

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+GC_BATCH_SIZE = 50_000
 FIRST_BATCH = 1_000
 TARGET_SECONDS = 0.2
 GROWTH = 4.0  # at the most, from one batch to the next
-REST = 0.1  # of a batch's own time, in which waiting writers get their turn
+REST = 0.1  # of a batch's own time, which is left to the writers that wait
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """
+    What one step of gc did.
+
+    Attributes:
+        count: how many expired records it removed, or found in a dry run.
+        cursor: where the next step begins, in whatever form the store likes. None: nothing is left.
+    """
+
+    count: int
+    cursor: Any = None
 
 
 def batch_sizes(at_most: int, max_seconds: float | None = None) -> Iterator[int]:

@@ -64,16 +64,19 @@ class StoreHandler:
         if alias not in config:
             known = ", ".join(map(repr, config)) or "none at all"
             raise InvalidStore(f"SESSION_STORES has no store {alias!r}; it has {known}.")
-        store_class, options = _parsed(alias, config[alias])
+        store_class, options = _read_config(alias, config[alias])
         return store_class(alias, **options)
 
     def _forget_stores(self, *, setting: str, **kwargs: object) -> None:
-        # OrmStore keeps what the ORM wrote under one USE_TZ, others where their cache is.
+        # A store keeps what it made of them: OrmStore's statements depend on USE_TZ, for one.
         if setting in ("SESSION_STORES", "USE_TZ", "CACHES", "SESSION_CACHE_ALIAS"):
             self._stores = {}
 
 
-def _parsed(alias: str, config: dict[str, Any]) -> tuple[type[BaseStore], dict[str, Any]]:
+stores = StoreHandler()
+
+
+def _read_config(alias: str, config: dict[str, Any]) -> tuple[type[BaseStore], dict[str, Any]]:
     where = f"SESSION_STORES[{alias!r}]"
     if unknown := config.keys() - {"BACKEND", "OPTIONS"}:
         raise InvalidStore(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +10,14 @@ from django.core.checks import CheckMessage, Warning
 
 from ..records import Admission, Limit, Outcome, SessionRecord, successor, touched, user_id_of
 from ..session import clock
-from .base import GC_BATCH_SIZE, BaseStore
+from .base import BaseStore
+from .batches import Batch
 
 
 class MemoryStore(BaseStore):
     """Keep records in a dictionary, under one lock. They end with the process."""
 
+    supports_users = True
     serializes_logins = True
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
@@ -61,22 +62,15 @@ class MemoryStore(BaseStore):
         with self._lock:
             return self._records.pop(key, None) is not None
 
-    def gc(
-        self,
-        *,
-        batch_size: int = GC_BATCH_SIZE,
-        max_seconds: float | None = None,
-        dry_run: bool = False,
-        progress: Callable[[int], object] | None = None,
-    ) -> int:
+    def remove_expired(self, cursor: Any, size: int, *, dry_run: bool) -> Batch:
         with self._lock:
             expired = [key for key, record in self._records.items() if not _is_live(record)]
-            if not dry_run:
-                for key in expired:
-                    del self._records[key]
-        if progress is not None:
-            progress(len(expired))
-        return len(expired)
+            if dry_run:
+                return Batch(len(expired))
+            for key in expired[:size]:
+                del self._records[key]
+        # The next step looks through all of them again: none is where it was.
+        return Batch(len(expired[:size]), cursor="start" if len(expired) > size else None)
 
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
         with self._lock:

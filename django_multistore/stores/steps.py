@@ -9,47 +9,48 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from asgiref.sync import sync_to_async
 
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
-class Step:
-    """One command of an object that has twins for async code."""
+class Call:
+    """A call of a function that has an async variant."""
 
-    target: Any
-    name: str
+    function: Callable[..., Any]
+    variant: Callable[..., Awaitable[Any]]
     arguments: tuple[Any, ...]
 
     def take(self) -> Any:
         """Run it."""
-        return getattr(self.target, self.name)(*self.arguments)
+        return self.function(*self.arguments)
 
     async def atake(self) -> Any:
         """See take()."""
-        return await getattr(self.target, f"a{self.name}")(*self.arguments)
+        return await self.variant(*self.arguments)
 
 
 @dataclass(slots=True)
-class DatabaseStep:
-    """One statement. Django's databases are asked in a thread by async code."""
+class DatabaseCall:
+    """A call that asks a database of Django's, which async code does in a thread."""
 
-    statement: Callable[..., Any]
+    function: Callable[..., Any]
     arguments: tuple[Any, ...]
 
     def take(self) -> Any:
         """Run it."""
-        return self.statement(*self.arguments)
+        return self.function(*self.arguments)
 
     async def atake(self) -> Any:
         """See take()."""
-        return await sync_to_async(self.statement)(*self.arguments)
+        return await sync_to_async(self.function)(*self.arguments)
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class Pause:
 class Insisting:
     """A step that is taken to its end, whoever cancels the task that waits for it."""
 
-    step: Step | DatabaseStep | Pause | Insisting
+    step: Step
 
     def take(self) -> Any:
         """Take the step."""
@@ -89,9 +90,44 @@ class Insisting:
         return task.result()
 
 
-Steps: TypeAlias = Generator[Step | DatabaseStep | Pause | Insisting, Any, Result]
+Step: TypeAlias = Call | DatabaseCall | Pause | Insisting
+Steps: TypeAlias = Generator[Step, Any, Result]
 
 MOST_CANCELLATIONS = 3
+
+
+def call(
+    function: Callable[Parameters, Result],
+    variant: Callable[Parameters, Awaitable[Result]],
+    *arguments: Parameters.args,
+    **nothing: Parameters.kwargs,
+) -> Steps[Result]:
+    """
+    Call a function, or the variant of it for async code, as one step.
+
+    Args:
+        function: for sync code.
+        variant: for async code. It takes and returns the same.
+        arguments: for either, by position alone.
+        nothing: no argument is passed by its name.
+    """
+    result: Result = yield Call(function, variant, arguments)
+    return result
+
+
+def call_database(
+    function: Callable[Parameters, Result],
+    *arguments: Parameters.args,
+    **nothing: Parameters.kwargs,
+) -> Steps[Result]:
+    """Call a function that asks a database, as one step. See call()."""
+    result: Result = yield DatabaseCall(function, arguments)
+    return result
+
+
+def pause(seconds: float) -> Steps[None]:
+    """Wait, as one step."""
+    yield Pause(seconds)
 
 
 def run(steps: Steps[Result]) -> Result:

@@ -75,10 +75,12 @@ class Operations(ABC):
 
 class StepwiseStore(BaseStore):
     """
-    Run the steps of a protocol, in twins.
+    Run the steps of a protocol, in sync code and in async code.
 
-    A subclass sets `_protocol`, and adds read() and gc().
+    A subclass sets `_protocol`, and adds read() and remove_expired().
     """
+
+    supports_users = True
 
     _protocol: Operations
 

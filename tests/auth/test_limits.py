@@ -26,14 +26,14 @@ from django.utils import timezone
 from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import NotSupported, SessionLimitReached
-from django_multistore.records import Limit, Outcome, SessionRecord, key_of
+from django_multistore.records import Limit, Outcome, SessionRecord, key_of, new_id
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.memory import MemoryStore
 from django_multistore.stores.orm import OrmStore
 from django_multistore.stores.redis import RedisStore
-from django_multistore.testing import make_record, new_id
+from django_multistore.testing import make_record
 from django_multistore.views import SessionLimitMixin
 from tests import servers
 from tests.support.helpers import rounds

@@ -230,7 +230,7 @@ class ProgressBarTests(TransactionTestCase):
         assert err.getvalue() == ""
 
 
-class PacingTests(SimpleTestCase):
+class BatchSizeTests(SimpleTestCase):
     """With a clock of our own: a step of n rows takes n times `per_row` seconds."""
 
     def sizes(self, at_most: int, per_row: float, steps: int = 12) -> list[int]:

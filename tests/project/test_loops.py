@@ -18,7 +18,7 @@ from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Outcome, SessionRecord
 from django_multistore.session import codec
 from django_multistore.stores import stores
-from django_multistore.stores.base import MODIFY_ATTEMPTS
+from django_multistore.stores.retries import MODIFY_ATTEMPTS
 from django_multistore.testing import Calls, make_record
 from tests.support.smallest_store import SmallestStore
 
@@ -80,6 +80,8 @@ def test_each_loop_says_what_ends_it() -> None:
 
 class StubbornStore(SmallestStore):
     """Finds another request in its way, each time."""
+
+    supports_users = True
 
     def create(self, record: SessionRecord) -> bool:
         return False

@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from django_multistore.stores.steps import DatabaseStep, Step
+from django_multistore.stores.steps import Call, DatabaseCall
 
 
 @contextmanager
 def hesitating(
-    chance: float, *, seconds: float, after: Sequence[Any] = (Step, DatabaseStep)
+    chance: float, *, seconds: float, after: Sequence[Any] = (Call, DatabaseCall)
 ) -> Iterator[None]:
     """
     Let this process hesitate between the steps of CacheStore's protocol.

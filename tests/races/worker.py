@@ -41,7 +41,7 @@ from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import protocol as cache_protocol
-from django_multistore.stores.steps import DatabaseStep
+from django_multistore.stores.steps import DatabaseCall
 from tests.races.hesitation import hesitating
 from tests.support.meeting import (
     alias_of,
@@ -183,7 +183,7 @@ def _rotate_half(session_key: str) -> None:
     assert record is not None
     steps = store._protocol.rotate(record.key, replace(record, key=key_of(new_session_key())))
     step = next(steps)
-    while not isinstance(step, DatabaseStep):
+    while not isinstance(step, DatabaseCall):
         step = steps.send(step.take())
     step.take()
     steps.close()
@@ -291,7 +291,7 @@ def host_enter(race: Race) -> None:
         enter = (_create, _rotate, _log_in)[number % 3]
         session = loaded(saved(**login_of(race.user))) if enter is _rotate else SessionStore()
         race.start()
-        with hesitating(1, seconds=0.004, after=[DatabaseStep]):
+        with hesitating(1, seconds=0.004, after=[DatabaseCall]):
             race.count(partial(enter, race, session))
         race.hear()
         _look_at_login(race, session)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from django.utils import timezone
 
-from django_multistore.records import Device, key_of
+from django_multistore.records import Device, key_of, new_id
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import values as packing
 from django_multistore.stores.redis import values
-from django_multistore.testing import make_record, new_id
+from django_multistore.testing import make_record
 
 KEY = key_of("key")
 

@@ -15,8 +15,6 @@ from tests.support.smallest_store import SmallestIndexedStore, SmallestStore
 class SmallestStoreTests(StoreContract, SimpleTestCase):
     """What the base provides keeps the contract as well."""
 
-    finds_users = False
-
     def make_store(self) -> SmallestStore:
         return SmallestStore()
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django_multistore.records import Outcome, SessionRecord, key_of, new_id
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores.base import BaseStore
-from django_multistore.stores.steps import Pause, Step, Steps
+from django_multistore.stores.steps import Call, Pause, Steps
 from django_multistore.testing import expired, make_record
 
 FULL = 20_000  # rounds, from which on nothing is left to chance
@@ -274,7 +274,7 @@ class Actor:
             self._go(lambda: self._steps.send(None))
         elif self._unsent:
             place = self._unsent.pop()
-            self._replies[place] = step.target.call(*step.arguments[0][place])
+            self._replies[place] = step.function.__self__.call(*step.arguments[0][place])
             if not self._unsent:
                 self._go(lambda: self._steps.send(self._replies))
         else:
@@ -288,7 +288,7 @@ class Actor:
         except StopIteration as end:
             self.is_done, self.outcome = True, end.value
             return
-        if isinstance(self._next, Step) and self._next.name == "call_many":
+        if isinstance(self._next, Call) and self._next.function.__name__ == "call_many":
             self._unsent = [*range(len(self._next.arguments[0]))]
             self._replies: list[Any] = [None] * len(self._unsent)
             random.shuffle(self._unsent)

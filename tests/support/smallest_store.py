@@ -6,6 +6,7 @@ from typing import Any
 
 from django_multistore.records import Outcome, SessionRecord
 from django_multistore.stores.base import BaseStore
+from django_multistore.stores.batches import Batch
 from django_multistore.stores.memory import MemoryStore
 
 
@@ -26,10 +27,12 @@ class SmallestStore(BaseStore):
     def destroy(self, key: str) -> bool:
         return self.memory.destroy(key)
 
-    def gc(self, **options: Any) -> int:
-        return self.memory.gc(**options)
+    def remove_expired(self, cursor: Any, size: int, *, dry_run: bool) -> Batch:
+        return self.memory.remove_expired(cursor, size, dry_run=dry_run)
 
 
 class SmallestIndexedStore(SmallestStore):
+    supports_users = True
+
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
         return self.memory.sessions_for_user(user_id)

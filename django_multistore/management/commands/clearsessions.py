@@ -13,7 +13,7 @@ from .gc import is_left_out
 
 
 class Command(clearsessions.Command):
-    """Django's, with an error of the store told as gc tells it."""
+    """Run Django's command, and tell an error of the store as gc tells it."""
 
     def handle(self, **options: Any) -> None:
         try:

@@ -15,12 +15,12 @@ from django.db import Error, connections
 
 from ...exceptions import InvalidStore, MultistoreError
 from ...stores import stores
-from ...stores.base import GC_BATCH_SIZE
+from ...stores.batches import GC_BATCH_SIZE
 from ...stores.handler import DEFAULT_ALIAS
 from ...stores.sql.errors import is_table_missing
 from ..output import write
 
-INTERRUPTED = 130  # The exit status of a shell's command that Ctrl-C ended.
+INTERRUPTED = 130  # the exit status of a shell's command that Ctrl-C ended
 
 
 class Command(BaseCommand):
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--batch-size",
-            type=_positive(int),
+            type=_make_positive(int),
             default=GC_BATCH_SIZE,
             metavar="N",
             help="The most sessions that one step removes; a step is as large as takes "
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--max-seconds",
-            type=_positive(float),
+            type=_make_positive(float),
             metavar="S",
             help="Begin no further step after this time.",
         )
@@ -62,7 +62,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         alias, dry_run = options["store"], options["dry_run"]
         try:
-            with _progress_bar(self.stderr, options["verbosity"]) as show:
+            with _show_progress(self.stderr, options["verbosity"]) as show:
                 self._count = stores[alias].gc(
                     batch_size=options["batch_size"],
                     max_seconds=options["max_seconds"],
@@ -91,12 +91,12 @@ class Command(BaseCommand):
 
 def is_left_out(stream: OutputWrapper, alias: str, error: MultistoreError) -> bool:
     """
-    Say whether it failed only in that a tenant's schema has no table, and write it.
+    Say whether it failed only because a tenant's schema has no table, and write that.
 
-    That is no failure of a command: django-tenants' all_tenants_command would go no further, and
+    A command must not fail for it: django-tenants' all_tenants_command would go no further, and
     leave the next schemas as they are.
     """
-    schema = _schema_without_table(alias, error)
+    schema = _find_schema_without_table(alias, error)
     if schema is None:
         return False
     stream.write(
@@ -107,8 +107,8 @@ def is_left_out(stream: OutputWrapper, alias: str, error: MultistoreError) -> bo
     return True
 
 
-def _schema_without_table(alias: str, error: MultistoreError) -> str | None:
-    """Return the schema of the tenant whose turn it is, if what failed is that it has no table."""
+def _find_schema_without_table(alias: str, error: MultistoreError) -> str | None:
+    """Return the current tenant's schema, if what failed is that this has no table."""
     cause = error.__cause__
     if not isinstance(error, InvalidStore) or not isinstance(cause, Error):
         return None
@@ -121,7 +121,7 @@ def _schema_without_table(alias: str, error: MultistoreError) -> str | None:
 
 
 @contextmanager
-def _progress_bar(stream: OutputWrapper, verbosity: int) -> Iterator[Callable[[int], object]]:
+def _show_progress(stream: OutputWrapper, verbosity: int) -> Iterator[Callable[[int], object]]:
     if verbosity == 0 or not stream.isatty() or importlib.util.find_spec("tqdm") is None:
         yield lambda step: None
         return
@@ -130,12 +130,14 @@ def _progress_bar(stream: OutputWrapper, verbosity: int) -> Iterator[Callable[[i
         yield bar.update
 
 
-def _positive(number: Callable[[str], float]) -> Callable[[str], float]:
+def _make_positive(number: Callable[[str], float]) -> Callable[[str], float]:
+    """Return what parses a number above 0 for argparse."""
+
     def parse(text: str) -> float:
         value = number(text)
         if value <= 0:
             raise ArgumentTypeError(f"{text} is not above 0")
         return value
 
-    parse.__name__ = "number"  # In argparse's message for what is none.
+    parse.__name__ = "number"  # argparse names it so in its message for what is none.
     return parse

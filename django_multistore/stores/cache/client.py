@@ -11,7 +11,7 @@ from django.core.cache import BaseCache, caches
 from django.core.cache.backends.memcached import BaseMemcachedCache
 
 from ...exceptions import StoreUnavailable
-from ..base import BaseStore
+from ..outages import Outages
 from .answers import UNREADABLE, found, has_stored, may_be_a_value, without_none
 from .options import CacheOptions
 
@@ -26,8 +26,8 @@ class CacheClient:
     client library there is. A single value that can't be read is none: see get_many().
     """
 
-    def __init__(self, store: BaseStore, options: CacheOptions) -> None:
-        self._store = store
+    def __init__(self, outages: Outages, options: CacheOptions) -> None:
+        self._outages = outages
         self._cache_alias = options.cache
         self._tombstone_seconds = options.tombstone_seconds
         self._prefix = options.prefix
@@ -80,7 +80,7 @@ class CacheClient:
         try:
             is_added = self._cache.add(name, value, seconds)
         except Exception as error:
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
         return True if is_added else _is_own(value, name, self._read([name]))
 
     async def aadd(self, name: str, value: bytes, seconds: int) -> bool | None:
@@ -88,7 +88,7 @@ class CacheClient:
         try:
             is_added = await _twin(self._cache, "add")(name, value, seconds)
         except Exception as error:
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
         return True if is_added else _is_own(value, name, await self._aread([name]))
 
     def set_many(self, values: Mapping[str, bytes], seconds: int) -> None:
@@ -102,7 +102,7 @@ class CacheClient:
             # Not set(), which doesn't say whether memcached has stored anything.
             answer = self._cache.set_many(dict(values), seconds)
         except Exception as error:
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
         self._require_all(answer, values)
 
     async def aset_many(self, values: Mapping[str, bytes], seconds: int) -> None:
@@ -110,7 +110,7 @@ class CacheClient:
         try:
             answer = await _twin(self._cache, "set_many")(dict(values), seconds)
         except Exception as error:
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
         self._require_all(answer, values)
 
     def delete(self, name: str) -> None:
@@ -118,19 +118,19 @@ class CacheClient:
         try:
             self._cache.delete(name)
         except Exception as error:
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
 
     async def adelete(self, name: str) -> None:
         """See delete()."""
         try:
             await _twin(self._cache, "delete")(name)
         except Exception as error:
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
 
     def _require_all(self, answer: object, values: Mapping[str, bytes]) -> None:
         if not has_stored(answer, len(values)):
             raise StoreUnavailable(
-                f"Session store {self._store.alias!r}: the cache {self._cache_alias!r} did not "
+                f"Session store {self._outages.alias!r}: the cache {self._cache_alias!r} did not "
                 "store what it was given. Nothing is known about the session. Look whether it "
                 "is out of memory."
             )
@@ -148,7 +148,7 @@ class CacheClient:
         except Exception as error:
             if may_be_a_value(error):
                 return None
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
 
     async def _aread(self, names: Iterable[str]) -> dict[str, Any] | None:
         try:
@@ -160,7 +160,7 @@ class CacheClient:
         except Exception as error:
             if may_be_a_value(error):
                 return None
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
 
     def _none_is_missing(self) -> bool:
         if self._none_means_missing is None:
@@ -207,13 +207,13 @@ class CacheClient:
         try:
             return bool(self._cache.touch(name, self._tombstone_seconds))
         except Exception as error:
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
 
     async def _ais_there(self, name: str) -> bool:
         try:
             return bool(await _twin(self._cache, "touch")(name, self._tombstone_seconds))
         except Exception as error:
-            raise self._store.unavailable(error) from error
+            raise self._outages.unavailable(error) from error
 
 
 def _is_own(value: bytes, name: str, values: Mapping[str, Any] | None) -> bool | None:

@@ -11,7 +11,7 @@ from ... import conf
 from ...models import SessionRowQuerySet, UserSession
 from ...records import SessionRecord
 from ...session import clock
-from ..base import BaseStore
+from ..outages import Outages
 from ..sql.rows import row_values
 from ..sql.table import Table
 from ..sql.writer import Statement, StatementWriter
@@ -52,19 +52,22 @@ class Row:
 class UserIndex:
     """The rows of models.UserSession that belong to one store. One statement a method."""
 
-    def __init__(self, store: BaseStore, namespace: Callable[[], str]) -> None:
+    def __init__(
+        self, outages: Outages, database: str | None, namespace: Callable[[], str]
+    ) -> None:
         """
         Take a store's place in the table.
 
         Args:
-            store: whose sessions are entered.
+            outages: of the store whose sessions are entered.
+            database: the alias of the index's database. None: the database routers say which it is.
             namespace: stands for the names that it gives them just now. Under other names they
                 are not found, and their rows are left to whoever finds them.
         """
-        self._alias = store.alias
-        self._of_any_namespace = f"{store.alias}@"
+        self._alias = outages.alias
+        self._of_any_namespace = f"{outages.alias}@"
         self._namespace = namespace
-        self._table = Table(store, UserSession, _write_statements)
+        self._table = Table(outages, database, UserSession, _write_statements)
 
     @property
     def place(self) -> str:

@@ -23,8 +23,8 @@ from ... import conf
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, Page, SessionRecord, is_over, successor, touched
 from ...session import clock
-from ..base import backoff
-from ..steps import DatabaseStep, Pause, Step, Steps, run
+from ..retries import backoff
+from ..steps import Steps, call, call_database, pause, run
 from ..stepwise import Operations
 from .answers import UNREADABLE
 from .client import CacheClient
@@ -123,9 +123,10 @@ class CacheProtocol(Operations):
 
     def confirm(self, entry: Entry) -> Steps[Entry | None]:
         """Look for a tentative session's row."""
-        record = entry.record
-        arguments = (record.key, record.user_id, entry.listing)
-        listing = yield DatabaseStep(self._index.confirm, arguments)
+        record, listing = entry.record, entry.listing
+        if listing is None or record.user_id is None:
+            return entry  # It has no row.
+        listing = yield from call_database(self._index.confirm, record.key, record.user_id, listing)
         return None if listing is None else Entry(record, listing)
 
     def create(self, record: SessionRecord) -> Steps[bool]:
@@ -135,11 +136,11 @@ class CacheProtocol(Operations):
         yield from self._require_room(record)
         if record.user_id is None:
             return (yield from self._add(*self._session(record, None)))
-        listing: Listing = yield DatabaseStep(self._index.insert, (record,))
+        listing = yield from call_database(self._index.insert, record)
         is_added = yield from self._added(*self._session(record, listing))
         if is_added is None:
             # Nothing will lead to this row's session, and an outage may bring many of them.
-            yield DatabaseStep(self._index.withdraw, (record,))
+            yield from call_database(self._index.withdraw, record)
             raise self._refused()
         if not is_added:
             return False
@@ -169,7 +170,7 @@ class CacheProtocol(Operations):
         raise self._gave_up("saving one session took longer than LOCK_SECONDS each time")
 
     def destroy(self, key: str) -> Steps[bool]:
-        values = yield Step(self._client, "get_many", (self.names(key),))
+        values = yield from self._get_many(self.names(key))
         entry = yield from self._confirmed(self.live(key, values))
         if entry is not None:
             return (yield from self._end(entry.record))
@@ -178,11 +179,25 @@ class CacheProtocol(Operations):
             yield from self._require_tombstones([key])
         return False
 
+    # The commands that the cache is sent.
+
+    def _get_many(self, names: Sequence[str]) -> Steps[dict[str, Any]]:
+        return call(self._client.get_many, self._client.aget_many, names)
+
+    def _set_many(self, values: dict[str, bytes], seconds: int) -> Steps[None]:
+        return call(self._client.set_many, self._client.aset_many, values, seconds)
+
+    def _add_once(self, name: str, value: bytes, seconds: int) -> Steps[bool | None]:
+        return call(self._client.add, self._client.aadd, name, value, seconds)
+
+    def _delete(self, name: str) -> Steps[None]:
+        return call(self._client.delete, self._client.adelete, name)
+
     # One user's sessions.
 
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         found: dict[int, SessionRecord] = {}
-        rows: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+        rows = yield from call_database(self._index.rows_of_user, user_id)
         for delay in backoff(ATTEMPTS):
             yield from _pause(delay)
             lost: dict[int, str] = {}
@@ -195,7 +210,7 @@ class CacheProtocol(Operations):
             if not lost:
                 break
             # One that was rotated in between was under neither key when it was looked for.
-            again: list[Row] = yield DatabaseStep(self._index.rows_of_user, (user_id,))
+            again = yield from call_database(self._index.rows_of_user, user_id)
             rows = [row for row in again if lost.get(row.row_id, row.key) != row.key]
             if not rows:
                 break
@@ -203,12 +218,12 @@ class CacheProtocol(Operations):
 
     def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
         rows: list[Row]
-        rows, total = yield DatabaseStep(self._index.page_of_user, (user_id, start, size))
+        rows, total = yield from call_database(self._index.page_of_user, user_id, start, size)
         live = (yield from self._look(rows)).live
         lost = {row.row_id: row.key for row in rows if row.row_id not in live}
         if lost:
             # As in sessions_for_user(), but once: of the cache's misses most are no rotations.
-            again: list[Row] = yield DatabaseStep(self._index.rows_again, (list(lost),))
+            again = yield from call_database(self._index.rows_again, list(lost))
             moved = [row for row in again if row.key != lost[row.row_id]]
             live |= (yield from self._look(moved)).live
         listed = [live[row.row_id].record for row in rows if row.row_id in live]
@@ -231,7 +246,7 @@ class CacheProtocol(Operations):
         after_commit: Callable[[], None] | None = end_the_rest
         for delay in backoff(ATTEMPTS):
             found: list[Row]
-            found = yield DatabaseStep(self._index.rows_of_user, (user_id, after_commit))
+            found = yield from call_database(self._index.rows_of_user, user_id, after_commit)
             after_commit = None
             rows = [row for row in found if row.key != except_key and row.row_id not in strangers]
             if targets is None:
@@ -261,7 +276,7 @@ class CacheProtocol(Operations):
                     if missing:
                         yield from self._require_tombstones(missing)
                     # Waits for a rotation whose transaction is open.
-                    yield DatabaseStep(self._index.remove_rows, (own,))
+                    yield from call_database(self._index.remove_rows, own)
                 ended |= {live[row.row_id].record.id for row in own if row.row_id in live}
         raise self._gave_up("a user's session moved to another key each time")
 
@@ -298,16 +313,16 @@ class CacheProtocol(Operations):
         removed: int = 0
         if expired:
             # Who would write such a session raises the row's expiry before, and it stays.
-            removed += yield DatabaseStep(self._index.remove_rows, (expired, past))
+            removed += yield from call_database(self._index.remove_rows, expired, past)
         if lost:
             yield from self._write_tombstones([key for row in lost for key in row.keys])
-            removed += yield DatabaseStep(self._index.remove_rows, (lost,))
+            removed += yield from call_database(self._index.remove_rows, lost)
         return removed
 
     # What these are made of.
 
     def _entry(self, key: str) -> Steps[Entry | None]:
-        values = yield Step(self._client, "get_many", (self.names(key),))
+        values = yield from self._get_many(self.names(key))
         return (yield from self._confirmed(self.live(key, values)))
 
     def _confirmed(self, entry: Entry | None) -> Steps[Entry | None]:
@@ -324,7 +339,7 @@ class CacheProtocol(Operations):
             return found
         keys = [key for row in rows for key in row.keys]
         names = [name for key in keys for name in self.names(key)]
-        values = yield Step(self._client, "get_many", ([*names, *(canary or ())],))
+        values = yield from self._get_many([*names, *(canary or ())])
         self._require_canary(canary or {}, values)
         for row in rows:
             if not any(name in values for key in row.keys for name in self.names(key)):
@@ -370,7 +385,7 @@ class CacheProtocol(Operations):
         listing = yield from self._list(entry, record)
         value = pack(Entry(record, listing))
         values = {self._name(SESSION, record.key): value}
-        yield Step(self._client, "set_many", (values, _time_to_live(record)))
+        yield from self._set_many(values, _time_to_live(record))
         # The row of a user whom the session had before stays until it ends: a writer without
         # a lock may be about to write that user again.
         is_dead = yield from self._withdraws_if_dead(record)
@@ -391,7 +406,7 @@ class CacheProtocol(Operations):
             yield from self._unlist(record)
             is_dead = True
         remains = {self._name(SESSION, old.key): DEAD}
-        yield Step(self._client, "set_many", (remains, self._tombstone_seconds))
+        yield from self._set_many(remains, self._tombstone_seconds)
         if old.user_id != record.user_id:
             yield from self._unlist(old)
         return Outcome.GONE if is_dead else Outcome.DONE
@@ -414,7 +429,7 @@ class CacheProtocol(Operations):
         if record.user_id is None:
             return None
         if listing is None or old.user_id != record.user_id:
-            entered: Listing = yield DatabaseStep(self._index.insert, (record,))
+            entered = yield from call_database(self._index.insert, record)
             return entered
         interval = conf.touch_interval_of(record.expires_at - record.last_seen_at)
         is_due = (
@@ -425,9 +440,9 @@ class CacheProtocol(Operations):
         )
         if not is_due:
             return listing
-        fresh: Listing | None = yield DatabaseStep(self._index.refresh, (record,))
+        fresh = yield from call_database(self._index.refresh, record)
         if fresh is None:  # The row was lost, with a backup that was restored perhaps.
-            fresh = yield DatabaseStep(self._index.insert, (record,))
+            fresh = yield from call_database(self._index.insert, record)
         return fresh._replace(is_tentative=fresh.is_tentative or listing.is_tentative)
 
     def _list_under_new_key(
@@ -436,12 +451,12 @@ class CacheProtocol(Operations):
         is_same_user = record.user_id == old.user_id
         if is_same_user:
             # One UPDATE, for whose commit destroy_for_user() waits.
-            listing: Listing | None = yield DatabaseStep(self._index.move, (old.key, record))
+            listing = yield from call_database(self._index.move, old.key, record)
             if listing is not None:
                 return listing
         # There was no row to move, or none is left: it was destroyed, which its tombstone
         # tells, or lost, or taken along by a rotation that died on its way.
-        entered: Listing = yield DatabaseStep(self._index.insert, (record,))
+        entered = yield from call_database(self._index.insert, record)
         if is_same_user and entered.is_tentative:
             # A destroy_for_user() before the commit would neither see it nor wait for it.
             yield from self._unlist(record)
@@ -450,7 +465,7 @@ class CacheProtocol(Operations):
 
     def _unlist(self, record: SessionRecord) -> Steps[None]:
         if record.user_id is not None:
-            yield DatabaseStep(self._index.remove, (record.key, record.user_id))
+            yield from call_database(self._index.remove, record.key, record.user_id)
 
     def _session(self, record: SessionRecord, listing: Listing | None) -> tuple[str, bytes, int]:
         """Return what is to be added for a session: its name, its value and its time to live."""
@@ -467,7 +482,7 @@ class CacheProtocol(Operations):
     def _added(self, name: str, value: bytes, seconds: int) -> Steps[bool | None]:
         """See _add(). None: the cache doesn't store it, and has nothing there."""
         for _ in range(REFUSALS):
-            is_added: bool | None = yield Step(self._client, "add", (name, value, seconds))
+            is_added = yield from self._add_once(name, value, seconds)
             if is_added is not None:
                 return is_added
             yield from _pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
@@ -476,16 +491,16 @@ class CacheProtocol(Operations):
     def _withdraws_if_dead(self, record: SessionRecord) -> Steps[bool]:
         """Look whether the session was ended while it was written, and undo that if so."""
         tombstone = self._name(TOMBSTONE, record.key)
-        if tombstone not in (yield Step(self._client, "get_many", ([tombstone],))):
+        if tombstone not in (yield from self._get_many([tombstone])):
             return False
-        yield Step(self._client, "delete", (self._name(SESSION, record.key),))
+        yield from self._delete(self._name(SESSION, record.key))
         yield from self._unlist(record)
         return True
 
     def _write_tombstones(self, keys: Iterable[str]) -> Steps[None]:
         # The session's own name as well: its data go, and create() finds the key taken.
         dead = {self._name(kind, key): DEAD for key in keys for kind in (TOMBSTONE, SESSION)}
-        yield Step(self._client, "set_many", (dead, self._tombstone_seconds))
+        yield from self._set_many(dead, self._tombstone_seconds)
 
     def _require_tombstones(self, keys: Sequence[str]) -> Steps[None]:
         """
@@ -495,14 +510,14 @@ class CacheProtocol(Operations):
         a write as done, and the sessions would be alive again when it is over.
         """
         names = [self._name(TOMBSTONE, key) for key in keys]
-        values = yield Step(self._client, "get_many", (names,))
+        values = yield from self._get_many(names)
         if any(name not in values for name in names):
             raise self._forgetful()
 
     def _let_out_canary(self) -> Steps[Mapping[str, bytes]]:
         """Give the cache something to keep, for a moment."""
         canary = {self._name(CANARY, secrets.token_hex(8)): secrets.token_bytes(8)}
-        yield Step(self._client, "set_many", (canary, CANARY_SECONDS))
+        yield from self._set_many(canary, CANARY_SECONDS)
         return canary
 
     def _require_canary(self, canary: Mapping[str, bytes], values: Mapping[str, Any]) -> None:
@@ -519,7 +534,7 @@ class CacheProtocol(Operations):
         refusals = 0
         while True:
             began = time.monotonic()
-            is_added: bool | None = yield Step(self._client, "add", (name, token, seconds))
+            is_added = yield from self._add_once(name, token, seconds)
             if is_added:
                 return Lock(name, until=began + seconds)
             refusals = refusals + 1 if is_added is None else 0
@@ -527,13 +542,13 @@ class CacheProtocol(Operations):
                 raise self._refused()
             if began >= give_up_at:
                 raise self._gave_up(f"other requests were saving one session for {seconds} s")
-            yield Pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
+            yield from pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
 
     def _unlock(self, lock: Lock | None) -> Steps[None]:
         if lock is None or lock.is_overdue:
             return
         try:
-            yield Step(self._client, "delete", (lock.name,))
+            yield from self._delete(lock.name)
         except StoreUnavailable:
             return  # What was done is done, and the lock expires.
 
@@ -544,19 +559,20 @@ class CacheProtocol(Operations):
             return
         probe = self._name(PROBE, record.key)
         try:
-            yield Step(self._client, "set_many", ({probe: bytes(size)}, 1))
+            yield from self._set_many({probe: bytes(size)}, 1)
         except StoreUnavailable as error:
             # These raise if it is an outage.
             canary = yield from self._let_out_canary()
             self._require_canary(
-                canary, (yield Step(self._client, "get_many", ([probe, *canary],)))
+                canary,
+                (yield from self._get_many([probe, *canary])),
             )
             raise ValueError(
                 f"Session store {self._alias!r}: this session has {len(record.payload)} bytes, "
                 f"more than the cache {self._options.cache!r} takes for one item. Nothing was "
                 "written. Keep less in the session, or raise memcached's limit by its option -I."
             ) from error
-        yield Step(self._client, "delete", (probe,))
+        yield from self._delete(probe)
 
     def _capped(self, record: SessionRecord) -> SessionRecord:
         # Not by a clock that is behind the one by which it was seen last.
@@ -596,7 +612,7 @@ class CacheProtocol(Operations):
 
 def _pause(seconds: float) -> Steps[None]:
     if seconds:
-        yield Pause(seconds)
+        yield from pause(seconds)
 
 
 def _compare_and_set(record: SessionRecord) -> Change:

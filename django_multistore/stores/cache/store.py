@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
 from ...models import SessionRowQuerySet
 from ...records import SessionRecord
-from ..base import GC_BATCH_SIZE
-from ..batches import batch_sizes
+from ..batches import Batch
 from ..sql.checks import check_database
 from ..sql.isolation_checks import check_isolation
 from ..steps import Result, Steps, arun, run
@@ -21,6 +20,14 @@ from .client import CacheClient
 from .index import AT_A_TIME, UserIndex
 from .options import parsed
 from .protocol import CacheProtocol, is_tentative
+
+
+class _Cursor(NamedTuple):
+    """The row up to which gc has come; at its start, the newest row, and what time it was."""
+
+    row_id: int
+    newest: int
+    now: datetime
 
 
 class CacheStore(StepwiseStore):
@@ -49,13 +56,16 @@ class CacheStore(StepwiseStore):
         "MAX_AGE": None,
     }
 
+    has_database_index = True
+    max_batch_size = AT_A_TIME
+
     _protocol: CacheProtocol
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
         self._options = parsed(alias, self.options)
-        self._index = UserIndex(self, self._options.namespace)
-        self._client = CacheClient(self, self._options)
+        self._index = UserIndex(self.outages, self.options["DATABASE"], self._options.namespace)
+        self._client = CacheClient(self.outages, self._options)
         self._protocol = CacheProtocol(alias, self._options, self._client, self._index)
 
     @property
@@ -90,41 +100,14 @@ class CacheStore(StepwiseStore):
     def database_index(self) -> SessionRowQuerySet:
         return self._index.live()
 
-    def gc(
-        self,
-        *,
-        batch_size: int = GC_BATCH_SIZE,
-        max_seconds: float | None = None,
-        dry_run: bool = False,
-        progress: Callable[[int], object] | None = None,
-    ) -> int:
+    def remove_expired(self, cursor: _Cursor | None, size: int, *, dry_run: bool) -> Batch:
         # The cache forgets sessions by itself. What they leave behind is their rows.
-        removed = last = 0
+        here = cursor or _Cursor(0, self._index.newest(), self._index.now())
+        rows = self._index.rows_after(here.row_id, size)
+        count = run(self._protocol.gc(rows, dry_run=dry_run, now=here.now)) if rows else 0
         # Logins may come in faster than rows are looked at, which would have no end.
-        newest, now = self._index.newest(), self._index.now()
-        for size in batch_sizes(min(batch_size, AT_A_TIME), max_seconds):
-            rows = self._index.rows_after(last, size)
-            step = run(self._protocol.gc(rows, dry_run=dry_run, now=now)) if rows else 0
-            removed += step
-            if progress is not None:
-                progress(step)
-            if len(rows) < size or rows[-1].row_id >= newest:
-                break
-            last = rows[-1].row_id
-        return removed
-
-    async def agc(
-        self,
-        *,
-        batch_size: int = GC_BATCH_SIZE,
-        max_seconds: float | None = None,
-        dry_run: bool = False,
-        progress: Callable[[int], object] | None = None,
-    ) -> int:
-        # A command's work, which rests between its steps: in a thread as a whole.
-        return await sync_to_async(self.gc)(
-            batch_size=batch_size, max_seconds=max_seconds, dry_run=dry_run, progress=progress
-        )
+        is_last = len(rows) < size or rows[-1].row_id >= here.newest
+        return Batch(count, None if is_last else here._replace(row_id=rows[-1].row_id))
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         options = self._options

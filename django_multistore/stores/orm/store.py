@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.core.checks import CheckMessage
 from django.db import connections
@@ -14,8 +14,8 @@ from ...exceptions import NotSupported
 from ...models import SessionRowQuerySet, StoredSession
 from ...records import Admission, Device, Limit, Outcome, Page, SessionRecord, user_id_of
 from ...session import clock
-from ..base import GC_BATCH_SIZE, BaseStore
-from ..batches import batch_sizes
+from ..base import BaseStore
+from ..batches import Batch
 from ..sql.checks import check_database
 from ..sql.isolation_checks import check_isolation
 from ..sql.rows import row_values
@@ -25,6 +25,14 @@ from .statements import LISTED, after, write_statements
 
 LAST_ID = 2**63 - 1
 BEFORE_ALL = timedelta(days=50 * 365)  # No session expired longer ago.
+
+
+class _Cursor(NamedTuple):
+    """How far gc has come in the index on (expires_at, id), and what time it was at its start."""
+
+    now: datetime
+    expires_at: datetime
+    id: int
 
 
 class OrmStore(BaseStore):
@@ -38,11 +46,13 @@ class OrmStore(BaseStore):
     """
 
     default_options: ClassVar[dict[str, Any]] = {"DATABASE": None}
+    supports_users = True
     serializes_logins = True
+    has_database_index = True
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
-        self._table = Table(self, StoredSession, write_statements)
+        self._table = Table(self.outages, self.options["DATABASE"], StoredSession, write_statements)
 
     @property
     def database(self) -> str:
@@ -132,34 +142,24 @@ class OrmStore(BaseStore):
     def destroy_session(self, user_id: object, id: int) -> bool:
         return self._end("destroy_session", {"user_id": user_id_of(user_id), "id": id}) == 1
 
-    def gc(
-        self,
-        *,
-        batch_size: int = GC_BATCH_SIZE,
-        max_seconds: float | None = None,
-        dry_run: bool = False,
-        progress: Callable[[int], object] | None = None,
-    ) -> int:
-        now = self._table.now()
-        expired = StoredSession.objects.using(self.database).expired(now)
+    def remove_expired(self, cursor: _Cursor | None, size: int, *, dry_run: bool) -> Batch:
+        here = _first_cursor(self._table.now()) if cursor is None else cursor
+        expired = StoredSession.objects.using(self.database).expired(here.now)
         if dry_run:
-            return self._table.run(lambda connection: expired.count())
-        removed = 0
-        here, end = (now - BEFORE_ALL, LAST_ID), (now, LAST_ID)
-        for size in batch_sizes(batch_size, max_seconds):
-            rest = expired.filter(after(*here)).order_by("expires_at", "id")
-            last_of_step = rest.values_list("expires_at", "id")[size - 1 : size]
-            last = next(iter(self._table.rows(last_of_step)), end)
-            # A session that was renewed since the SELECT is no longer in this range.
-            values = {"after_expiry": here[0], "after_id": here[1]}
-            step = self._table.execute("gc", values | {"last_expiry": last[0], "last_id": last[1]})
-            removed += step
-            if progress is not None:
-                progress(step)
-            if last == end:
-                break
-            here = last
-        return removed
+            return Batch(self._table.run(lambda connection: expired.count()))
+        rest = expired.filter(after(here.expires_at, here.id)).order_by("expires_at", "id")
+        last_of_step = rest.values_list("expires_at", "id")[size - 1 : size]
+        last = next(iter(self._table.rows(last_of_step)), None)
+        expires_at, id = last or (here.now, LAST_ID)
+        # A session that was renewed since the SELECT is no longer in this range.
+        bounds = {
+            "after_expiry": here.expires_at,
+            "after_id": here.id,
+            "last_expiry": expires_at,
+            "last_id": id,
+        }
+        removed = self._table.execute("gc", bounds)
+        return Batch(removed, None if last is None else _Cursor(here.now, expires_at, id))
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         if not kwargs.get("deploy"):
@@ -182,7 +182,7 @@ class OrmStore(BaseStore):
             self._table.once_more_after_commit(end)
         return end()
 
-    def _counted(self, record: SessionRecord) -> list[SessionRecord]:
+    def _list_for_limit(self, record: SessionRecord) -> list[SessionRecord]:
         if not self._table.is_in_snapshot():
             return self.sessions_for_user(record.user_id)
         # On MariaDB and MySQL a read that locks sees all there is.
@@ -194,7 +194,7 @@ class OrmStore(BaseStore):
 
     def _evict(self, record: SessionRecord, limit: Limit) -> None:
         def evict() -> None:
-            for surplus in limit.surplus(record, self._counted(record), serialized=False):
+            for surplus in limit.surplus(record, self._list_for_limit(record), serialized=False):
                 self.destroy_session(record.user_id, surplus.id)
 
         run_locked(self._table, user_id_of(record.user_id), evict)
@@ -219,6 +219,10 @@ class OrmStore(BaseStore):
             "payload": record.payload,
             "version": record.version,
         }
+
+
+def _first_cursor(now: datetime) -> _Cursor:
+    return _Cursor(now, now - BEFORE_ALL, LAST_ID)
 
 
 def _record(row: list[Any]) -> SessionRecord:

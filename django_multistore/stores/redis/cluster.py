@@ -58,13 +58,13 @@ class ClusterProtocol(RedisProtocol):
         name, value = self.session_name(record.key), values.pack(self.alias, record)
         life = values.milliseconds_left(record)
         if not life:
-            taken: int = yield self.call("EXISTS", name)
+            taken: int = yield from self.call("EXISTS", name)
             return not taken
         deadline: int | bytes = b""
         if record.user_id is not None:
-            now, until = yield self.call(*self._list_command(record.user_id, record.key, life))
+            now, until = yield from self.call(*self._list_command(record.user_id, record.key, life))
             value, deadline = values.listed(value, until), now + DEADLINE
-        outcome: int = yield self.call(*CLUSTER_CREATE((name,), value, life, deadline))
+        outcome: int = yield from self.call(*CLUSTER_CREATE((name,), value, life, deadline))
         if outcome == UNLISTED:
             raise self._too_late()
         return outcome == DONE
@@ -88,7 +88,7 @@ class ClusterProtocol(RedisProtocol):
                 until,
                 MARKER_LIFE,
             )
-            outcome, *old_users = yield self.call(*command)
+            outcome, *old_users = yield from self.call(*command)
             if outcome == UNLISTED and user_id is not None:
                 until = yield from self._raised(user_id, record.key, at_most)
                 continue
@@ -97,7 +97,7 @@ class ClusterProtocol(RedisProtocol):
             # The index of a user whose it was until now keeps it: another save may be about to
             # make it that user's again.
             if outcome == GONE and until and user_id is not None:
-                yield self.call(*self._retire_command(self.index_name(user_id), record.key))
+                yield from self.call(*self._retire_command(self.index_name(user_id), record.key))
             return OUTCOMES[outcome]
         raise self._too_late()
 
@@ -119,10 +119,10 @@ class ClusterProtocol(RedisProtocol):
         )
         deadline: int | bytes = b""
         if record.user_id is None:
-            outcome, *stored = yield self.call(*claim)
+            outcome, *stored = yield from self.call(*claim)
         else:
             listing = self._list_command(record.user_id, record.key, at_most)
-            (outcome, *stored), (now, until) = yield self.call_many([claim, listing])
+            (outcome, *stored), (now, until) = yield from self.call_many([claim, listing])
             value, deadline = values.listed(value, until), now + DEADLINE
         if outcome != DONE:
             if record.user_id is not None:
@@ -136,7 +136,7 @@ class ClusterProtocol(RedisProtocol):
         commands = [CLUSTER_CREATE((self.session_name(record.key),), value, life, deadline)]
         if old_user is not None:
             commands.append(self._retire_command(self.indexes + old_user, old_key))
-        created, *_ = yield self.call_many(commands)
+        created, *_ = yield from self.call_many(commands)
         if created == UNLISTED:
             raise self._too_late()
         # Not done if destroy_for_user() has followed the marker, or found the new key listed.
@@ -153,7 +153,7 @@ class ClusterProtocol(RedisProtocol):
                 *values.packed_device(self.alias, record.device),
                 until,
             )
-            outcome: int = yield self.call(*command)
+            outcome: int = yield from self.call(*command)
             if outcome != UNLISTED or record.user_id is None or not life:
                 return outcome == DONE
             until = yield from self._raised(record.user_id, record.key, life)
@@ -161,7 +161,7 @@ class ClusterProtocol(RedisProtocol):
 
     def destroy(self, key: str) -> Steps[bool]:
         command = CLUSTER_DESTROY((self.session_name(key),), _nonce(), MARKER_LIFE)
-        was_alive, *users = yield self.call(*command)
+        was_alive, *users = yield from self.call(*command)
         for user in users:
             yield from self._unlist(self.indexes + user, [key])
         return bool(was_alive)
@@ -192,7 +192,7 @@ class ClusterProtocol(RedisProtocol):
         commands: list[Command] = [("ZCOUNT", index, f"({int(time.time())}", "+inf")]
         if size:
             commands.append(("ZREVRANGE", index, start, start + size - 1))
-        total, *pages = yield self.call_many(commands)
+        total, *pages = yield from self.call_many(commands)
         if total == WRONG_TYPE:
             values.log_damage(self.alias)
             return Page(records=(), total=0)
@@ -215,10 +215,10 @@ class ClusterProtocol(RedisProtocol):
             # Until there is nothing: of a rotation that crosses, the new key is here, or the
             # marker under the old one names it.
             last = BATCH + len(passed_over) - 1
-            listed: Any = yield self.call("ZRANGE", index, 0, last)
+            listed: Any = yield from self.call("ZRANGE", index, 0, last)
             keys = [key for key in self.keys_of(listed) if key not in passed_over]
             if listed == WRONG_TYPE:
-                yield self.call("UNLINK", index)
+                yield from self.call("UNLINK", index)
                 return ended
             damaged = [key.hex() for key in listed if len(key) != values.KEY_LENGTH]
             if not keys and not damaged:
@@ -226,7 +226,7 @@ class ClusterProtocol(RedisProtocol):
             if len(listed) <= last:
                 looks += 1
             elif rounds.begun == 1:
-                rounds.expect((yield self.call("ZCARD", index)), BATCH)
+                rounds.expect((yield from self.call("ZCARD", index)), BATCH)
             count, others = yield from self._end_all(user_id, keys, passed_over)
             ended += count
             passed_over |= others
@@ -257,12 +257,12 @@ class ClusterProtocol(RedisProtocol):
 
     def _raised(self, user_id: str, key: str, life: int) -> Steps[bytes]:
         """Have the index say that the session lives so long, and return until when it says so."""
-        _, until = yield self.call(*self._list_command(user_id, key, life))
+        _, until = yield from self.call(*self._list_command(user_id, key, life))
         return values.packed_until(until)
 
     def _unlist(self, index: bytes, keys: Sequence[str]) -> Steps[None]:
         if keys:
-            yield self.call("ZREM", index, *map(bytes.fromhex, keys))
+            yield from self.call("ZREM", index, *map(bytes.fromhex, keys))
 
     def _end_all(
         self, user_id: str, keys: Sequence[str], passed_over: set[str], id: int | None = None
@@ -276,7 +276,7 @@ class ClusterProtocol(RedisProtocol):
             commands = [self._ending(user_id, key, id, are_followed) for key in batch]
             successors: list[str] = []
             for key, (outcome, *successor) in zip(
-                batch, (yield self.call_many(commands)), strict=True
+                batch, (yield from self.call_many(commands)), strict=True
             ):
                 if outcome == b"other":
                     others.add(key)
@@ -309,26 +309,26 @@ class ClusterProtocol(RedisProtocol):
         rounds = Rounds(self.alias, GROWS)
         while True:
             yield from rounds.begin()
-            page: Any = yield self.call(
+            page: Any = yield from self.call(
                 "ZRANGE", index, least, b"+inf", b"BYSCORE", b"LIMIT", passed, BATCH, b"WITHSCORES"
             )
             keys |= dict.fromkeys(self.keys_of(page if page == WRONG_TYPE else page[::2]))
             if len(page) < 2 * BATCH:
                 return list(keys)
             if least == b"-inf":
-                rounds.expect((yield self.call("ZCARD", index)), BATCH)
+                rounds.expect((yield from self.call("ZCARD", index)), BATCH)
             last = page[-1]
             least, passed = (last, passed + BATCH) if last == least else (last, 0)
 
     def _heads(self, keys: Sequence[str]) -> Steps[list[bytes | None]]:
         """Return what is under each key: a head, a marker, something else, or nothing."""
         names = [self.session_name(key) for key in keys]
-        heads: list[bytes] = yield self.call_many(
+        heads: list[bytes] = yield from self.call_many(
             [("GETRANGE", name, 0, values.MOST_OF_A_HEAD - 1) for name in names]
         )
         cut = [place for place, head in enumerate(heads) if values.is_cut(head)]
         if cut:
-            whole: list[bytes] = yield self.call_many(
+            whole: list[bytes] = yield from self.call_many(
                 [("GETRANGE", names[place], 0, values.LONGEST_HEAD - 1) for place in cut]
             )
             for place, head in zip(cut, whole, strict=True):

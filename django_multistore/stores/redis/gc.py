@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..batches import batch_sizes
 from ..steps import run
 from .client.cluster import ClusterClient
 from .client.server import ServerClient
@@ -14,35 +11,31 @@ PAGE = 1_000  # names that one SCAN looks at
 AT_A_TIME = 1_000  # keys that one command removes
 
 
-def trim_all(
-    client: ServerClient | ClusterClient,
-    protocol: RedisProtocol,
-    *,
-    batch_size: int,
-    max_seconds: float | None,
-    dry_run: bool,
-    progress: Callable[[int], object] | None,
-) -> int:
-    """Trim every index there is. For arguments and result see BaseStore.gc()."""
-    trimmed = 0
-    waiting: list[bytes] = []
-    pages = client.scan(_pattern(protocol.indexes), PAGE)
-    for size in batch_sizes(batch_size, max_seconds):
-        if not waiting:
-            page = next(pages, None)
-            if page is None:
-                return trimmed
-            waiting = page
+class IndexWalk:
+    """A walk through all indexes there are."""
+
+    def __init__(self, client: ServerClient | ClusterClient, protocol: RedisProtocol) -> None:
+        self._protocol = protocol
+        self._pages = client.scan(_pattern(protocol.indexes), PAGE)
+        self._waiting: list[bytes] | None = next(self._pages, None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether each index was trimmed."""
+        return self._waiting is None
+
+    def trim(self, size: int, *, dry_run: bool) -> int:
+        """Trim the next indexes by no more than `size` keys, and return by how many."""
+        if self._waiting is None:
+            return 0
         # So many indexes that all of them together can't be more than one step may remove.
         each = min(AT_A_TIME, size)
-        names, waiting = waiting[: size // each], waiting[size // each :]
-        counts = run(protocol.trim(names, each, dry_run=dry_run))
+        names, waiting = self._waiting[: size // each], self._waiting[size // each :]
+        counts = run(self._protocol.trim(names, each, dry_run=dry_run))
         if not dry_run:
             waiting += [name for name, count in zip(names, counts, strict=True) if count == each]
-        trimmed += sum(counts)
-        if progress is not None:
-            progress(sum(counts))
-    return trimmed
+        self._waiting = waiting or next(self._pages, None)
+        return sum(counts)
 
 
 def _pattern(prefix: bytes) -> bytes:

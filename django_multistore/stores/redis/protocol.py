@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, SessionRecord
-from ..base import backoff
-from ..steps import Pause, Step, Steps
+from ..retries import backoff
+from ..steps import Steps, call, pause
 from ..stepwise import Operations
 from . import scripts, values
 from .client.base import Client
@@ -66,10 +66,10 @@ class Rounds:
         self.begun += 1
         if self.begun <= self._due:
             return
-        pause = next(self._pauses, None)
-        if pause is None:
+        seconds = next(self._pauses, None)
+        if seconds is None:
             raise StoreUnavailable(f"Session store {self._alias!r}: {self._trouble}")
-        yield Pause(pause)
+        yield from pause(seconds)
 
 
 class RedisProtocol(Operations):
@@ -107,8 +107,8 @@ class RedisProtocol(Operations):
 
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Outcome]:
         for delay in backoff(ATTEMPTS):
-            yield Pause(delay)
-            value = yield self.call("GET", self.session_name(key))
+            yield from pause(delay)
+            value = yield from self.call("GET", self.session_name(key))
             stored = values.unpack(key, value, alias=self.alias)
             if stored is None:
                 return Outcome.GONE
@@ -126,7 +126,7 @@ class RedisProtocol(Operations):
     def trim(self, names: Sequence[bytes], at_most: int, *, dry_run: bool) -> Steps[list[int]]:
         """Take what has expired out of indexes. Return how many it was, of each."""
         commands = [scripts.TRIM((name,), at_most, int(dry_run)) for name in names]
-        counts: list[int] = yield self.call_many(commands)
+        counts: list[int] = yield from self.call_many(commands)
         return counts
 
     def keys_of(self, members: Any) -> list[str]:
@@ -139,13 +139,13 @@ class RedisProtocol(Operations):
             values.log_damage(self.alias)
         return keys
 
-    def call(self, *command: Word) -> Step:
+    def call(self, *command: Word) -> Steps[Any]:
         """Send one command."""
-        return Step(self.client, "call", command)
+        return call(self.client.call, self.client.acall, *command)
 
-    def call_many(self, commands: list[Command]) -> Step:
+    def call_many(self, commands: list[Command]) -> Steps[list[Any]]:
         """Send commands in one round trip."""
-        return Step(self.client, "call_many", (commands,))
+        return call(self.client.call_many, self.client.acall_many, commands)
 
 
 def batches(items: list[Item], size: int) -> Iterator[list[Item]]:

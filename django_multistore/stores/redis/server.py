@@ -55,14 +55,14 @@ class ServerProtocol(RedisProtocol):
 
     def create(self, record: SessionRecord) -> Steps[bool]:
         if not values.milliseconds_left(record):
-            taken: int = yield self.call("EXISTS", self.session_name(record.key))
+            taken: int = yield from self.call("EXISTS", self.session_name(record.key))
             return not taken
         names, arguments = self._creating(record)
-        return bool((yield self.call(*CREATE(names, *arguments))))
+        return bool((yield from self.call(*CREATE(names, *arguments))))
 
     def update(self, record: SessionRecord) -> Steps[Outcome]:
         names, arguments = self._writing(record.key, record)
-        outcome: Outcome = OUTCOMES[(yield self.call(*WRITE(names, *arguments)))]
+        outcome: Outcome = OUTCOMES[(yield from self.call(*WRITE(names, *arguments)))]
         return outcome
 
     def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
@@ -79,7 +79,7 @@ class ServerProtocol(RedisProtocol):
             self.indexes,
             bytes.fromhex(record.key),
         )
-        outcome: int = yield self.call(*command)
+        outcome: int = yield from self.call(*command)
         return outcome == DONE
 
     def destroy(self, key: str) -> Steps[bool]:
@@ -96,7 +96,7 @@ class ServerProtocol(RedisProtocol):
             yield from rounds.begin()
             # By expiry upwards, which is where a save moves a session.
             command = LIST_USER((index,), self.sessions, last, score, IN_A_SCRIPT)
-            reply = yield self.call(*command)
+            reply = yield from self.call(*command)
             if not reply:
                 values.log_damage(self.alias)
                 return []
@@ -109,7 +109,7 @@ class ServerProtocol(RedisProtocol):
 
     def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
         command = PAGE_OF_USER((self.index_name(user_id),), self.sessions, start, size)
-        reply = yield self.call(*command)
+        reply = yield from self.call(*command)
         if not reply:
             values.log_damage(self.alias)
             return Page(records=(), total=0)
@@ -156,7 +156,7 @@ class ServerProtocol(RedisProtocol):
         # Of two that come at once, one takes the last place and the other finds it taken.
         if old_key is None:
             names, arguments = self._creating(record)
-            created: int = yield self.call(*CREATE_IF_ROOM(names, *arguments, limit.most))
+            created: int = yield from self.call(*CREATE_IF_ROOM(names, *arguments, limit.most))
             return OUTCOMES[created] if created else Outcome.CONFLICT
         names, arguments = self._writing(old_key, record)
         names += (self.index_name(user_id_of(record.user_id)),)
@@ -229,8 +229,8 @@ class ServerProtocol(RedisProtocol):
 
     def _all_with_replicas(self, commands: list[Command]) -> Steps[tuple[list[Any], int | None]]:
         if not self._replicas:
-            return (yield self.call_many(commands)), None
-        *replies, replicas = yield self.call_many([*commands, self._wait])
+            return (yield from self.call_many(commands)), None
+        *replies, replicas = yield from self.call_many([*commands, self._wait])
         return replies, replicas if replicas < self._replicas else None
 
     def _require(self, replicas: int | None) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
-from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
 from ...records import SessionRecord
-from ..base import GC_BATCH_SIZE
+from ..batches import Batch
 from ..stepwise import StepwiseStore
 from . import values
 from .checks import check_redis
 from .client.cluster import ClusterClient
 from .client.server import ServerClient
 from .cluster import ClusterProtocol
-from .gc import trim_all
+from .gc import IndexWalk
 from .options import DEFAULT_PREFIX, parsed
 from .protocol import RedisProtocol
 from .server import ServerProtocol
@@ -62,10 +60,10 @@ class RedisStore(StepwiseStore):
         self._place = parsed(alias, self.options)
         self._client: ServerClient | ClusterClient
         if self._place.is_cluster:
-            self._client = ClusterClient(self, self._place)
+            self._client = ClusterClient(self.outages, self._place)
             self._protocol = ClusterProtocol(alias, self._client, self._place)
         else:
-            self._client = ServerClient(self, self._place)
+            self._client = ServerClient(self.outages, self._place)
             self._protocol = ServerProtocol(alias, self._client, self._place)
 
     @property
@@ -82,36 +80,11 @@ class RedisStore(StepwiseStore):
         value = await self._client.acall("GET", self._protocol.session_name(key))
         return values.unpack(key, value, alias=self.alias)
 
-    def gc(
-        self,
-        *,
-        batch_size: int = GC_BATCH_SIZE,
-        max_seconds: float | None = None,
-        dry_run: bool = False,
-        progress: Callable[[int], object] | None = None,
-    ) -> int:
+    def remove_expired(self, cursor: IndexWalk | None, size: int, *, dry_run: bool) -> Batch:
         # Redis forgets sessions by itself. What they leave behind is their place in an index.
-        return trim_all(
-            self._client,
-            self._protocol,
-            batch_size=batch_size,
-            max_seconds=max_seconds,
-            dry_run=dry_run,
-            progress=progress,
-        )
-
-    async def agc(
-        self,
-        *,
-        batch_size: int = GC_BATCH_SIZE,
-        max_seconds: float | None = None,
-        dry_run: bool = False,
-        progress: Callable[[int], object] | None = None,
-    ) -> int:
-        # A command's work, which rests between its steps: in a thread as a whole.
-        return await sync_to_async(self.gc)(
-            batch_size=batch_size, max_seconds=max_seconds, dry_run=dry_run, progress=progress
-        )
+        walk = cursor or IndexWalk(self._client, self._protocol)
+        count = walk.trim(size, dry_run=dry_run)
+        return Batch(count, None if walk.is_over else walk)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return check_redis(self.alias, self._place, self._client) if kwargs.get("deploy") else []

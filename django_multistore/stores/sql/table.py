@@ -14,7 +14,8 @@ from django.db import Error, connections, models, router
 from ...exceptions import InvalidStore, NotSupported, StoreUnavailable
 from ...records import Fate
 from ...session import clock
-from ..base import BaseStore, backoff
+from ..outages import Outages
+from ..retries import backoff
 from . import transactions
 from .clocks import time_there
 from .errors import is_conflict, is_outage, is_table_missing
@@ -35,30 +36,31 @@ class Table:
 
     def __init__(
         self,
-        store: BaseStore,
+        outages: Outages,
+        chosen: str | None,
         model: type[models.Model],
         write_statements: Callable[[str], dict[str, Statement]],
     ) -> None:
         """
-        Take the place of the store's option DATABASE.
+        Take the store's option DATABASE, and its table there.
 
         Args:
-            store: whose table it is.
+            outages: of the store whose table it is.
+            chosen: the alias of its database. None: the database routers say which it is.
             model: the table.
             write_statements: writes the statements by name, for a database's alias.
 
         Raises:
             InvalidStore: DATABASES has no such alias.
         """
-        chosen = store.options["DATABASE"]
         if chosen is not None and chosen not in connections:
             raise InvalidStore(
-                f"SESSION_STORES[{store.alias!r}]['OPTIONS']['DATABASE'] is {chosen!r}, which "
+                f"SESSION_STORES[{outages.alias!r}]['OPTIONS']['DATABASE'] is {chosen!r}, which "
                 f"isn't in DATABASES. Name one of {', '.join(map(repr, connections))}."
             )
-        self._store = store
+        self._outages = outages
         self._model = model
-        self._chosen: str | None = chosen
+        self._chosen = chosen
         self._write_statements = write_statements
         self._statements: dict[str, dict[str, Statement]] = {}
         self._levels: dict[str, str] = {}
@@ -179,7 +181,7 @@ class Table:
         connection = connections[self.database]
         if not transactions.is_managed(connection):
             raise NotSupported(
-                f"Session store {self._store.alias!r}: with autocommit off, and the database "
+                f"Session store {self._outages.alias!r}: with autocommit off, and the database "
                 f"{self.database!r} at isolation level {self._levels[self.database]!r}, sessions "
                 "that were committed since the transaction began can't be seen, nor ended. Do it "
                 "in transaction.atomic() with autocommit on, or set the isolation level to "
@@ -194,7 +196,7 @@ class Table:
     def took_too_long(self, what: str, seconds: float) -> StoreUnavailable:
         """Say that others kept this from its turn, for the caller to raise."""
         return StoreUnavailable(
-            f"Session store {self._store.alias!r}: {what} took longer than {seconds:g} s, and "
+            f"Session store {self._outages.alias!r}: {what} took longer than {seconds:g} s, and "
             "nothing was written. Look for a transaction that began with a login and is still "
             f"open in the database {self.database!r}."
         )
@@ -229,11 +231,11 @@ class Table:
     def _translated(self, error: Error) -> Exception:
         if is_table_missing(error):
             return InvalidStore(
-                f"Session store {self._store.alias!r}: the database {self.database!r} has no "
+                f"Session store {self._outages.alias!r}: the database {self.database!r} has no "
                 f"table {self._model._meta.db_table!r}. Run 'manage.py migrate "
                 f"--database {self.database} django_multistore'."
             )
-        return self._store.unavailable(error) if is_outage(error) else error
+        return self._outages.unavailable(error) if is_outage(error) else error
 
 
 def _again(attempt: Callable[[], Result]) -> Result:

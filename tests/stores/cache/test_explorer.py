@@ -14,7 +14,7 @@ from django.core.cache import caches
 from django_multistore.models import UserSession
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import protocol as cache_protocol
-from django_multistore.stores.steps import DatabaseStep, Steps, run
+from django_multistore.stores.steps import Steps, call_database, run
 from tests import servers
 from tests.support.exploration import (
     ENDS_ANN,
@@ -119,7 +119,7 @@ class CacheWorld(World):
 
 def collect(world: World) -> Steps[Any]:
     assert isinstance(world, CacheWorld)
-    rows = yield DatabaseStep(world.store._index.rows_after, (0, 100))
+    rows = yield from call_database(world.store._index.rows_after, 0, 100)
     return (yield from world.protocol.gc(rows, dry_run=False)) if rows else 0
 
 

@@ -18,7 +18,16 @@ import pytest
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Limit, SessionRecord, new_id
 from django_multistore.stores.redis import RedisStore
-from django_multistore.stores.steps import Insisting, Pause, Step, Steps, arun, run, to_its_end
+from django_multistore.stores.steps import (
+    Call,
+    Insisting,
+    Pause,
+    Steps,
+    arun,
+    call,
+    run,
+    to_its_end,
+)
 from django_multistore.testing import make_record
 from tests.support.helpers import rounds
 from tests.support.redis_groups import ClusterGroup, private_group
@@ -245,6 +254,12 @@ class Target:
         self.done.append(number)
         return number
 
+    def fail(self) -> float:
+        return 1 / 0
+
+    async def afail(self) -> float:
+        return self.fail()
+
     async def aadd(self, number: int) -> int:
         await asyncio.sleep(0.01)
         return self.add(number)
@@ -253,7 +268,7 @@ class Target:
 def adding(target: Target) -> Steps[int]:
     total = 0
     for number in (1, 2, 3):
-        total += yield Step(target, "add", (number,))
+        total += yield from call(target.add, target.aadd, number)
         yield Pause(0)
     return total
 
@@ -263,7 +278,7 @@ def test_steps_that_nobody_cancels() -> None:
     assert run(to_its_end(adding(target))) == 6
     assert asyncio.run(arun(to_its_end(adding(target)))) == 6
     assert run(to_its_end(to_its_end(adding(target)))) == 6
-    assert Insisting(Step(target, "add", (4,))).take() == 4
+    assert Insisting(Call(target.add, target.aadd, (4,))).take() == 4
 
 
 def test_steps_are_taken_to_their_end() -> None:
@@ -280,10 +295,12 @@ def test_steps_are_taken_to_their_end() -> None:
 
 
 def test_steps_meet_the_errors_that_are_theirs() -> None:
+    target = Target()
+
     def catching() -> Steps[str]:
         try:
-            yield Step(object(), "nothing", ())
-        except AttributeError:
+            yield from call(target.fail, target.afail)
+        except ZeroDivisionError:
             return "caught"
         return "not raised"
 

@@ -14,7 +14,7 @@ from redis import exceptions
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
 from ....exceptions import InvalidStore
-from ...base import BaseStore
+from ...outages import Outages
 from ..options import Place
 from ..scripts import WRONG_TYPE, Command, Script
 from . import pools
@@ -41,8 +41,8 @@ class LoopClient(NamedTuple):
 class ClusterClient(Client):
     """Twins that send each command to the server that has its slot."""
 
-    def __init__(self, store: BaseStore, place: Place) -> None:
-        self._store = store
+    def __init__(self, outages: Outages, place: Place) -> None:
+        self._outages = outages
         self._place = place
         self._client: Any = None  # redis-py's clusters have few types.
         self._loops: dict[asyncio.AbstractEventLoop, LoopClient] = {}
@@ -50,8 +50,8 @@ class ClusterClient(Client):
         if unknown := pools.unknown_to_clusters(place):
             names = ", ".join(map(repr, sorted(unknown)))
             raise InvalidStore(
-                f"SESSION_STORES[{store.alias!r}]['OPTIONS']: redis-py's clusters know no argument "
-                f"{names}, which URL or CONNECTION has. Leave it out."
+                f"SESSION_STORES[{outages.alias!r}]['OPTIONS']: redis-py's clusters know no "
+                f"argument {names}, which URL or CONNECTION has. Leave it out."
             )
 
     def call_many(self, commands: list[Command]) -> list[Any]:
@@ -72,7 +72,7 @@ class ClusterClient(Client):
                 pending.fail(error)
             if pending.is_settled:
                 break
-        return pending.replies_or_error(self._store)
+        return pending.replies_or_error(self._outages)
 
     async def acall_many(self, commands: list[Command]) -> list[Any]:
         """See call_many()."""
@@ -93,7 +93,7 @@ class ClusterClient(Client):
                 pending.fail(error)
             if pending.is_settled:
                 break
-        return pending.replies_or_error(self._store)
+        return pending.replies_or_error(self._outages)
 
     def scan(self, pattern: bytes, count: int) -> Iterator[list[bytes]]:
         """
@@ -114,9 +114,9 @@ class ClusterClient(Client):
                     if not cursor:
                         break
                 else:
-                    raise endless_scan(self._store)
+                    raise endless_scan(self._outages)
         except ERRORS as error:
-            raise unavailable(self._store, error) from error
+            raise unavailable(self._outages, error) from error
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what INFO says, of each server that has slots."""
@@ -124,7 +124,7 @@ class ClusterClient(Client):
             client = self._connected()
             return [client.info(target_nodes=node) for node in client.get_primaries()]
         except ERRORS as error:
-            raise unavailable(self._store, error) from error
+            raise unavailable(self._outages, error) from error
 
     def _connected(self) -> Any:
         # Only when it is first needed: it asks the cluster at once.
@@ -202,7 +202,7 @@ class Pending:
             place for place in self._unanswered if isinstance(self._replies[place], Exception)
         ]
 
-    def replies_or_error(self, store: BaseStore) -> list[Any]:
+    def replies_or_error(self, outages: Outages) -> list[Any]:
         """
         Return the reply to each command.
 
@@ -211,7 +211,7 @@ class Pending:
         """
         for place in self._unanswered:
             error = self._replies[place]
-            raise unavailable(store, error) from error
+            raise unavailable(outages, error) from error
         return self._replies
 
 

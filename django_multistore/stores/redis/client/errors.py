@@ -6,7 +6,7 @@ from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
 from ....exceptions import StoreUnavailable
-from ...base import BaseStore
+from ...outages import Outages
 from ..scripts import Command, Script
 
 # How often a command is sent again whose connection broke. Each write knows itself by its nonce,
@@ -18,8 +18,8 @@ SPARSE, SOME = 100, 100_000
 class Sending:
     """Commands on their way, and how often they had to be sent again."""
 
-    def __init__(self, store: BaseStore, commands: list[Command]) -> None:
-        self._store = store
+    def __init__(self, outages: Outages, commands: list[Command]) -> None:
+        self._outages = outages
         self._resends = 0
         self.commands = commands
 
@@ -42,7 +42,7 @@ class Sending:
         # Each sentinel was asked; or the password is wrong.
         is_refused = isinstance(error, MasterNotFoundError | exceptions.AuthenticationError)
         if is_refused or not is_lost or self._resends == RESENDS:
-            raise unavailable(self._store, error) from error
+            raise unavailable(self._outages, error) from error
         self._resends += 1
         return True
 
@@ -57,15 +57,15 @@ def is_of_wrong_type(command: Command, error: Exception) -> bool:
     return command[0] != "EVALSHA" and command[0] != "EVAL" and str(error).startswith("WRONGTYPE")
 
 
-def unavailable(store: BaseStore, error: Exception) -> StoreUnavailable:
+def unavailable(outages: Outages, error: Exception) -> StoreUnavailable:
     """Say that Redis could not be asked; the caller raises it from `error`."""
     if isinstance(error, exceptions.OutOfMemoryError):
         return StoreUnavailable(
-            f"Session store {store.alias!r}: Redis has no memory left and refuses to write "
+            f"Session store {outages.alias!r}: Redis has no memory left and refuses to write "
             "('maxmemory' with 'noeviction'). Nothing can be saved before it has more: raise "
             "maxmemory, or shorten SESSION_COOKIE_AGE."
         )
-    return store.unavailable(error)
+    return outages.unavailable(error)
 
 
 def most_pages(names: int, page: int) -> int:
@@ -82,9 +82,9 @@ def most_pages(names: int, page: int) -> int:
     return SOME + SPARSE * names // page
 
 
-def endless_scan(store: BaseStore) -> StoreUnavailable:
+def endless_scan(outages: Outages) -> StoreUnavailable:
     """Say that a SCAN does not come to its end."""
     return StoreUnavailable(
-        f"Session store {store.alias!r}: SCAN went on for many times as many names as there are. "
+        f"Session store {outages.alias!r}: SCAN went on for many times as many names as there are. "
         "Not all indexes were looked at. Once more when Redis is at rest."
     )

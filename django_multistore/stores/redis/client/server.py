@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from ...base import BaseStore
+from ...outages import Outages
 from ..options import Place
 from ..scripts import WRONG_TYPE, Command, packed
 from .base import Client, closed_loops
@@ -28,15 +28,15 @@ class ServerClient(Client):
     redis-py's.
     """
 
-    def __init__(self, store: BaseStore, place: Place) -> None:
-        self._store = store
+    def __init__(self, outages: Outages, place: Place) -> None:
+        self._outages = outages
         self._place = place
-        self._connections = Connections(store.alias, place)
+        self._connections = Connections(outages.alias, place)
         self._loops: dict[asyncio.AbstractEventLoop, LoopConnections] = {}
 
     def call_many(self, commands: list[Command]) -> Replies:
         """Send commands in one round trip, on one connection. See call()."""
-        sending = Sending(self._store, commands)
+        sending = Sending(self._outages, commands)
         while True:
             try:
                 return self._exchange(sending.commands)
@@ -46,7 +46,7 @@ class ServerClient(Client):
 
     async def acall_many(self, commands: list[Command]) -> Replies:
         """See call_many()."""
-        sending = Sending(self._store, commands)
+        sending = Sending(self._outages, commands)
         connections = self._of_this_loop() or await self._of_new_loop()
         while True:
             try:
@@ -70,7 +70,7 @@ class ServerClient(Client):
             yield page
             if cursor == b"0":
                 return
-        raise endless_scan(self._store)
+        raise endless_scan(self._outages)
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what INFO says, of each server that has sessions."""

@@ -1,0 +1,16 @@
+"""
+The tests that every store passes: this package's, and your own.
+
+    class MyStoreTests(StoreContract, SimpleTestCase):
+        def make_store(self) -> MyStore:
+            return MyStore("mine", LOCATION="…")
+
+Each test runs twice, through the store's sync methods and through their async variants. This room
+may import all of the package; nothing of the package imports it.
+"""
+
+from .calls import INTERFACE, Calls
+from .contract import StoreContract
+from .records import expired, make_record
+
+__all__ = ["INTERFACE", "Calls", "StoreContract", "expired", "make_record"]
