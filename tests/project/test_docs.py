@@ -11,7 +11,11 @@ from tests.support.paths import CHECKOUT
 
 TESTS = CHECKOUT / "tests"
 ASVS = TESTS.parent / "docs" / "asvs.md"
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+PAGES = [
+    CHECKOUT / "README.md",
+    CHECKOUT / "CONTRIBUTING.md",
+    *sorted((CHECKOUT / "docs").glob("*.md")),
+]
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", ASVS.read_text("utf-8"))))
 
 

@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
 
 
 def sessions(*arguments: str, answer: str | None = None, **options: Any) -> tuple[int, str, str]:
-    """Return the number, and what was written to stdout and to stderr."""
+    """Call the command, and return its number and what it wrote to stdout and to stderr."""
     out, err = io.StringIO(), io.StringIO()
     terminal = io.StringIO() if answer is None else Terminal(answer)
     with patch("sys.stdin", terminal):

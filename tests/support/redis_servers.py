@@ -17,6 +17,7 @@ PATIENCE = 30  # seconds
 
 
 def client_of(server: servers.Server) -> Any:
+    """Return redis-py's client, which asks a server what nobody else would."""
     return redis.Redis(host=servers.HOST, port=server.port, protocol=2)
 
 
@@ -29,6 +30,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 @pytest.fixture
 def no_resource_warning() -> Iterator[None]:
+    """Fail a test that leaves a connection, a loop or a file to the garbage collector."""
     gc.collect()  # What others have left behind is theirs.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -17,6 +17,7 @@ HOUR = timedelta(hours=1)
 
 
 def saved(data: dict[Any, Any] | None = None, **attributes: Any) -> SessionStore:
+    """Save a new session, and return it as the next request meets it."""
     session = SessionStore()
     session.update(data or {})
     for name, value in attributes.items():
@@ -26,6 +27,7 @@ def saved(data: dict[Any, Any] | None = None, **attributes: Any) -> SessionStore
 
 
 def record_of(session: SessionStore) -> SessionRecord:
+    """Return what the store has of a session that is there."""
     record = stores["default"].read(session.key)
     assert record is not None
     return record
@@ -37,6 +39,8 @@ def at(moment: datetime) -> Any:
 
 
 def both_ways(test: Callable[[Any, Callable[[Any], Calls]], None]) -> Callable[[Any], None]:
+    """Run a test with the methods of what it is given, and with their async variants."""
+
     def run(self: Any) -> None:
         for twins in (False, True):
             with self.subTest(twins=twins):

@@ -1,4 +1,4 @@
-"""What the signals tell."""
+"""What is told by session_ended."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django_multistore.signals import session_ended
 
 @contextmanager
 def ends_told() -> Iterator[list[dict[str, Any]]]:
+    """Collect the arguments of each signal that is sent meanwhile."""
     told: list[dict[str, Any]] = []
 
     def receive(**arguments: Any) -> None:

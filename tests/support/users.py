@@ -16,6 +16,7 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 def request_with(session: SessionStore, user: Any = None) -> HttpRequest:
+    """Return a request as the middleware hands it on; without a user it is nobody's."""
     request = RequestFactory().get("/")
     request.session = session
     request.user = user or AnonymousUser()
