@@ -1,16 +1,16 @@
 """
-Statements from templates: SQL as text, in which only the names and a few words are filled in.
+Statements from templates: SQL as text, in which only names and a few words are filled in.
 
-In a template `{name}` is a column, quoted for the database, and `%(name)s` a value that is bound
-when the statement runs. `{table}` is the table, `{columns}` what a SELECT returns. The other words
-stand for what databases write differently: see _write_words().
+In a template `{key}` is the column of that name, quoted for the database, and `%(key)s` a value
+that is bound when the statement runs. `{table}` is the table, and `{columns}` are what a SELECT
+returns. The other words stand for what databases write differently: see _write_words().
 """
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,7 +39,7 @@ def _adapt_binary(value: bytes, connection: Any) -> Any:
 
 
 # What Field.get_db_prep_value() comes to for a value of the right type, by the field's internal
-# type. The field's own way there costs some 3 us for each value. Other types take it.
+# type. The method itself takes some 3 us for each value. Fields of other types use it.
 ADAPTERS: dict[str, Callable[[Any, BaseDatabaseWrapper], Any]] = {
     "BigIntegerField": lambda value, connection: value,
     "BinaryField": _adapt_binary,
@@ -136,7 +136,9 @@ def _choose_adapter(field: models.Field[Any, Any]) -> Callable[[Any, BaseDatabas
     return ADAPTERS.get(field.get_internal_type(), field.get_db_prep_value)
 
 
-def _list_converters(columns: Sequence[Any], connection: BaseDatabaseWrapper) -> Any:
+def _list_converters(
+    columns: Sequence[Any], connection: BaseDatabaseWrapper
+) -> Iterator[tuple[int, Callable[..., Any], Any]]:
     for position, field in enumerate(columns):
         expression = models.Value(None, output_field=field)
         converters = connection.ops.get_db_converters(expression)
