@@ -15,12 +15,6 @@ class Listings:
     def __init__(self, index: UserIndex) -> None:
         self._index = index
 
-    def insert(self, record: SessionRecord) -> Steps[Listing | None]:
-        """Enter a new session; one that has no user has no row."""
-        if record.user_id is None:
-            return None
-        return (yield from call_database(self._index.insert, record))
-
     def withdraw(self, record: SessionRecord) -> Steps[None]:
         """Remove the row that was entered for a session that could not be written."""
         if record.user_id is not None:

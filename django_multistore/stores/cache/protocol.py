@@ -10,7 +10,7 @@ from dataclasses import replace
 from ...records import Outcome, SessionRecord, is_over, successor, touched
 from ...session import clock
 from ..base import backoff
-from ..steps import Steps
+from ..steps import Steps, call_database
 from .cells import Cells
 from .failures import Failures
 from .index import UserIndex
@@ -53,7 +53,9 @@ class CacheProtocol(UserOperations):
         if record.expires_at <= clock.now():
             return (yield from self._read(record.key)) is None
         yield from self._cells.require_room(record.key, record.payload)
-        listing = yield from self._listings.insert(record)
+        listing = None
+        if record.user_id is not None:
+            listing = yield from call_database(self._index.insert, record)
         is_added = yield from self._cells.add(Entry(record, listing))
         if is_added is None:
             # Nothing will lead to this row's session, and an outage may bring many of them.
