@@ -91,7 +91,8 @@ def test_named_offsets() -> None:
     assert value[record_bytes.LISTED_UNTIL] == bytes(4)
     assert value[record_bytes.LENGTHS] == b"\0\2\x09\0\7"
     assert value[record_bytes.BIRTH][:8] == (7).to_bytes(8)
-    assert value[record_bytes.NONCE] != record_bytes.pack_record("web", RECORD)[record_bytes.NONCE]
+    value = record_bytes.pack_record("web", RECORD, b"12345678")
+    assert value[record_bytes.NONCE] == b"12345678"
 
 
 @pytest.mark.parametrize("kind", range(256))

@@ -62,20 +62,20 @@ class Cells:
         """Return where a read has to look."""
         return [f"{self._prefix}{SESSION}{key}", f"{self._prefix}{TOMBSTONE}{key}"]
 
-    def read(self, key: str, values: Mapping[str, Any]) -> Cell:
-        """Return what is under a key, of what the cache has under names()."""
-        session, tombstone = map(values.get, self.names(key))
-        is_empty = session is None and tombstone is None
-        if session is None or session == DEAD:
-            return Cell(None, is_empty, is_unreadable=False)
-        entry = unpack(key, session)
-        if tombstone is not None:
-            # One that can't be read may be a session's to another process.
-            is_unreadable = entry is None and tombstone is UNREADABLE
-            return Cell(None, is_empty, is_unreadable)
+    def get(self, key: str) -> Steps[dict[str, Any]]:
+        """Return what is there."""
+        return call(self._client.get_many, self._client.aget_many, self.names(key))
+
+    def find(self, key: str, values: Mapping[str, Any]) -> Entry | None:
+        """Return the session that was found there, which may have expired, if it was not ended."""
+        session, tombstone = self.names(key)
+        value = values.get(session)
+        if value is None or value == DEAD or tombstone in values:
+            return None
+        entry = unpack(key, value)
         if entry is None:
             suspicious.warning("Session data corrupted in session store %r.", self._alias)
-        return Cell(entry, is_empty, is_unreadable=entry is None)
+        return entry
 
     def look(self, keys: Sequence[str], *, prove: bool = False) -> Steps[dict[str, Cell]]:
         """
@@ -92,7 +92,15 @@ class Cells:
         names = [name for key in keys for name in self.names(key)]
         values = yield from self._get_many([*names, *canary])
         self._require_canary(canary, values)
-        return {key: self.read(key, values) for key in keys}
+        return {key: self._look_at(key, values) for key in keys}
+
+    def _look_at(self, key: str, values: Mapping[str, Any]) -> Cell:
+        session, tombstone = map(values.get, self.names(key))
+        entry = self.find(key, values)
+        # Under a tombstone that can't be read, too, there may be a session to another process.
+        is_data = session is not None and session != DEAD and tombstone in (None, UNREADABLE)
+        is_unreadable = is_data and entry is None and unpack(key, session) is None
+        return Cell(entry, session is None and tombstone is None, is_unreadable)
 
     def add(self, entry: Entry) -> Steps[bool | None]:
         """

@@ -15,12 +15,6 @@ class Listings:
     def __init__(self, index: UserIndex) -> None:
         self._index = index
 
-    def insert(self, record: SessionRecord) -> Steps[Listing | None]:
-        """Enter a new session; one that has no user has no row."""
-        if record.user_id is None:
-            return None
-        return (yield from call_database(self._index.insert, record))
-
     def withdraw(self, record: SessionRecord) -> Steps[None]:
         """Remove the row that was entered for a session that could not be written."""
         if record.user_id is not None:
@@ -32,18 +26,20 @@ class Listings:
             yield from call_database(self._index.remove, record.key, record.user_id)
 
     def confirm(self, entry: Entry) -> Steps[Entry | None]:
-        """Look for a session's row if that decides whether it lives. None: it doesn't."""
+        """Return a tentative session, or None if it isn't in the index and so doesn't live."""
         record, listing = entry.record, entry.listing
-        if listing is None or record.user_id is None or not listing.is_tentative:
-            return entry
+        if listing is None or record.user_id is None:
+            return entry  # It has no row.
         listing = yield from call_database(self._index.confirm, record.key, record.user_id, listing)
         return None if listing is None else Entry(record, listing)
 
     def refresh(self, entry: Entry, record: SessionRecord) -> Steps[Listing | None]:
         """Have the row of a session's user as it must be before the cache is written."""
         old, listing = entry.record, entry.listing
-        if record.user_id is None or listing is None or old.user_id != record.user_id:
-            return (yield from self.insert(record))
+        if record.user_id is None:
+            return None
+        if listing is None or old.user_id != record.user_id:
+            return (yield from call_database(self._index.insert, record))
         interval = conf.touch_interval_of(record.expires_at - record.last_seen_at)
         is_due = (
             record.last_seen_at - listing.written_at >= interval

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from ...records import Outcome, SessionRecord, is_over, successor, touched
 from ...session import clock
 from ..retries import backoff
-from ..steps import Steps
+from ..steps import Steps, call_database
 from .cells import Cells
-from .client import CacheClient
 from .failures import Failures
 from .index import UserIndex
 from .listings import Listings
@@ -31,33 +29,33 @@ class CacheProtocol(UserOperations):
     """The steps of each operation, for run() and arun()."""
 
     def __init__(
-        self, options: CacheOptions, client: CacheClient, index: UserIndex, failures: Failures
+        self,
+        options: CacheOptions,
+        cells: Cells,
+        locks: Locks,
+        index: UserIndex,
+        failures: Failures,
     ) -> None:
-        super().__init__(Cells(failures.alias, options, client, failures), index, failures)
-        self._options = options
-        self._locks = Locks(options, client, failures)
+        super().__init__(cells, index, failures)
+        self._locks = locks
         self._listings = Listings(index)
+        self._max_age = options.max_age
         self._has_warned = False
 
-    def names(self, key: str) -> list[str]:
-        """Return where a read has to look."""
-        return self._cells.names(key)
-
-    def find_live(self, key: str, values: Mapping[str, Any]) -> Entry | None:
-        """Return the session that was found there, if it lives; confirm() decides of some."""
-        entry = self._cells.read(key, values).entry
-        return None if entry is None or entry.is_expired else entry
-
-    def confirm(self, entry: Entry) -> Steps[Entry | None]:
-        """Return the session, or None if it is tentative and its row isn't there."""
-        return self._listings.confirm(entry)
+    def confirm_live(self, entry: Entry | None) -> Steps[Entry | None]:
+        """Return the session that was found in the cache, or None if it doesn't live."""
+        if entry is None or entry.is_expired:
+            return None
+        return (yield from self._listings.confirm(entry)) if entry.is_tentative else entry
 
     def create(self, record: SessionRecord) -> Steps[bool]:
         record = self._cap(record)
         if record.expires_at <= clock.now():
             return (yield from self._read(record.key)) is None
         yield from self._cells.require_room(record.key, record.payload)
-        listing = yield from self._listings.insert(record)
+        listing = None
+        if record.user_id is not None:
+            listing = yield from call_database(self._index.insert, record)
         is_added = yield from self._cells.add(Entry(record, listing))
         if is_added is None:
             # Nothing will lead to this row's session, and an outage may bring many of them.
@@ -88,23 +86,18 @@ class CacheProtocol(UserOperations):
         raise self._failures.gave_up("saving one session took longer than LOCK_SECONDS each time")
 
     def destroy(self, key: str) -> Steps[bool]:
-        cell = (yield from self._cells.look([key]))[key]
-        entry = yield from self._confirm_live(cell.entry)
+        values = yield from self._cells.get(key)
+        entry = yield from self.confirm_live(self._cells.find(key, values))
         if entry is not None:
             return (yield from self._end(entry.record))
         yield from self._cells.write_tombstones([key])
-        if cell.is_empty:
+        if not values:
             yield from self._cells.require_tombstones([key])
         return False
 
     def _read(self, key: str) -> Steps[Entry | None]:
-        cells = yield from self._cells.look([key])
-        return (yield from self._confirm_live(cells[key].entry))
-
-    def _confirm_live(self, entry: Entry | None) -> Steps[Entry | None]:
-        if entry is None or entry.is_expired:
-            return None
-        return (yield from self.confirm(entry))
+        values = yield from self._cells.get(key)
+        return (yield from self.confirm_live(self._cells.find(key, values)))
 
     def _end(self, record: SessionRecord) -> Steps[bool]:
         """End a session that was found alive, and say whether it hasn't ended or moved since."""
@@ -176,7 +169,7 @@ class CacheProtocol(UserOperations):
     def _cap(self, record: SessionRecord) -> SessionRecord:
         """Return a record that lives no longer than MAX_AGE says."""
         # Not by a clock that is behind the one by which it was seen last.
-        latest = max(clock.now(), record.last_seen_at) + self._options.max_age
+        latest = max(clock.now(), record.last_seen_at) + self._max_age
         if record.expires_at <= latest:
             return record
         if not self._has_warned:
@@ -185,7 +178,7 @@ class CacheProtocol(UserOperations):
                 "Session store %r ends a session that was to live for longer after %s. Raise "
                 "its option MAX_AGE to the longest that set_expiry() asks for.",
                 self._failures.alias,
-                self._options.max_age,
+                self._max_age,
             )
         return replace(record, expires_at=latest)
 

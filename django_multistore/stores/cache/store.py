@@ -14,10 +14,12 @@ from ..batches import Batch
 from ..sql.checks import check_database, check_isolation
 from ..steps import Result, Steps, arun, run
 from ..stepwise import StepwiseStore
+from .cells import Cells
 from .checks import check_cache, check_cache_always
 from .client import CacheClient
 from .failures import Failures
 from .index import AT_A_TIME, UserIndex
+from .locks import Locks
 from .options import read_options
 from .protocol import CacheProtocol
 
@@ -67,7 +69,9 @@ class CacheStore(StepwiseStore):
         failures = Failures(alias, self._options.cache, self.outages.unavailable)
         self._index = UserIndex(self.outages, self.options["DATABASE"], self._options.namespace)
         self._client = CacheClient(self._options, failures)
-        self._protocol = CacheProtocol(self._options, self._client, self._index, failures)
+        self._cells = Cells(alias, self._options, self._client, failures)
+        locks = Locks(self._options, self._client, failures)
+        self._protocol = CacheProtocol(self._options, self._cells, locks, self._index, failures)
 
     @property
     def database(self) -> str:
@@ -82,20 +86,18 @@ class CacheStore(StepwiseStore):
     # sessions.
 
     def read(self, key: str) -> SessionRecord | None:
-        values = self._client.get_many(self._protocol.names(key))
-        entry = self._protocol.find_live(key, values)
+        entry = self._cells.find(key, self._client.get_many(self._cells.names(key)))
         if entry is not None and entry.is_tentative:
-            entry = run(self._protocol.confirm(entry))
-        return None if entry is None else entry.record
+            entry = run(self._protocol.confirm_live(entry))
+        return None if entry is None or entry.is_expired else entry.record
 
     async def aread(self, key: str) -> SessionRecord | None:
         if not self._client.is_async:
             return await sync_to_async(self.read)(key)
-        values = await self._client.aget_many(self._protocol.names(key))
-        entry = self._protocol.find_live(key, values)
+        entry = self._cells.find(key, await self._client.aget_many(self._cells.names(key)))
         if entry is not None and entry.is_tentative:
-            entry = await arun(self._protocol.confirm(entry))
-        return None if entry is None else entry.record
+            entry = await arun(self._protocol.confirm_live(entry))
+        return None if entry is None or entry.is_expired else entry.record
 
     async def _arun(self, steps: Steps[Result]) -> Result:
         # A thread for each of an operation's commands would cost more than the commands.

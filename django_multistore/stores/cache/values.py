@@ -8,10 +8,10 @@ The record follows as stores/record_bytes.py has it. Times are as there, 0 where
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 from datetime import datetime
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import NamedTuple
 
 from ...records import SessionRecord
@@ -98,17 +98,15 @@ def unpack(key: str, value: object) -> Entry | None:
 
 def _can_be_listed(record: SessionRecord) -> bool:
     """Say whether the index can take what was read: a database refuses some damage."""
-    device = record.device
-    texts = (record.user_id or "", record.actor_id or "", device.user_agent)
-    return not any("\0" in text for text in texts) and (
-        device.ip_address is None or _is_ip_address(device.ip_address)
-    )
+    ip_address, user_agent = record.device.ip_address, record.device.user_agent
+    has_nul = "\0" in f"{record.user_id}{record.actor_id}{user_agent}"
+    return not has_nul and (ip_address is None or _is_ip_address(ip_address))
 
 
 @lru_cache(maxsize=1_000)
 def _is_ip_address(text: str) -> bool:
     try:
-        ip_address(text)
+        ipaddress.ip_address(text)
     except ValueError:
         return False
     return True
