@@ -16,6 +16,7 @@ PACKAGE = Path(django_multistore.__path__[0])
 FLOORS = [
     ["__init__", "exceptions", "session.clock"],
     [
+        "session",
         "session.users",
         "records",
         "conf",
@@ -85,7 +86,9 @@ FLOORS = [
         "session.locks",
         "signals",
         "session.keys",
+        "auth",
         "auth.hashes",
+        "rotation",
         "rotation.trails",
         "session.expiring",
         "session.lifetimes",
@@ -96,6 +99,8 @@ FLOORS = [
         "session.answers",
         "rotation.moved",
         "auth.openable",
+        "saving",
+        "saving.writes",
         "engine",
     ],
     [
