@@ -6,30 +6,21 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
-from . import signals
-from .auth import hashes, openable
 from .exceptions import StoreUnavailable
-from .records import Limit, Outcome, SessionRecord
-from .rotation.moved import MovedSession
-from .session import keys
-from .session.drafts import Draft
+from .records import SessionRecord
+from .saving.writes import WritingSession
 from .session.keys import Secret, key_if_valid
 from .session.locks import alocked, locked
-from .signals import Reason
 from .stores import stores
 from .stores.base import BaseStore
-from .stores.retries import backoff
-from .stores.steps import Pause, arun, run
-
-# How many session keys of 160 random bits may be taken before the store isn't believed.
-FRESH_KEYS = 5
+from .stores.steps import arun, run
 
 
-class SessionStore(MovedSession):
+class SessionStore(WritingSession):
     """
-    One visitor's session, in the store that SESSION_STORES names.
+    A session in the store that SESSION_STORES names.
 
-    Twins for sync and async code differ only by `await`.
+    The variants for sync and for async code differ only by `await`.
     """
 
     store_alias: ClassVar[str] = "default"
@@ -139,20 +130,13 @@ class SessionStore(MovedSession):
             return self.create()
         if must_create:
             draft = self._draft_first(Secret(self.session_key))
-            return self._note_insert(draft, self._insert(draft))
+            return self._note_insert(draft, run(self._insert(draft)))
         self.open()
         self._keep_login_if_elsewhere()
         draft = self._draft(self.key)
         if self._is_unmodified(draft):
             return self._touch_if_due(draft.record)
-        if draft.ends_session:
-            return self._end(draft.record.key)
-        outcome = self._replace(draft.record.key, draft)
-        if outcome is Outcome.GONE:
-            if self._has_ended_itself():
-                return self.create() if self._keep_own_changes() else None
-            outcome = run(self._catch_up(draft))
-        return self._note_update(draft, outcome)
+        return run(self._write(draft))
 
     @alocked
     async def asave(self, must_create: bool = False) -> None:
@@ -162,20 +146,13 @@ class SessionStore(MovedSession):
             return await self.acreate()
         if must_create:
             draft = self._draft_first(Secret(self.session_key))
-            return self._note_insert(draft, await self._ainsert(draft))
+            return self._note_insert(draft, await arun(self._insert(draft)))
         await self.aopen()
         self._keep_login_if_elsewhere()
         draft = self._draft(self.key)
         if self._is_unmodified(draft):
             return await self._atouch_if_due(draft.record)
-        if draft.ends_session:
-            return await self._aend(draft.record.key)
-        outcome = await self._areplace(draft.record.key, draft)
-        if outcome is Outcome.GONE:
-            if self._has_ended_itself():
-                return await self.acreate() if self._keep_own_changes() else None
-            outcome = await arun(self._catch_up(draft))
-        return self._note_update(draft, outcome)
+        return await arun(self._write(draft))
 
     @locked
     def create(self) -> None:
@@ -189,23 +166,13 @@ class SessionStore(MovedSession):
             StoreUnavailable: the store could not be asked.
         """
         self._start_anew()
-        for delay in backoff(FRESH_KEYS):
-            Pause(delay).take()
-            draft = self._draft_first(Secret(keys.new_session_key()))
-            if self._insert(draft):
-                return self._note_creation(draft)
-        raise self._all_taken()
+        run(self._create())
 
     @alocked
     async def acreate(self) -> None:
         """See create()."""
         self._start_anew()
-        for delay in backoff(FRESH_KEYS):
-            await Pause(delay).atake()
-            draft = self._draft_first(Secret(keys.new_session_key()))
-            if await self._ainsert(draft):
-                return self._note_creation(draft)
-        raise self._all_taken()
+        await arun(self._create())
 
     def cycle_key(self) -> None:
         """
@@ -220,67 +187,21 @@ class SessionStore(MovedSession):
         """
         self.open()
         self._unlearn_undone()
-        return self._move(self.key)
+        return self._cycle(self.key)
 
     @locked
-    def _move(self, old_key: str | None) -> None:
-        if self.key != old_key:
-            return None  # Another task of this request has just done it.
-        if old_key is None:
-            return self.create()
-        if self.form is not None and self.is_out_of_reach:
-            return None  # Another POST of the form finds one move, not two.
-        renewal = run(hashes.find_renewal(self._session_cache))
-        secret = self._choose_key(renewal)
-        draft = self._draft(secret.key, secret=secret)
-        draft.is_followable = renewal is not None and renewal.hash is not None
-        if draft.ends_session:
-            return self._end(old_key)
-        outcome = self._rotate(old_key, draft)
-        if outcome is Outcome.GONE:
-            if run(self._follow_rotation(renews_hash=draft.is_followable)):
-                return None
-            if renewal is not None and run(self._stay_where_it_is()):
-                return None
-            if self._has_ended_itself():
-                self._keep_own_changes()
-                return self.create()
-        if not self._note_rotation(draft, outcome):
-            return self.create()
-        return signals.ended(type(self), Reason.ROTATED, **self._name_for_signals())
+    def _cycle(self, old_key: str | None) -> None:
+        run(self._move(old_key))
 
     async def acycle_key(self) -> None:
         """See cycle_key()."""
         await self.aopen()
         self._unlearn_undone()
-        return await self._amove(self.key)
+        return await self._acycle(self.key)
 
     @alocked
-    async def _amove(self, old_key: str | None) -> None:
-        if self.key != old_key:
-            return None  # Another task of this request has just done it.
-        if old_key is None:
-            return await self.acreate()
-        if self.form is not None and self.is_out_of_reach:
-            return None  # Another POST of the form finds one move, not two.
-        renewal = await arun(hashes.find_renewal(self._session_cache))
-        secret = self._choose_key(renewal)
-        draft = self._draft(secret.key, secret=secret)
-        draft.is_followable = renewal is not None and renewal.hash is not None
-        if draft.ends_session:
-            return await self._aend(old_key)
-        outcome = await self._arotate(old_key, draft)
-        if outcome is Outcome.GONE:
-            if await arun(self._follow_rotation(renews_hash=draft.is_followable)):
-                return None
-            if renewal is not None and await arun(self._stay_where_it_is()):
-                return None
-            if self._has_ended_itself():
-                self._keep_own_changes()
-                return await self.acreate()
-        if not self._note_rotation(draft, outcome):
-            return await self.acreate()
-        return await signals.aended(type(self), Reason.ROTATED, **self._name_for_signals())
+    async def _acycle(self, old_key: str | None) -> None:
+        await arun(self._move(old_key))
 
     def delete(self, session_key: str | None = None) -> None:
         """
@@ -298,9 +219,7 @@ class SessionStore(MovedSession):
 
     @locked
     def _delete(self, key: str) -> None:
-        reason, name = self._name_deleted(key)
-        count = self._note_deletion(key, self.get_store().destroy(key))
-        signals.ended(type(self), reason, **name, count=count)
+        run(self._destroy(key))
 
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
@@ -310,9 +229,7 @@ class SessionStore(MovedSession):
 
     @alocked
     async def _adelete(self, key: str) -> None:
-        reason, name = self._name_deleted(key)
-        count = self._note_deletion(key, await self.get_store().adestroy(key))
-        await signals.aended(type(self), reason, **name, count=count)
+        await arun(self._destroy(key))
 
     @locked
     def flush(self) -> None:
@@ -323,29 +240,17 @@ class SessionStore(MovedSession):
             StoreUnavailable: the store could not be asked.
         """
         self.clear()
-        key, name = self._find_key_to_flush(), self._name_for_signals()
-        was_there = key is not None and self.get_store().destroy(key)
-        if not was_there:
-            was_there = run(self._end_moved())
-        signals.ended(type(self), Reason.LOGOUT, **name, count=self._note_flush(was_there))
+        run(self._flush())
 
     @alocked
     async def aflush(self) -> None:
         """See flush()."""
         self.clear()
-        key, name = self._find_key_to_flush(), self._name_for_signals()
-        was_there = key is not None and await self.get_store().adestroy(key)
-        if not was_there:
-            was_there = await arun(self._end_moved())
-        await signals.aended(type(self), Reason.LOGOUT, **name, count=self._note_flush(was_there))
+        await arun(self._flush())
 
     def end_left_behind(self) -> None:
         """End another user's session that a login leaves with nobody to hold it."""
-        name = run(self._name_left_behind())
-        run(self._leave_trail_of_ended())
-        if name is not None:
-            count = int(run(self._end_named(name)))
-            signals.ended(type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count)
+        run(self._end_left_behind())
 
     def log_in_apart(self) -> bool:
         """
@@ -409,75 +314,6 @@ class SessionStore(MovedSession):
         """See clear_expired()."""
         return await cls.get_store().agc()
 
-    def _insert(self, draft: Draft) -> bool:
-        if draft.ends_session:
-            return True
-        limit = self._find_limit_for(draft.record)
-        if limit is None:
-            is_free = self.get_store().create(draft.record)
-        else:
-            is_free = self._admit(None, draft, limit) is Outcome.DONE
-        if is_free:
-            signals.created(type(self), draft.record)
-        return is_free
-
-    def _replace(self, old_key: str, draft: Draft) -> Outcome:
-        store = self.get_store()
-        for delay in backoff():
-            Pause(delay).take()
-            limit = self._find_limit_for(draft.record)
-            if limit is None:
-                return self._write_over(old_key, draft)
-            # A session that wasn't loaded may have this user already.
-            if draft.record.version is not None:
-                outcome = self._admit(old_key, draft, limit)
-                if outcome is not Outcome.CONFLICT:
-                    return outcome
-            stored = store.reread(old_key)
-            if stored is None:
-                return Outcome.GONE
-            self._redrafting(draft)(stored)
-        raise store.gave_up("other requests saved the session while its user logged in")
-
-    def _rotate(self, old_key: str, draft: Draft) -> Outcome:
-        if self.is_elsewhere:
-            # To write takes no session key; who gets a new one has escaped from the rotation.
-            return Outcome.GONE
-        run(self._leave_trail())
-        return self._replace(old_key, draft)
-
-    def _write_over(self, old_key: str, draft: Draft) -> Outcome:
-        store = self.get_store()
-        if draft.secret is None:
-            outcome = store.update(draft.record)
-        else:
-            outcome = store.rotate(old_key, draft.record)
-        if outcome is not Outcome.CONFLICT:
-            return outcome
-        return store.modify(old_key, self._redrafting(draft))
-
-    def _all_taken(self) -> StoreUnavailable:
-        why = "each fresh session key was taken, which can't be: it stores nothing"
-        return self.get_store().gave_up(why, FRESH_KEYS)
-
-    def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Outcome:
-        store = self.get_store()
-        admission = store.admit(old_key, draft.record, limit)
-        if admission.outcome is Outcome.FULL:
-            widened = openable.make_room(self, store, draft.record, limit)
-            if widened is not None:
-                admission = store.admit(old_key, draft.record, widened)
-        for record in admission.evicted:
-            signals.ended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
-        return self._note_admission(admission)
-
-    def _end(self, key: str) -> None:
-        name, moved = self._name_for_signals(), self._get_name()
-        was_there = self.get_store().destroy(key)
-        if not was_there and moved is not None:
-            was_there = run(self._end_named(moved))
-        signals.ended(type(self), Reason.EXPIRED, **name, count=self._note_end(was_there))
-
     def _touch_if_due(self, moved: SessionRecord | None) -> None:
         touched = self._find_due_touch(moved)
         if touched is None:
@@ -486,71 +322,6 @@ class SessionStore(MovedSession):
             self._note_touch(touched, self.get_store().touch(touched))
         except StoreUnavailable as outage:
             self._note_failed_touch(outage)
-
-    async def _ainsert(self, draft: Draft) -> bool:
-        if draft.ends_session:
-            return True
-        limit = self._find_limit_for(draft.record)
-        if limit is None:
-            is_free = await self.get_store().acreate(draft.record)
-        else:
-            is_free = await self._aadmit(None, draft, limit) is Outcome.DONE
-        if is_free:
-            await signals.acreated(type(self), draft.record)
-        return is_free
-
-    async def _areplace(self, old_key: str, draft: Draft) -> Outcome:
-        store = self.get_store()
-        for delay in backoff():
-            await Pause(delay).atake()
-            limit = self._find_limit_for(draft.record)
-            if limit is None:
-                return await self._awrite_over(old_key, draft)
-            # A session that wasn't loaded may have this user already.
-            if draft.record.version is not None:
-                outcome = await self._aadmit(old_key, draft, limit)
-                if outcome is not Outcome.CONFLICT:
-                    return outcome
-            stored = await store.areread(old_key)
-            if stored is None:
-                return Outcome.GONE
-            self._redrafting(draft)(stored)
-        raise store.gave_up("other requests saved the session while its user logged in")
-
-    async def _arotate(self, old_key: str, draft: Draft) -> Outcome:
-        if self.is_elsewhere:
-            # To write takes no session key; who gets a new one has escaped from the rotation.
-            return Outcome.GONE
-        await arun(self._leave_trail())
-        return await self._areplace(old_key, draft)
-
-    async def _awrite_over(self, old_key: str, draft: Draft) -> Outcome:
-        store = self.get_store()
-        if draft.secret is None:
-            outcome = await store.aupdate(draft.record)
-        else:
-            outcome = await store.arotate(old_key, draft.record)
-        if outcome is not Outcome.CONFLICT:
-            return outcome
-        return await store.amodify(old_key, self._redrafting(draft))
-
-    async def _aadmit(self, old_key: str | None, draft: Draft, limit: Limit) -> Outcome:
-        store = self.get_store()
-        admission = await store.aadmit(old_key, draft.record, limit)
-        if admission.outcome is Outcome.FULL:
-            widened = await openable.amake_room(self, store, draft.record, limit)
-            if widened is not None:
-                admission = await store.aadmit(old_key, draft.record, widened)
-        for record in admission.evicted:
-            await signals.aended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
-        return self._note_admission(admission)
-
-    async def _aend(self, key: str) -> None:
-        name, moved = self._name_for_signals(), self._get_name()
-        was_there = await self.get_store().adestroy(key)
-        if not was_there and moved is not None:
-            was_there = await arun(self._end_named(moved))
-        await signals.aended(type(self), Reason.EXPIRED, **name, count=self._note_end(was_there))
 
     async def _atouch_if_due(self, moved: SessionRecord | None) -> None:
         touched = self._find_due_touch(moved)

@@ -11,7 +11,6 @@ from django.conf import settings
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.http import HttpResponse
-from django.http.response import HttpResponseBase
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
 from . import conf
@@ -22,6 +21,7 @@ from .http.cookies import (
     CookieRequest,
     CookieSession,
     NewKeyRequest,
+    Scratch,
     aanswer_error,
     answer_error,
     find_unsent_key,
@@ -169,13 +169,16 @@ class SessionMiddleware(DjangoSessionMiddleware):
         """Find out what Django's process_response() wants, by one that nobody sees."""
         cookie = CookieSession(session, request.COOKIES.get(settings.SESSION_COOKIE_NAME))
         seen = CookieRequest(request, cookie.wishes, was_flushed=session.was_flushed)
-        scratch = HttpResponseBase(status=response.status_code)
+        scratch = Scratch(response.status_code)
         super().process_response(seen, scratch)  # type: ignore[arg-type]
+        cookie.is_done = not (scratch.is_touched or cookie.wishes.needs_load)
         return cookie
 
     def _run(
         self, request: HttpRequest, cookie: CookieSession, response: HttpResponse
     ) -> HttpResponse:
+        if cookie.is_done:
+            return response
         seen = CookieRequest(request, cookie, was_flushed=cookie.was_flushed)
         return super().process_response(seen, response)  # type: ignore[arg-type]
 
@@ -183,8 +186,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
     ) -> bool:
         """Say whether the browser's session key is dead, and nothing has told it the new one."""
+        if not session.has_new_key:
+            return False
         with suppress(StoreUnavailable):
-            if session.has_new_key and settings.SESSION_COOKIE_NAME not in response.cookies:
+            if settings.SESSION_COOKIE_NAME not in response.cookies:
                 if session.record is not None and session.record.user_id is None:
                     session.look_for_trail()
                 if session.may_have_moved_on:
@@ -200,8 +205,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
     ) -> bool:
         """See _owes_cookie()."""
+        if not session.has_new_key:
+            return False
         with suppress(StoreUnavailable):
-            if session.has_new_key and settings.SESSION_COOKIE_NAME not in response.cookies:
+            if settings.SESSION_COOKIE_NAME not in response.cookies:
                 if session.record is not None and session.record.user_id is None:
                     await session.alook_for_trail()
                 if session.may_have_moved_on:

@@ -47,11 +47,31 @@ class Wishes:
         self.needs_save = True
 
 
+class Scratch:
+    """A response that nobody gets, with what process_response() uses of one."""
+
+    is_touched = False
+
+    def __init__(self, status_code: int) -> None:
+        self.status_code = status_code
+        self.headers: dict[str, str] = {}
+
+    def has_header(self, name: str) -> bool:
+        self.is_touched = True
+        return name in self.headers
+
+    def set_cookie(self, *args: Any, **kwargs: Any) -> None:
+        self.is_touched = True
+
+    delete_cookie = set_cookie
+
+
 class CookieSession:
     """
     The session as far as its cookie is concerned: what is done for it, and what came of that.
 
     Attributes:
+        is_done: whether process_response() wants nothing, and would do nothing to the response.
         was_saved: whether the store was asked to save it, whatever it said.
         is_left_alone: whether the response can say nothing of it because of an outage.
     """
@@ -63,7 +83,7 @@ class CookieSession:
         self._was_loaded_here = False
         # What the view has made of it, and not what is done here.
         self.accessed, self.modified = session.accessed, session.modified
-        self.was_saved = False
+        self.is_done = self.was_saved = False
         # What could not be loaded for the view need not be asked for once more.
         self.is_left_alone = session.was_out_of_reach and not session.is_loaded
         # A thread that the view has left behind may go on to write into it.

@@ -35,9 +35,9 @@ CATCHES = 3
 class MovedSession(AnsweredSession):
     """What a session does about requests that cross its own: the engine takes the steps."""
 
-    _has_left_trail: bool = False  # For a rotation of its own.
+    _has_left_trail: bool = False  # Whether it has left one for a rotation of its own.
     _left: Name | None = None  # A session that a flush has found moved, and has let live.
-    _ended_by_flush: tuple[Secret, Name] | None = None  # The user's session that was ended.
+    _ended_by_flush: tuple[Secret, Name] | None = None  # A user's session that a flush has ended.
 
     @classmethod
     def get_store(cls) -> BaseStore:
@@ -172,7 +172,7 @@ class MovedSession(AnsweredSession):
         """Find out whether it is anonymous only because another request has moved the user's."""
         lost, self._lost = self._lost, None
         if lost is not None:
-            self.is_overtaken = True  # Also if the store can't be asked.
+            self.is_overtaken = True  # It counts as such also if the store can't be asked.
             self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None
 
     def _look_for_key(self) -> Steps[None]:

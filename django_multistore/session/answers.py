@@ -15,7 +15,6 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 
 from ..exceptions import SessionLimitReached, StoreUnavailable
 from ..records import Admission, Outcome, SessionRecord
-from ..signals import Reason
 from .drafts import Draft
 from .keys import Secret, key_if_valid
 from .state import KeySource
@@ -187,12 +186,6 @@ class AnsweredSession(TrackedSession):
             self._state.forget()
             self._state.was_stored = True
         return int(was_there)
-
-    def _name_deleted(self, key: str) -> tuple[Reason, dict[str, Any]]:
-        """Return why a session is ended, and what signals shall say of it."""
-        if key == self.key:
-            return Reason.LOGOUT, self._name_for_signals()
-        return Reason.REVOKED, {"id": None, "user_id": None}
 
     def _name_for_signals(self) -> dict[str, Any]:
         """Return the id and the user id, as far as they are known."""

@@ -143,7 +143,7 @@ class DraftingSession(OwnedSession):
         return stored.authenticated_at if self._is_of(stored, user_id) else now
 
     def _compute_expiry(self, start: datetime, now: datetime) -> datetime:
-        expires_at = self._expires_at(self.get(KEPT_AS), now)
+        expires_at = self._add_expiry(self.get(KEPT_AS), now)
         limit = absolute_limit(start)
         return expires_at if limit is None else min(expires_at, limit)
 

@@ -12,28 +12,30 @@ from django.utils import timezone
 
 from . import clock
 
-KEPT_AS = "_session_expiry"  # By Django: seconds, or a time as text.
+# Django keeps the expiry under this name in a session: as seconds, or as the text of a time.
+KEPT_AS = "_session_expiry"
 EPOCH = datetime.fromtimestamp(0, UTC)
-LATEST_COOKIE = clock.LAST - timedelta(days=1)  # Its header is written a moment later.
+# The header of a cookie is written a moment later, and a later expiry would have no date by then.
+LATEST_COOKIE = clock.LAST - timedelta(days=1)
 TAKEN = "set_expiry() takes seconds, a timedelta, a datetime or None"
 
-# Seconds from each use on, a time, or None for that of the settings.
+# An expiry is seconds from each use on, a time, or None for what the settings say.
 Expiry: TypeAlias = float | datetime | None
 
 
-def checked(value: object) -> Any:
+def check_expiry(value: object) -> Any:
     """
     Return what set_expiry() shall keep of what it was given.
 
     Args:
-        value: of a datetime without a time zone it is taken for the wall clock's.
+        value: what set_expiry() takes. A datetime without a time zone is the wall clock's.
 
     Returns:
         Seconds, a datetime in UTC, or None.
 
     Raises:
-        TypeError: it is none of the types that mean something.
-        ValueError: it is no number, or reaches beyond the years that there are.
+        TypeError: it has none of the types that mean something.
+        ValueError: it is no number, or reaches beyond the years 1 to 9999.
     """
     if isinstance(value, datetime):
         return clock.utc(value)
@@ -48,8 +50,8 @@ def checked(value: object) -> Any:
     return clock.now() + value if isinstance(value, timedelta) else value
 
 
-def understood(kept: object) -> Expiry:
-    """Return what an expiry means that is in a session, and None for one that means nothing."""
+def read_expiry(kept: object) -> Expiry:
+    """Return what an expiry in a session means; None for one that means nothing."""
     if isinstance(kept, str):
         try:
             kept = datetime.fromisoformat(kept)
@@ -62,8 +64,8 @@ def understood(kept: object) -> Expiry:
     return None
 
 
-def later(timestamp: datetime, seconds: float) -> datetime:
-    """Return a time so many seconds later, or the first or last that there is."""
+def add_seconds(timestamp: datetime, seconds: float) -> datetime:
+    """Return a time so many seconds later; the first or the last that there is beyond these."""
     try:
         return timestamp + timedelta(seconds=seconds)
     except OverflowError:
@@ -71,19 +73,19 @@ def later(timestamp: datetime, seconds: float) -> datetime:
 
 
 def _is_finite(number: float) -> bool:
-    return -math.inf < number < math.inf  # Of an int that no float can hold, too.
+    return -math.inf < number < math.inf  # math.isfinite() fails for an int beyond floats.
 
 
 def _is_beyond(seconds: float) -> bool:
-    return later(clock.now(), seconds) in (clock.FIRST, clock.LAST)
+    return add_seconds(clock.now(), seconds) in (clock.FIRST, clock.LAST)
 
 
 class ExpiringSession(SessionBase):
     """
     Django's session, whose expiry is in UTC.
 
-    What set_expiry() can't mean is refused there, and what is found in a session and means
-    nothing counts as if it were not there.
+    set_expiry() refuses what means nothing. Where a session has such an expiry all the same, it
+    counts as if it had none.
     """
 
     def set_expiry(self, value: Any) -> None:
@@ -98,35 +100,35 @@ class ExpiringSession(SessionBase):
             TypeError: it is none of these.
             ValueError: it is no number, or reaches beyond the year 9999.
         """
-        super().set_expiry(checked(value))
+        super().set_expiry(check_expiry(value))
 
     async def aset_expiry(self, value: Any) -> None:
         """See set_expiry()."""
-        await super().aset_expiry(checked(value))
+        await super().aset_expiry(check_expiry(value))
 
     def get_expiry_age(self, **kwargs: Any) -> Any:
         """Return how many seconds the session lives from `modification` (default: now) on."""
         if "expiry" not in kwargs:
             kwargs["expiry"] = self.get(KEPT_AS)
-        return self._age(**kwargs)
+        return self._compute_age(**kwargs)
 
     async def aget_expiry_age(self, **kwargs: Any) -> Any:
         """See get_expiry_age()."""
         if "expiry" not in kwargs:
             kwargs["expiry"] = await self.aget(KEPT_AS)
-        return self._age(**kwargs)
+        return self._compute_age(**kwargs)
 
     def get_expiry_date(self, **kwargs: Any) -> datetime:
         """Return when the session expires: in UTC, or with USE_TZ = False as Django's times are."""
         if "expiry" not in kwargs:
             kwargs["expiry"] = self.get(KEPT_AS)
-        return self._date(**kwargs)
+        return self._compute_date(**kwargs)
 
     async def aget_expiry_date(self, **kwargs: Any) -> datetime:
         """See get_expiry_date()."""
         if "expiry" not in kwargs:
             kwargs["expiry"] = await self.aget(KEPT_AS)
-        return self._date(**kwargs)
+        return self._compute_date(**kwargs)
 
     def get_expire_at_browser_close(self) -> bool:
         """Say whether the cookie ends with the browser's session."""
@@ -136,22 +138,22 @@ class ExpiringSession(SessionBase):
         """See get_expire_at_browser_close()."""
         return self._ends_with_browser(await self.aget(KEPT_AS))
 
-    def _expires_at(self, kept: object, used_at: datetime) -> datetime:
-        expiry = understood(kept)
+    def _add_expiry(self, kept: object, used_at: datetime) -> datetime:
+        expiry = read_expiry(kept)
         if isinstance(expiry, datetime):
             return expiry
-        return later(used_at, expiry or self.get_session_cookie_age())
+        return add_seconds(used_at, expiry or self.get_session_cookie_age())
 
-    def _age(self, *, expiry: object, modification: datetime | None = None) -> int:
+    def _compute_age(self, *, expiry: object, modification: datetime | None = None) -> int:
         used_at = clock.now() if modification is None else clock.utc(modification)
-        # Of which Django makes a cookie's date.
-        expires_at = min(max(self._expires_at(expiry, used_at), EPOCH), LATEST_COOKIE)
+        # Django makes a cookie's date of it.
+        expires_at = min(max(self._add_expiry(expiry, used_at), EPOCH), LATEST_COOKIE)
         left = expires_at - used_at
         return left.days * 86400 + left.seconds
 
-    def _date(self, *, expiry: object, modification: datetime | None = None) -> datetime:
+    def _compute_date(self, *, expiry: object, modification: datetime | None = None) -> datetime:
         used_at = clock.now() if modification is None else clock.utc(modification)
-        expires_at = self._expires_at(expiry, used_at)
+        expires_at = self._add_expiry(expiry, used_at)
         if settings.USE_TZ:
             return expires_at
         try:
@@ -160,7 +162,7 @@ class ExpiringSession(SessionBase):
             return expires_at.replace(tzinfo=None)
 
     def _ends_with_browser(self, kept: object) -> bool:
-        expiry = understood(kept)
+        expiry = read_expiry(kept)
         if expiry is None:
             return bool(settings.SESSION_EXPIRE_AT_BROWSER_CLOSE)
         return expiry == 0

@@ -7,7 +7,7 @@ from datetime import datetime
 from .. import conf
 from ..records import SessionRecord
 from . import clock
-from .expiring import later
+from .expiring import add_seconds
 
 
 def is_too_old(record: SessionRecord) -> bool:
@@ -19,4 +19,4 @@ def is_too_old(record: SessionRecord) -> bool:
 def absolute_limit(start: datetime) -> datetime | None:
     """Return when a session ends that began, or whose user logged in, at `start`."""
     age = conf.absolute_age()
-    return None if age is None else later(start, age.total_seconds())
+    return None if age is None else add_seconds(start, age.total_seconds())

@@ -1,9 +1,9 @@
 """
-One request's session in several tasks or threads: who works on it, one at a time.
+A lock for one request's session, on which several tasks or threads may work.
 
-A task waits for whoever is before it. A thread waits for threads only: the task that is before it
-may need this very thread, in which asgiref runs the sync code of a request. So a thread beside a
-task goes ahead, as another request would, and the store keeps the two apart.
+A task waits for whoever holds the lock. A thread waits for threads only: a task that holds it may
+need this very thread, in which asgiref runs the sync code of a request. So a thread beside a task
+goes ahead without the lock, as another request would, and the store keeps the two apart.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-# Whose turn it is in this context: what is called meanwhile need not wait, in whichever thread or
+# The locks that this context holds. What is called meanwhile need not wait, in whichever thread or
 # task asgiref and Django's signals run it.
 _held: ContextVar[frozenset[SessionLock]] = ContextVar(
     "django_multistore.locks", default=frozenset()
 )
 
-# For the few instructions that look who is before, of all sessions.
+# It guards the few instructions that look who holds a lock, of all sessions.
 _mutex = threading.Lock()
 
 
 class SessionLock:
-    """Whose turn it is with one session."""
+    """One task or thread at a time works on a session; see above for who waits for whom."""
 
     __slots__ = ("_holder", "_tasks", "_threads")
 
     def __init__(self) -> None:
         self._holder: str | None = None  # "task" or "thread".
-        # Made when somebody has to wait, which is seldom.
+        # These are made when somebody has to wait, which is seldom.
         self._tasks: deque[asyncio.Future[None]] | None = None
         self._threads: deque[threading.Event] | None = None
 
     def acquire(self) -> bool:
-        """Wait for a turn, and say whether it has to be passed on."""
+        """Wait for the lock, and say whether it has to be released: not if it is held already."""
         if self in _held.get():
             return False
         with _mutex:
@@ -60,7 +60,7 @@ class SessionLock:
         return True
 
     async def aacquire(self) -> bool:
-        """See take()."""
+        """See acquire()."""
         if self in _held.get():
             return False
         with _mutex:
@@ -77,7 +77,7 @@ class SessionLock:
         return True
 
     def release(self) -> None:
-        """Let the next one have its turn."""
+        """Pass the lock to the next who waits."""
         _held.set(_held.get() - {self})
         self._wake()
 
@@ -90,12 +90,12 @@ class SessionLock:
                 if self._tasks and was_waiting:
                     self._tasks.remove(mine)
             if not was_waiting:
-                self._wake()  # The turn came together with the cancellation.
+                self._wake()  # The lock came together with the cancellation.
             raise
 
     def _wake(self) -> None:
         with _mutex:
-            # Threads first: a task must not have its turn while a thread waits that it may need.
+            # Threads come first: a task must not get the lock while a thread waits that it needs.
             if self._threads:
                 self._holder = "thread"
                 self._threads.popleft().set()
@@ -105,30 +105,30 @@ class SessionLock:
                 loop = mine.get_loop()
                 if not loop.is_closed():
                     self._holder = "task"
-                    loop.call_soon_threadsafe(_come, mine)
+                    loop.call_soon_threadsafe(_hand_over, mine)
                     return
             self._holder = None
 
 
-def _come(mine: asyncio.Future[None]) -> None:
+def _hand_over(mine: asyncio.Future[None]) -> None:
     if not mine.done():
         mine.set_result(None)
 
 
-class _WithTurns(Protocol):
+class _Lockable(Protocol):
     lock: SessionLock
 
 
-Session = TypeVar("Session", bound=_WithTurns)
+Session = TypeVar("Session", bound=_Lockable)
 
 
 def locked(
     method: Callable[Concatenate[Session, Parameters], Result],
 ) -> Callable[Concatenate[Session, Parameters], Result]:
-    """Run a method of a session when no other thread is at one."""
+    """Run a method of a session while its thread holds the session's lock."""
 
     @wraps(method)
-    def taking(self: Session, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def run_locked(self: Session, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         if not self.lock.acquire():
             return method(self, *args, **kwargs)
         try:
@@ -136,16 +136,16 @@ def locked(
         finally:
             self.lock.release()
 
-    return taking
+    return run_locked
 
 
 def alocked(
     method: Callable[Concatenate[Session, Parameters], Coroutine[Any, Any, Result]],
 ) -> Callable[Concatenate[Session, Parameters], Coroutine[Any, Any, Result]]:
-    """Run a method of a session when no other task or thread is at one."""
+    """Run a method of a session while its task holds the session's lock."""
 
     @wraps(method)
-    async def taking(
+    async def run_locked(
         self: Session, /, *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
         if not await self.lock.aacquire():
@@ -155,4 +155,4 @@ def alocked(
         finally:
             self.lock.release()
 
-    return taking
+    return run_locked

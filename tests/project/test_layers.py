@@ -31,7 +31,7 @@ FLOORS = {
         stores/handler stores/__init__
     """,
     "what Django does with it": """
-        signals rotation/trails session/tracking auth/ rotation/ engine
+        signals rotation/trails session/tracking auth/ rotation/ saving/ engine
     """,
     "what a site does with it": """
         devices takeovers token_clients search/ http/ middleware receivers

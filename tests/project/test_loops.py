@@ -13,9 +13,10 @@ import pytest
 from django.contrib.auth import SESSION_KEY
 
 import django_multistore
-from django_multistore.engine import FRESH_KEYS, SessionStore
+from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Outcome, SessionRecord
+from django_multistore.saving.writes import FRESH_KEYS
 from django_multistore.session import codec
 from django_multistore.stores import stores
 from django_multistore.stores.retries import MODIFY_ATTEMPTS
