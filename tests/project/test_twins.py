@@ -19,6 +19,8 @@ from django_multistore.engine import SessionStore
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
+from django_multistore.stores.redis.client.base import Client
+from django_multistore.stores.redis.requests import Request
 from django_multistore.stores.sql import transactions
 from django_multistore.stores.steps import Pause
 from django_multistore.testing import INTERFACE
@@ -47,6 +49,8 @@ HOMES = [
     transactions,
     Signal,
     Pause,
+    Client,
+    Request,
 ]
 KNOWN = {twin_name(name): name for name in names_with_a_twin(*HOMES)} | {
     "_aget_session": "_get_session"
@@ -84,7 +88,16 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
     ("function", "twin"),
     [
         pair
-        for home in (SessionStore, devices, openable, takeovers, signals, token_clients)
+        for home in (
+            SessionStore,
+            devices,
+            openable,
+            takeovers,
+            signals,
+            token_clients,
+            Client,
+            Request,
+        )
         for pair in twins(home)
     ],
 )

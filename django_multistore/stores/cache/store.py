@@ -14,8 +14,8 @@ from ..base import GC_BATCH_SIZE
 from ..batches import batch_sizes
 from ..sql.checks import check_database
 from ..sql.isolation_checks import check_isolation
-from ..steps import Result, Steps, arun, run
-from ..stepwise import StepwiseStore
+from ..steps import Result, arun, run
+from ..stepwise import Operation, StepwiseStore
 from .checks import check_cache, check_cache_always
 from .client import CacheClient
 from .index import AT_A_TIME, UserIndex
@@ -83,7 +83,8 @@ class CacheStore(StepwiseStore):
             entry = await arun(self._protocol.confirm(entry))
         return None if entry is None else entry.record
 
-    async def _arun(self, steps: Steps[Result]) -> Result:
+    async def _arun(self, operation: Operation[Result]) -> Result:
+        steps = iter(operation)
         # A thread for each of an operation's commands would cost more than the commands.
         return await (arun(steps) if self._client.is_async else sync_to_async(run)(steps))
 
