@@ -1,7 +1,7 @@
 """
 The bytes of a session in Redis: a head, which the scripts read and splice, and the payload.
 
-    a Head, of 62 bytes      the user id      the ip address      the user agent      the payload
+    FIELDS, in 62 bytes      the user id      the ip address      the user agent      the payload
 
 In a takeover the kind is another, and between user agent and payload is who acts: the length of an
 id (2 bytes), and the id. To the scripts that is a part of the payload, except where they list.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import secrets
 import struct
-from typing import NamedTuple
+from itertools import accumulate, pairwise
 
 from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
 from ..timestamps import from_optional_timestamp, from_timestamp, to_timestamp
@@ -32,44 +32,24 @@ NONCE_LENGTH = 8
 LAST_VERSION = 2**32 - 1  # It is followed by 1: 0 says that there is none.
 
 
-class Head(NamedTuple):
-    """The part of a value that has a fixed length. FORMATS has its fields in the same order."""
-
-    kind: int
-    nonce: bytes  # It tells one write from all others.
-    id: int
-    created_at: int
-    version: int
-    authenticated_at: int
-    last_seen_at: int
-    expires_at: int
-    listed_until: int  # On a cluster: the second until which the user's index has the session.
-    user_length: int
-    ip_address_length: int
-    user_agent_length: int
-
-    @property
-    def user_end(self) -> int:
-        """Where the user id ends."""
-        return HEAD.size + (0 if self.user_length == NO_USER else self.user_length)
-
-    @property
-    def ip_address_end(self) -> int:
-        """Where the ip address ends."""
-        return self.user_end + (
-            0 if self.ip_address_length == NO_IP_ADDRESS else self.ip_address_length
-        )
-
-    @property
-    def device_end(self) -> int:
-        """Where the user agent ends."""
-        return self.ip_address_end + self.user_agent_length
-
-
-FORMATS = ("B", f"{NONCE_LENGTH}s", "q", "q", "I", "q", "q", "q", "I", "H", "B", "H")
-HEAD = struct.Struct(">" + "".join(FORMATS))
-ENDS = [struct.calcsize(">" + "".join(FORMATS[:count])) for count in range(len(FORMATS) + 1)]
-SPANS = {name: slice(*ENDS[at : at + 2]) for at, name in enumerate(Head._fields)}
+# The fields of a head, which are packed and unpacked in this order.
+FIELDS = {
+    "kind": "B",
+    "nonce": f"{NONCE_LENGTH}s",  # It tells one write from all others.
+    "id": "q",
+    "created_at": "q",
+    "version": "I",
+    "authenticated_at": "q",
+    "last_seen_at": "q",
+    "expires_at": "q",
+    "listed_until": "I",  # On a cluster: the second until which the user's index has the session.
+    "user_length": "H",
+    "ip_address_length": "B",
+    "user_agent_length": "H",
+}
+HEAD = struct.Struct(">" + "".join(FIELDS.values()))
+ENDS = [*accumulate(struct.calcsize(f">{format}") for format in FIELDS.values())]
+SPANS = {name: slice(*span) for name, span in zip(FIELDS, pairwise([0, *ENDS]), strict=True)}
 UNSIGNED = struct.Struct(">I")
 DEVICE_LENGTHS = struct.Struct(">BH")
 ACTOR_LENGTH = struct.Struct(">H")
@@ -159,20 +139,18 @@ def unpack(key: str, value: bytes | None, *, alias: str = "default") -> SessionR
     if value is None or value[:1] in TOMBSTONES:
         return None
     try:
-        return _unpack(key, value, read_head(value))
+        return _unpack(key, value)
     except (struct.error, ValueError, OverflowError):
         log_damage(alias)
         return None
 
 
-def read_head(value: bytes) -> Head:
-    """
-    Return the fields of a value's head.
-
-    Raises:
-        struct.error: the value is shorter than that.
-    """
-    return Head._make(HEAD.unpack_from(value))
+def ends_of(user_length: int, ip_address_length: int, user_agent_length: int) -> tuple[int, ...]:
+    """Return where the user id, the ip address and the user agent of a value end."""
+    user_end = HEAD.size + (0 if user_length == NO_USER else user_length)
+    has_ip_address = ip_address_length != NO_IP_ADDRESS
+    ip_address_end = user_end + (ip_address_length if has_ip_address else 0)
+    return user_end, ip_address_end, ip_address_end + user_agent_length
 
 
 def log_damage(alias: str) -> None:
@@ -185,15 +163,31 @@ def wrap_version(version: int) -> int:
     return version if version <= LAST_VERSION else (version - 1) % LAST_VERSION + 1
 
 
-def _unpack(key: str, value: bytes, head: Head) -> SessionRecord:
-    user_end, ip_address_end, device_end = head.user_end, head.ip_address_end, head.device_end
+def _unpack(key: str, value: bytes) -> SessionRecord:
+    (
+        kind,
+        _,
+        id,
+        created_at,
+        version,
+        authenticated_at,
+        last_seen_at,
+        expires_at,
+        _,
+        user_length,
+        ip_address_length,
+        user_agent_length,
+    ) = HEAD.unpack_from(value)
+    user_end, ip_address_end, device_end = ends_of(
+        user_length, ip_address_length, user_agent_length
+    )
     actor_id, payload_start = None, device_end
-    if head.kind == TAKEOVER:
+    if kind == TAKEOVER:
         actor_start = device_end + ACTOR_LENGTH.size
         payload_start = actor_start + ACTOR_LENGTH.unpack_from(value, device_end)[0]
         actor_id = value[actor_start:payload_start].decode()
-    is_alive = head.kind in (LIVE, TAKEOVER)
-    if not is_alive or head.id < 0 or payload_start > min(len(value), LONGEST_HEAD):
+    is_alive = kind in (LIVE, TAKEOVER)
+    if not is_alive or id < 0 or payload_start > min(len(value), LONGEST_HEAD):
         raise ValueError("This is no session.")
     user_id = value[HEAD.size : user_end].decode()
     user_agent = value[ip_address_end:device_end].decode("utf-8", "surrogatepass")
@@ -202,21 +196,21 @@ def _unpack(key: str, value: bytes, head: Head) -> SessionRecord:
     if is_too_long or len(user_agent) > USER_AGENT_MAX_LENGTH:
         raise ValueError("No session has that.")
     device = NO_DEVICE
-    if head.ip_address_length != NO_IP_ADDRESS:
+    if ip_address_length != NO_IP_ADDRESS:
         ip_address = value[user_end:ip_address_end].decode("ascii")
         device = Device(ip_address=ip_address, user_agent=user_agent)
     elif user_agent:
         device = Device(user_agent=user_agent)
     return SessionRecord(
-        id=head.id,
+        id=id,
         key=key,
         payload=value[payload_start:],
-        version=head.version,
-        user_id=None if head.user_length == NO_USER else user_id,
-        created_at=from_timestamp(head.created_at),
-        authenticated_at=from_optional_timestamp(head.authenticated_at),
-        last_seen_at=from_timestamp(head.last_seen_at),
-        expires_at=from_timestamp(head.expires_at),
+        version=version,
+        user_id=None if user_length == NO_USER else user_id,
+        created_at=from_timestamp(created_at),
+        authenticated_at=from_optional_timestamp(authenticated_at),
+        last_seen_at=from_timestamp(last_seen_at),
+        expires_at=from_timestamp(expires_at),
         device=device,
         actor_id=actor_id,
     )

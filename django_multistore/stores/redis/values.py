@@ -21,7 +21,7 @@ from .layout import (
     SPANS,
     TAKEOVER,
     UNSIGNED,
-    read_head,
+    ends_of,
     wrap_version,
 )
 
@@ -58,8 +58,8 @@ def user_of(head: bytes) -> bytes | None:
     """Return the user id in the head of a session, or in a tombstone."""
     if len(head) < HEAD.size:
         return None
-    fields = read_head(head)
-    return None if fields.user_length == NO_USER else head[HEAD.size : fields.user_end]
+    length = int.from_bytes(head[SPANS["user_length"]])
+    return None if length == NO_USER else head[HEAD.size : HEAD.size + length]
 
 
 def successor_of(head: bytes) -> str | None:
@@ -88,7 +88,7 @@ def succeed(stored: bytes, value: bytes) -> bytes:
         stored: the head of the session, of which id and created_at stay.
         value: what pack() returned.
     """
-    next_version = pack_version(read_head(stored).version + 1)
+    next_version = pack_version(int.from_bytes(stored[VERSION]) + 1)
     birth = stored[NONCE.stop : VERSION.start]
     return b"".join((value[: NONCE.stop], birth, next_version, value[VERSION.stop :]))
 
@@ -134,12 +134,13 @@ def _head_length(value: bytes) -> int:
     """Return how long the head of a session, or a tombstone, says that it is."""
     if len(value) < HEAD.size:
         return HEAD.size
-    head = read_head(value)
-    if head.kind == MOVED:
-        return head.user_end + KEY_LENGTH
-    if head.kind == LIVE:
-        return head.device_end
-    if head.kind != TAKEOVER:
+    kind, *_, user_length, ip_address_length, user_agent_length = HEAD.unpack_from(value)
+    user_end, _, device_end = ends_of(user_length, ip_address_length, user_agent_length)
+    if kind == MOVED:
+        return user_end + KEY_LENGTH
+    if kind == LIVE:
+        return device_end
+    if kind != TAKEOVER:
         return HEAD.size
-    actor_start = head.device_end + ACTOR_LENGTH.size
-    return actor_start + int.from_bytes(value[head.device_end : actor_start])
+    actor_start = device_end + ACTOR_LENGTH.size
+    return actor_start + int.from_bytes(value[device_end:actor_start])

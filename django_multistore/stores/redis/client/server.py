@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ..options import RedisOptions
 from ..scripts import WRONG_TYPE, Command
+from . import pools
 from .base import Client
 from .connections import Connections, LoopConnections
 from .errors import Sending, StoreErrors, is_of_wrong_type, most_pages
@@ -97,7 +98,7 @@ class ServerClient(Client):
     async def _aexchange(self, connections: LoopConnections, commands: list[Command]) -> Replies:
         connection = await connections.take()
         try:
-            await connection.send_packed_command([pack(commands)], check_health=False)
+            await pools.send(connection, pack(commands))
             replies, refusal = [], None
             for command in commands:
                 try:
