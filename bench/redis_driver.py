@@ -12,7 +12,7 @@ from django_multistore.records import SessionRecord, key_of, new_id
 from django_multistore.session import codec
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
-from django_multistore.stores.redis import values
+from django_multistore.stores.redis import layout
 
 from .columns import Data
 
@@ -61,7 +61,7 @@ class RedisDriver:
     def __init__(self, alias: str, data: Data) -> None:
         key = key_of(new_session_key())
         payload = codec.seal(JSONSerializer().dumps(data), key)
-        self._value = values.pack(alias, record_of(data["_auth_user_id"], payload, key))
+        self._value = layout.pack(alias, record_of(data["_auth_user_id"], payload, key))
         self._life = int(LIFE.total_seconds())
         self._client = client_of(alias)
 

@@ -6,9 +6,6 @@ import secrets
 
 from django_multistore.records import SessionRecord
 from django_multistore.stores import stores
-from django_multistore.stores.redis.client.server import ServerClient
-from django_multistore.stores.redis.options import parsed
-from django_multistore.stores.redis.server import ServerProtocol
 
 from . import filling
 from .redis_driver import record_of
@@ -26,16 +23,14 @@ def fill(alias: str, *, count: int, users: int) -> None:
         users: how many users they are spread over.
     """
     store = stores[alias]
-    place = parsed(alias, store.options)
-    client = ServerClient(store.outages, place)
-    protocol = ServerProtocol(alias, client, place)
+    client, protocol = store._client, store._protocol
     client.call("FLUSHDB")
     for first in range(0, count, BATCH):
-        steps = [
-            next(protocol.create(_record(number % users)))
-            for number in range(first, min(first + BATCH, count))
-        ]
-        assert all(client.call_many([step.arguments for step in steps]))
+        numbers = range(first, min(first + BATCH, count))
+        requests = [protocol.create(_record(number % users)) for number in numbers]
+        assert all(
+            client.call_many([command for request in requests for command in request.commands])
+        )
 
 
 def _record(user: int) -> SessionRecord:

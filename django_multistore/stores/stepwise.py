@@ -5,46 +5,57 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from ..records import Admission, Limit, Outcome, Page, SessionRecord, user_id_of
 from .base import BaseStore
 from .steps import Result, Steps, arun, run
+
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Operation(Protocol[Result_co]):
+    """The steps of an operation, or what is sent by itself as well, and as one of them."""
+
+    def __iter__(self) -> Steps[Result_co]: ...
 
 
 class Operations(ABC):
     """The steps of each operation. See BaseStore for what they come to."""
 
     @abstractmethod
-    def create(self, record: SessionRecord) -> Steps[bool]: ...
+    def create(self, record: SessionRecord) -> Operation[bool]: ...
 
     @abstractmethod
-    def update(self, record: SessionRecord) -> Steps[Outcome]: ...
+    def update(self, record: SessionRecord) -> Operation[Outcome]: ...
 
     @abstractmethod
-    def touch(self, record: SessionRecord) -> Steps[bool]: ...
+    def touch(self, record: SessionRecord) -> Operation[bool]: ...
 
     @abstractmethod
-    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]: ...
+    def rotate(self, old_key: str, record: SessionRecord) -> Operation[Outcome]: ...
 
     @abstractmethod
     def modify(
         self, key: str, change: Callable[[SessionRecord], SessionRecord]
-    ) -> Steps[Outcome]: ...
+    ) -> Operation[Outcome]: ...
 
     @abstractmethod
-    def destroy(self, key: str) -> Steps[bool]: ...
+    def destroy(self, key: str) -> Operation[bool]: ...
 
     @abstractmethod
-    def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]: ...
+    def sessions_for_user(self, user_id: str) -> Operation[list[SessionRecord]]: ...
 
     @abstractmethod
-    def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]: ...
+    def page_for_user(self, user_id: str, *, start: int, size: int) -> Operation[Page]: ...
 
     @abstractmethod
-    def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]: ...
+    def destroy_for_user(
+        self, user_id: str, *, except_key: str | None = None
+    ) -> Operation[int]: ...
 
     @abstractmethod
-    def destroy_session(self, user_id: str, id: int) -> Steps[bool]: ...
+    def destroy_session(self, user_id: str, id: int) -> Operation[bool]: ...
 
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Admission]:
         outcome = yield from self._admitted(old_key, record, limit)
@@ -85,56 +96,56 @@ class StepwiseStore(BaseStore):
     _protocol: Operations
 
     def create(self, record: SessionRecord) -> bool:
-        return run(self._protocol.create(record))
+        return self._run(self._protocol.create(record))
 
     async def acreate(self, record: SessionRecord) -> bool:
         return await self._arun(self._protocol.create(record))
 
     def update(self, record: SessionRecord) -> Outcome:
-        return run(self._protocol.update(record))
+        return self._run(self._protocol.update(record))
 
     async def aupdate(self, record: SessionRecord) -> Outcome:
         return await self._arun(self._protocol.update(record))
 
     def write(self, record: SessionRecord) -> None:
-        run(self._write(record))
+        self._run(self._write(record))
 
     async def awrite(self, record: SessionRecord) -> None:
         await self._arun(self._write(record))
 
     def touch(self, record: SessionRecord) -> bool:
-        return run(self._protocol.touch(record))
+        return self._run(self._protocol.touch(record))
 
     async def atouch(self, record: SessionRecord) -> bool:
         return await self._arun(self._protocol.touch(record))
 
     def rotate(self, old_key: str, record: SessionRecord) -> Outcome:
-        return run(self._protocol.rotate(old_key, record))
+        return self._run(self._protocol.rotate(old_key, record))
 
     async def arotate(self, old_key: str, record: SessionRecord) -> Outcome:
         return await self._arun(self._protocol.rotate(old_key, record))
 
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Outcome:
-        return run(self._protocol.modify(key, change))
+        return self._run(self._protocol.modify(key, change))
 
     async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Outcome:
         return await self._arun(self._protocol.modify(key, change))
 
     def destroy(self, key: str) -> bool:
-        return run(self._protocol.destroy(key))
+        return self._run(self._protocol.destroy(key))
 
     async def adestroy(self, key: str) -> bool:
         return await self._arun(self._protocol.destroy(key))
 
     def sessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        return run(self._protocol.sessions_for_user(user_id_of(user_id)))
+        return self._run(self._protocol.sessions_for_user(user_id_of(user_id)))
 
     async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
         return await self._arun(self._protocol.sessions_for_user(user_id_of(user_id)))
 
     def page_for_user(self, user_id: object, *, start: int, size: int) -> Page:
         steps = self._protocol.page_for_user(user_id_of(user_id), start=start, size=size)
-        return run(steps)
+        return self._run(steps)
 
     async def apage_for_user(self, user_id: object, *, start: int, size: int) -> Page:
         steps = self._protocol.page_for_user(user_id_of(user_id), start=start, size=size)
@@ -142,26 +153,29 @@ class StepwiseStore(BaseStore):
 
     def destroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
-        return run(steps)
+        return self._run(steps)
 
     async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
         steps = self._protocol.destroy_for_user(user_id_of(user_id), except_key=except_key)
         return await self._arun(steps)
 
     def destroy_session(self, user_id: object, id: int) -> bool:
-        return run(self._protocol.destroy_session(user_id_of(user_id), id))
+        return self._run(self._protocol.destroy_session(user_id_of(user_id), id))
 
     async def adestroy_session(self, user_id: object, id: int) -> bool:
         return await self._arun(self._protocol.destroy_session(user_id_of(user_id), id))
 
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
-        return run(self._protocol.admit(old_key, record, limit))
+        return self._run(self._protocol.admit(old_key, record, limit))
 
     async def aadmit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
         return await self._arun(self._protocol.admit(old_key, record, limit))
 
-    async def _arun(self, steps: Steps[Result]) -> Result:
-        return await arun(steps)
+    def _run(self, operation: Operation[Result]) -> Result:
+        return run(iter(operation))
+
+    async def _arun(self, operation: Operation[Result]) -> Result:
+        return await arun(iter(operation))
 
     def _write(self, record: SessionRecord) -> Steps[None]:
         if not (yield from self._protocol.create(record)):

@@ -21,6 +21,8 @@ from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
+from django_multistore.stores.redis.client.base import Client
+from django_multistore.stores.redis.requests import Request
 from django_multistore.stores.sql import losses
 from django_multistore.stores.steps import Pause
 from django_multistore.testing import INTERFACE
@@ -52,6 +54,8 @@ HOMES = [
     losses,
     Signal,
     Pause,
+    Client,
+    Request,
 ]
 KNOWN = {twin_name(name): name for name in names_with_a_twin(*HOMES)} | {
     "_aget_session": "_get_session"
@@ -105,6 +109,8 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
             takeovers,
             signals,
             token_clients,
+            Client,
+            Request,
         )
         for pair in twins(home)
     ],

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_multistore.records import Device, key_of, new_id
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import values as packing
-from django_multistore.stores.redis import values
+from django_multistore.stores.redis import layout, values
 from django_multistore.testing import make_record
 
 KEY = key_of("key")
@@ -20,11 +20,11 @@ def test_what_was_stored_without_the_field_is_read() -> None:
     device = Device(ip_address="192.0.2.7", user_agent="Firefox")
     record = make_record(key=KEY, id=7, user_id="42", device=device, payload=b"payload")
     # The first byte of a record says it. Nothing else has moved.
-    in_redis = values.pack("web", record)
+    in_redis = layout.pack("web", record)
     assert in_redis[0] == 1
     assert in_redis.endswith(b"42192.0.2.7Firefoxpayload")
     assert len(in_redis) == 62 + len("42192.0.2.7Firefoxpayload")
-    assert values.unpack(KEY, in_redis) == record
+    assert layout.unpack(KEY, in_redis) == record
     listing = packing.Listing(written_at=record.last_seen_at, valid_until=record.expires_at)
     in_cache = packing.pack("web", packing.Entry(record, listing))
     assert in_cache[packing.LISTING.size] == 1
@@ -34,14 +34,14 @@ def test_what_was_stored_without_the_field_is_read() -> None:
 @pytest.mark.parametrize("actor_id", ["", "8", "é" * 255, "\N{GRINNING FACE}" * 255])
 def test_an_actor_that_is_cut_off_is_no_session(actor_id: str) -> None:
     record = make_record(key=KEY, user_id="42", actor_id=actor_id, payload=b"")
-    in_redis = values.pack("web", record)
+    in_redis = layout.pack("web", record)
     in_cache = packing.pack("web", packing.Entry(record, None))
     for length in (1, 2, 3, len(actor_id.encode()) + 1):
         if length <= len(actor_id.encode()) + 2:
-            assert values.unpack(KEY, in_redis[:-length]) is None
+            assert layout.unpack(KEY, in_redis[:-length]) is None
             assert packing.unpack(KEY, in_cache[:-length]) is None
-    assert values.unpack(KEY, in_redis) == record
-    assert values.unpack(KEY, values.head_alone(in_redis + b"payload")) == record
+    assert layout.unpack(KEY, in_redis) == record
+    assert layout.unpack(KEY, values.head_alone(in_redis + b"payload")) == record
 
 
 @pytest.mark.django_db

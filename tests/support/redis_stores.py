@@ -62,7 +62,7 @@ def server_store(**options: Any) -> RedisStore:
 def cluster_store() -> RedisStore:
     """Return a store with the steps of a cluster, which one server takes as well."""
     store = server_store()
-    store._protocol = ClusterProtocol(store.alias, store._client, store._place)
+    store._protocol = ClusterProtocol(store.alias, store._client, store._options)
     return store
 
 

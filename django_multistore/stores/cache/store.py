@@ -12,8 +12,8 @@ from ...models import SessionRowQuerySet
 from ...records import SessionRecord
 from ..batches import Batch
 from ..sql.checks import check_database, check_isolation
-from ..steps import Result, Steps, arun, run
-from ..stepwise import StepwiseStore
+from ..steps import Result, arun, run
+from ..stepwise import Operation, StepwiseStore
 from .cells import Cells
 from .checks import check_cache, check_cache_always
 from .client import CacheClient
@@ -99,7 +99,8 @@ class CacheStore(StepwiseStore):
             entry = await arun(self._protocol.confirm_live(entry))
         return None if entry is None or entry.is_expired else entry.record
 
-    async def _arun(self, steps: Steps[Result]) -> Result:
+    async def _arun(self, operation: Operation[Result]) -> Result:
+        steps = iter(operation)
         # A thread for each of an operation's commands would cost more than the commands.
         return await (arun(steps) if self._client.is_async else sync_to_async(run)(steps))
 

@@ -11,37 +11,34 @@ from django.core.checks import CheckMessage, Error, Warning
 from ...exceptions import StoreUnavailable
 from ..sql.clocks import check_clock
 from ..timestamps import from_timestamp
-from .client.cluster import ClusterClient
-from .client.server import ServerClient
-from .options import Place
+from .client.base import Client
+from .options import RedisOptions
 
 OLDEST = (7, 0)
 KEEPS_ALL = "noeviction"
 
 
-def check_redis(
-    alias: str, place: Place, client: ServerClient | ClusterClient
-) -> list[CheckMessage]:
+def check_redis(alias: str, options: RedisOptions, client: Client) -> list[CheckMessage]:
     """
     Warn of a Redis that can't keep what the store promises.
 
     Args:
         alias: the store's.
-        place: where it is.
+        options: the store's.
         client: what asks it.
     """
-    messages = [*_client_side(alias)]
+    messages = [*_check_client(alias)]
     try:
         servers = client.facts()
     except StoreUnavailable as error:
-        return [*messages, _silent(alias, place, error)]
+        return [*messages, _warn_of_silence(alias, options, error)]
     found = {
-        message.id: message for facts in servers for message in _server_side(alias, place, facts)
+        message.id: message for facts in servers for message in _check_server(alias, options, facts)
     }
     return [*messages, *found.values()]
 
 
-def _client_side(alias: str) -> Iterator[CheckMessage]:
+def _check_client(alias: str) -> Iterator[CheckMessage]:
     if find_spec("hiredis") is None:
         yield Warning(
             f"Session store {alias!r} reads Redis' replies in Python: hiredis isn't installed.",
@@ -50,9 +47,9 @@ def _client_side(alias: str) -> Iterator[CheckMessage]:
         )
 
 
-def _silent(alias: str, place: Place, error: StoreUnavailable) -> CheckMessage:
+def _warn_of_silence(alias: str, options: RedisOptions, error: StoreUnavailable) -> CheckMessage:
     return Warning(
-        f"Session store {alias!r} could not ask {place.name} how it is configured "
+        f"Session store {alias!r} could not ask {options.address} how it is configured "
         f"({type(error.__cause__).__name__}: {error.__cause__}).",
         hint="Start it, or correct where OPTIONS says it is. Its user needs the command INFO. See "
         "docs/checks.md#w015.",
@@ -60,28 +57,30 @@ def _silent(alias: str, place: Place, error: StoreUnavailable) -> CheckMessage:
     )
 
 
-def _server_side(alias: str, place: Place, facts: dict[str, Any]) -> Iterator[CheckMessage]:
+def _check_server(
+    alias: str, options: RedisOptions, facts: dict[str, Any]
+) -> Iterator[CheckMessage]:
     version = str(facts.get("redis_version", ""))
-    if version and _parts(version) < OLDEST:
+    if version and _version_of(version) < OLDEST:
         yield Error(
-            f"Session store {alias!r} is in {place.name}, which is version {version}.",
+            f"Session store {alias!r} is in {options.address}, which is version {version}.",
             hint=f"Use Redis {'.'.join(map(str, OLDEST))} or newer. See docs/checks.md#e008.",
             id="django_multistore.E008",
         )
-    if str(facts.get("cluster_enabled")) == "1" and not place.is_cluster:
+    if str(facts.get("cluster_enabled")) == "1" and not options.is_cluster:
         yield Error(
-            f"Session store {alias!r} is in {place.name}, which is part of a cluster.",
+            f"Session store {alias!r} is in {options.address}, which is part of a cluster.",
             hint=f"Set SESSION_STORES[{alias!r}]['OPTIONS']['CLUSTER'] to True, and URL to one of "
             "its nodes. See docs/checks.md#e009.",
             id="django_multistore.E009",
         )
     microseconds = str(facts.get("server_time_usec", ""))
     if microseconds.isdecimal():
-        yield from check_clock(alias, place.name, from_timestamp(int(microseconds)))
+        yield from check_clock(alias, options.address, from_timestamp(int(microseconds)))
     policy = facts.get("maxmemory_policy", KEEPS_ALL)
     if policy != KEEPS_ALL:
         yield Warning(
-            f"Session store {alias!r} is in {place.name}, which evicts when it is full (its "
+            f"Session store {alias!r} is in {options.address}, which evicts when it is full (its "
             f"maxmemory-policy is {policy!r}): sessions end before their time, and an index may "
             "go whose sessions live, so that nobody can end them.",
             hint="Set maxmemory-policy to noeviction. See docs/checks.md#w016.",
@@ -89,12 +88,12 @@ def _server_side(alias: str, place: Place, facts: dict[str, Any]) -> Iterator[Ch
         )
     if str(facts.get("aof_enabled", "1")) == "0":
         yield Warning(
-            f"Session store {alias!r} is in {place.name}, which has no append-only file: what it "
-            "wrote last is gone after a crash, and sessions that had been ended may be back.",
+            f"Session store {alias!r} is in {options.address}, which has no append-only file: what "
+            "it wrote last is gone after a crash, and sessions that had been ended may be back.",
             hint="Set appendonly to yes. See docs/checks.md#w017.",
             id="django_multistore.W017",
         )
 
 
-def _parts(version: str) -> tuple[int, ...]:
+def _version_of(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())

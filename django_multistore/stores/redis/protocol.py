@@ -1,4 +1,4 @@
-"""What a server and a cluster have in common: names, and a save that tries again."""
+"""What the protocols of a server and of a cluster have in common."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from ...records import Outcome, SessionRecord
 from ..retries import backoff
 from ..steps import Steps, call, pause
 from ..stepwise import Operations
-from . import scripts, values
+from . import layout, scripts
 from .client.base import Client
-from .options import Place
+from .options import RedisOptions
+from .requests import Request
 from .scripts import WRONG_TYPE, Command, Word
 
 Item = TypeVar("Item")
@@ -36,13 +37,14 @@ MOVES = (
 
 class Rounds:
     """
-    The rounds of an operation that others may keep from its end, by logins or rotations.
+    The rounds of an operation that goes on until nothing is left, and so might never end.
 
-    As many as what was there at the start takes, twice; and then ATTEMPTS more, with pauses.
+    Others may keep it going, by logins or rotations. It may have twice as many rounds as what was
+    there at the start takes, and AT_ONCE; and then ATTEMPTS more, with pauses.
 
     Args:
         alias: the store's.
-        trouble: what goes on, if that was not enough.
+        trouble: what went on, if that was not enough.
     """
 
     def __init__(self, alias: str, trouble: str) -> None:
@@ -58,7 +60,7 @@ class Rounds:
 
     def begin(self) -> Steps[None]:
         """
-        Begin one more.
+        Begin a round, with a pause before it if there were many.
 
         Raises:
             StoreUnavailable: there were too many.
@@ -74,28 +76,28 @@ class Rounds:
 
 class RedisProtocol(Operations):
     """
-    The steps of each operation, for run() and arun().
+    The operations, each as a Request or as steps.
 
     Args:
         alias: the store's.
         client: what sends the commands.
-        place: where it is, and what every name begins with.
+        options: what every name begins with, among others.
     """
 
-    def __init__(self, alias: str, client: Client, place: Place) -> None:
+    def __init__(self, alias: str, client: Client, options: RedisOptions) -> None:
         self.alias = alias
         self.client = client
-        self._place = place
+        self._options = options
 
     @property
     def sessions(self) -> bytes:
-        """What the names of sessions begin with. It is not kept: it may be another tenant's."""
-        return self._place.prefix + SESSION
+        """What the names of sessions begin with. The next may be another tenant's."""
+        return self._options.prefix + SESSION
 
     @property
     def indexes(self) -> bytes:
         """What the names of users' indexes begin with."""
-        return self._place.prefix + INDEX
+        return self._options.prefix + INDEX
 
     def session_name(self, key: str) -> bytes:
         """Return the name under which Redis has a session."""
@@ -105,17 +107,24 @@ class RedisProtocol(Operations):
         """Return the name of the set of a user's sessions."""
         return self.indexes + user_id.encode()
 
+    def read(self, key: str) -> Request[SessionRecord | None]:
+        """Read the live record under this key. See BaseStore.read()."""
+        alias = self.alias
+        return Request(
+            self.client,
+            [("GET", self.session_name(key))],
+            lambda replies: layout.unpack(key, replies[0], alias=alias),
+        )
+
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Outcome]:
         for delay in backoff(ATTEMPTS):
             yield from pause(delay)
-            value = yield from self.call("GET", self.session_name(key))
-            stored = values.unpack(key, value, alias=self.alias)
+            stored = yield from self.read(key)
             if stored is None:
                 return Outcome.GONE
             record = change(stored)
             is_rotation = record.key != key
-            steps = self.rotate(key, record) if is_rotation else self.update(record)
-            outcome = yield from steps
+            outcome = yield from (self.rotate(key, record) if is_rotation else self.update(record))
             if outcome is not Outcome.CONFLICT:
                 return outcome
         raise StoreUnavailable(
@@ -124,19 +133,19 @@ class RedisProtocol(Operations):
         )
 
     def trim(self, names: Sequence[bytes], at_most: int, *, dry_run: bool) -> Steps[list[int]]:
-        """Take what has expired out of indexes. Return how many it was, of each."""
+        """Take what has expired out of indexes, and return how many it was of each."""
         commands = [scripts.TRIM((name,), at_most, int(dry_run)) for name in names]
         counts: list[int] = yield from self.call_many(commands)
         return counts
 
     def keys_of(self, members: Any) -> list[str]:
-        """Return the keys among what an index has, which may be damaged."""
+        """Return the keys among the members of an index, which may be damaged."""
         if members == WRONG_TYPE:
-            values.log_damage(self.alias)
+            layout.log_damage(self.alias)
             return []
-        keys = [member.hex() for member in members if len(member) == values.KEY_LENGTH]
+        keys = [member.hex() for member in members if len(member) == layout.KEY_LENGTH]
         if len(keys) < len(members):
-            values.log_damage(self.alias)
+            layout.log_damage(self.alias)
         return keys
 
     def call(self, *command: Word) -> Steps[Any]:
@@ -149,6 +158,6 @@ class RedisProtocol(Operations):
 
 
 def batches(items: list[Item], size: int) -> Iterator[list[Item]]:
-    """Yield so many at a time."""
+    """Yield the items in lists of this size."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

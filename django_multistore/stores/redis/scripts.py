@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib.resources import files
 from typing import ClassVar, TypeAlias
+
+from ...records import Outcome
+from .layout import LUA_CONSTANTS
 
 Word: TypeAlias = bytes | str | int
 Command: TypeAlias = tuple[Word, ...]
@@ -13,27 +17,30 @@ Command: TypeAlias = tuple[Word, ...]
 # that is no session.
 WRONG_TYPE = b"\xff"
 
+# What scripts return of a write.
+DONE, GONE, CONFLICT, UNLISTED, FULL = 1, 0, -1, -2, -3
+OUTCOMES = {
+    DONE: Outcome.DONE,
+    GONE: Outcome.GONE,
+    CONFLICT: Outcome.CONFLICT,
+    FULL: Outcome.FULL,
+}
+
 FOLDER = files(__package__) / "lua"
-
-
-def packed(commands: list[Command]) -> bytes:
-    """
-    Return commands as Redis reads them.
-
-    Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
-    """
-    parts = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
-        for word in command:
-            value = word if isinstance(word, bytes) else str(word).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
-    return b"".join(parts)
+CONSTANTS = LUA_CONSTANTS | {
+    "DONE": str(DONE),
+    "GONE": str(GONE),
+    "CONFLICT": str(CONFLICT),
+    "UNLISTED": str(UNLISTED),
+    "FULL": str(FULL),
+}
 
 
 class Script:
     """
     A script by the digest of its text, which the server usually knows.
+
+    Before its parts come the constants that they name, each as a local variable.
 
     Args:
         parts: its files, the last one the script itself.
@@ -42,7 +49,10 @@ class Script:
     _by_digest: ClassVar[dict[Word, Script]] = {}
 
     def __init__(self, *parts: str) -> None:
-        self.text = "\n".join((FOLDER / f"{part}.lua").read_text("utf-8") for part in parts)
+        body = "\n".join((FOLDER / f"{part}.lua").read_text("utf-8") for part in parts)
+        named = CONSTANTS.keys() & re.findall(r"\w+", body)
+        constants = (f"local {name} = {CONSTANTS[name]}" for name in sorted(named))
+        self.text = "\n".join([*constants, body])
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
         self._by_digest[self.digest] = self
 
@@ -57,7 +67,7 @@ class Script:
         return ("EVALSHA", self.digest, len(names), *names, *arguments)
 
     @classmethod
-    def spelt_out(cls, command: Command) -> Command:
+    def spell_out(cls, command: Command) -> Command:
         """Return a command for a server that has forgotten the script, or never knew it."""
         if command[0] != "EVALSHA":
             return command
@@ -70,11 +80,11 @@ class Script:
 
 
 HEAD = ("reply", "head", "user")
-LISTS = ("reply", "head", "length", "server/heads")
+LISTS = ("reply", "length", "server/heads")
 
 CREATE = Script("reply", "time", "index", "server/create")
 WRITE = Script(*HEAD, "version", "time", "index", "unlist", "server/write")
-TOUCH = Script(*HEAD, "version", "length", "later", "time", "index", "touching", "server/touch")
+TOUCH = Script(*HEAD, "version", "length", "later", "time", "index", "touch_value", "server/touch")
 ROOM = ("reply", "server/counted", "server/room")
 CREATE_IF_ROOM = Script(*ROOM, "time", "index", "server/create")
 WRITE_IF_ROOM = Script(*ROOM, "head", "user", "version", "time", "index", "unlist", "server/write")
@@ -86,12 +96,21 @@ END_USER = Script("reply", "server/end_user")
 TRIM = Script("reply", "trim")
 
 # On a cluster a script sees one slot.
-ON_CLUSTER = (*HEAD, "version", "time", "cluster/marker")
+ON_CLUSTER = (*HEAD, "version", "time", "cluster/tombstone")
 CLUSTER_LIST = Script("reply", "time", "index", "cluster/list")
 CLUSTER_RETIRE = Script("reply", "time", "cluster/retire")
 CLUSTER_CREATE = Script(*HEAD, "version", "time", "cluster/create")
-CLUSTER_UPDATE = Script(*ON_CLUSTER, "cluster/update")
+CLUSTER_UPDATE = Script(*ON_CLUSTER, "cluster/listed_until", "cluster/update")
 CLUSTER_CLAIM = Script(*ON_CLUSTER, "cluster/claim")
-CLUSTER_TOUCH = Script(*ON_CLUSTER, "length", "later", "touching", "cluster/touch")
+CLUSTER_TOUCH = Script(
+    *HEAD,
+    "version",
+    "time",
+    "cluster/listed_until",
+    "length",
+    "later",
+    "touch_value",
+    "cluster/touch",
+)
 CLUSTER_DESTROY = Script(*ON_CLUSTER, "cluster/destroy")
 CLUSTER_END_OF_USER = Script(*ON_CLUSTER, "cluster/end_of_user")

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from ...exceptions import StoreUnavailable
 from ...records import Limit, Outcome, Page, SessionRecord, latest_first, user_id_of
-from ..steps import Steps
-from . import values
+from ..steps import Result, Steps
+from . import layout, values
 from .client.base import Client
-from .options import Place
+from .options import RedisOptions
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
+from .requests import Request
 from .scripts import (
     CREATE,
     CREATE_IF_ROOM,
     DESTROY,
+    DONE,
     END_USER,
     EVICT,
     LIST_USER,
+    OUTCOMES,
     PAGE_OF_USER,
     TOUCH,
     WRITE,
@@ -31,8 +34,6 @@ from .scripts import (
 # Sessions that one script lists or ends, which takes Redis about a millisecond. Meanwhile nobody
 # else is served.
 IN_A_SCRIPT = 250
-DONE = 1
-OUTCOMES = {DONE: Outcome.DONE, 0: Outcome.GONE, -1: Outcome.CONFLICT, -3: Outcome.FULL}
 
 Names: TypeAlias = tuple[bytes, ...]
 Arguments: TypeAlias = tuple[Word, ...]
@@ -42,51 +43,52 @@ logger = logging.getLogger("django_multistore")
 
 class ServerProtocol(RedisProtocol):
     """
-    One round trip for each operation.
+    The operations on one server. What doesn't depend on a user's number of sessions is a Request.
 
     The index of a user is written in the same script as the session, so that the two always
     agree: what the index has is what there is.
     """
 
-    def __init__(self, alias: str, client: Client, place: Place) -> None:
-        super().__init__(alias, client, place)
-        self._wait: Command = ("WAIT", place.wait_replicas, int(place.wait_timeout * 1000))
-        self._replicas = place.wait_replicas
+    def __init__(self, alias: str, client: Client, options: RedisOptions) -> None:
+        super().__init__(alias, client, options)
+        self._replicas = options.wait_replicas
+        # It follows what the replicas must know of before it counts as done.
+        wait: Command = ("WAIT", options.wait_replicas, int(options.wait_timeout * 1000))
+        self._wait = [wait] if options.wait_replicas else []
 
-    def create(self, record: SessionRecord) -> Steps[bool]:
+    # One session.
+
+    def create(self, record: SessionRecord) -> Request[bool]:
         if not values.milliseconds_left(record):
-            taken: int = yield from self.call("EXISTS", self.session_name(record.key))
-            return not taken
+            return self._request(("EXISTS", self.session_name(record.key)), _is_nothing)
         names, arguments = self._creating(record)
-        return bool((yield from self.call(*CREATE(names, *arguments))))
+        return self._request(CREATE(names, *arguments), _is_done)
 
-    def update(self, record: SessionRecord) -> Steps[Outcome]:
+    def update(self, record: SessionRecord) -> Request[Outcome]:
         names, arguments = self._writing(record.key, record)
-        outcome: Outcome = OUTCOMES[(yield from self.call(*WRITE(names, *arguments)))]
-        return outcome
+        return self._request(WRITE(names, *arguments), _read_outcome)
 
-    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
+    def rotate(self, old_key: str, record: SessionRecord) -> Request[Outcome]:
         names, arguments = self._writing(old_key, record)
-        return (yield from self._moved(WRITE(names, *arguments)))
+        return self._known_request(WRITE(names, *arguments), self._read_rotation)
 
-    def touch(self, record: SessionRecord) -> Steps[bool]:
+    def touch(self, record: SessionRecord) -> Request[bool]:
         command = TOUCH(
             (self.session_name(record.key),),
-            values.packed_version(record.version),
+            values.pack_version(record.version),
             values.pack_timestamps(record),
             values.milliseconds_left(record),
-            *values.packed_device(self.alias, record.device),
+            *layout.pack_device(self.alias, record.device),
             self.indexes,
             bytes.fromhex(record.key),
         )
-        outcome: int = yield from self.call(*command)
-        return outcome == DONE
+        return self._request(command, _is_done)
 
-    def destroy(self, key: str) -> Steps[bool]:
+    def destroy(self, key: str) -> Request[bool]:
         command = DESTROY((self.session_name(key),), self.indexes, bytes.fromhex(key))
-        was_there, replicas = yield from self._with_replicas(command)
-        self._require(replicas)
-        return bool(was_there)
+        return self._known_request(command, self._read_destroy)
+
+    # One user's sessions.
 
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         found: dict[str, SessionRecord] = {}
@@ -98,7 +100,7 @@ class ServerProtocol(RedisProtocol):
             command = LIST_USER((index,), self.sessions, last, score, IN_A_SCRIPT)
             reply = yield from self.call(*command)
             if not reply:
-                values.log_damage(self.alias)
+                layout.log_damage(self.alias)
                 return []
             if not last:
                 rounds.expect(reply[3], IN_A_SCRIPT)
@@ -107,28 +109,30 @@ class ServerProtocol(RedisProtocol):
             if listed < IN_A_SCRIPT:
                 return list(found.values())
 
-    def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
+    def page_for_user(self, user_id: str, *, start: int, size: int) -> Request[Page]:
+        def read(replies: list[Any]) -> Page:
+            if not replies[0]:
+                layout.log_damage(self.alias)
+                return Page(records=(), total=0)
+            total, *alive = replies[0]
+            return Page(records=tuple(latest_first(self._records(user_id, alive))), total=total)
+
         command = PAGE_OF_USER((self.index_name(user_id),), self.sessions, start, size)
-        reply = yield from self.call(*command)
-        if not reply:
-            values.log_damage(self.alias)
-            return Page(records=(), total=0)
-        total, *alive = reply
-        return Page(records=tuple(latest_first(self._records(user_id, alive))), total=total)
+        return self._request(command, read)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
-        spared = b"" if except_key is None else bytes.fromhex(except_key)
-        command = END_USER((self.index_name(user_id),), self.sessions, spared, IN_A_SCRIPT)
+        kept_key = b"" if except_key is None else bytes.fromhex(except_key)
+        command = END_USER((self.index_name(user_id),), self.sessions, kept_key, IN_A_SCRIPT)
         ended: int = 0
         commands = [command]
         rounds = Rounds(self.alias, f"{STAYS} {GROWS}")
         while True:
             yield from rounds.begin()
-            replies, replicas = yield from self._all_with_replicas(commands)
-            ended += sum(count for count, _ in replies)
-            left = replies[-1][1]
+            replies = yield from self.call_many([*commands, *self._wait])
+            ended += sum(count for count, _ in replies[: len(commands)])
+            left = replies[len(commands) - 1][1]
             if not left:
-                self._require(replicas)
+                self._require_replicas(replies)
                 return ended
             if len(commands) == 1:
                 rounds.expect(left, BATCH)
@@ -160,7 +164,8 @@ class ServerProtocol(RedisProtocol):
             return OUTCOMES[created] if created else Outcome.CONFLICT
         names, arguments = self._writing(old_key, record)
         names += (self.index_name(user_id_of(record.user_id)),)
-        return (yield from self._moved(WRITE_IF_ROOM(names, *arguments, limit.most)))
+        command = WRITE_IF_ROOM(names, *arguments, limit.most)
+        return (yield from self._known_request(command, self._read_rotation))
 
     def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
         user_id = user_id_of(record.user_id)
@@ -174,30 +179,43 @@ class ServerProtocol(RedisProtocol):
         ]
         evicted: list[SessionRecord] = []
         for together in batches(commands, BATCH // IN_A_SCRIPT):
-            replies, replicas = yield from self._all_with_replicas(together)
-            ended = [key for keys in replies for key in keys]
-            if replicas is not None and ended:
-                self._log_few(replicas, "evicted sessions have ended")
+            replies = yield from self.call_many([*together, *self._wait])
+            ended = [key for keys in replies[: len(together)] for key in keys]
+            if ended:
+                self._log_lack_of_replicas(replies, "evicted sessions have ended")
             evicted += [by_key[key] for key in ended]
         return evicted
 
+    # What these are made of.
+
+    def _request(self, command: Command, read: Callable[[list[Any]], Result]) -> Request[Result]:
+        return Request(self.client, [command], read)
+
+    def _known_request(
+        self, command: Command, read: Callable[[list[Any]], Result]
+    ) -> Request[Result]:
+        """Return the request of what enough replicas must know of: option WAIT."""
+        return Request(self.client, [command, *self._wait], read)
+
     def _creating(self, record: SessionRecord) -> tuple[Names, Arguments]:
+        """Return what CREATE takes."""
         name, user_id = self.session_name(record.key), record.user_id
         return (
             (name,) if user_id is None else (name, self.index_name(user_id)),
             (
-                values.pack(self.alias, record),
+                layout.pack(self.alias, record),
                 values.milliseconds_left(record),
                 bytes.fromhex(record.key),
             ),
         )
 
     def _writing(self, old_key: str, record: SessionRecord) -> tuple[Names, Arguments]:
+        """Return what WRITE takes."""
         return (
             (self.session_name(old_key), self.session_name(record.key)),
             (
-                values.pack(self.alias, record),
-                values.packed_version(record.version),
+                layout.pack(self.alias, record),
+                values.pack_version(record.version),
                 values.milliseconds_left(record),
                 self.indexes,
                 bytes.fromhex(old_key),
@@ -205,51 +223,61 @@ class ServerProtocol(RedisProtocol):
             ),
         )
 
-    def _moved(self, command: Command) -> Steps[Outcome]:
-        written, replicas = yield from self._with_replicas(command)
-        if replicas is not None and written == DONE:
-            # To raise would only take the new key from its visitor.
-            self._log_few(replicas, "a session has a new key, and the old one has ended")
-        return OUTCOMES[written]
+    def _read_rotation(self, replies: list[Any]) -> Outcome:
+        if replies[0] == DONE:
+            # An error would only take the new key from its visitor.
+            self._log_lack_of_replicas(
+                replies, "a session has a new key, and the old one has ended"
+            )
+        return OUTCOMES[replies[0]]
 
-    def _log_few(self, replicas: int, what: str) -> None:
-        logger.error(
-            "Session store %r: %s, of which %d of %d replicas know. If the master fails now, what "
-            "has ended may be alive again.",
-            self.alias,
-            what,
-            replicas,
-            self._replicas,
-        )
+    def _read_destroy(self, replies: list[Any]) -> bool:
+        self._require_replicas(replies)
+        return bool(replies[0])
 
-    def _with_replicas(self, command: Command) -> Steps[tuple[Any, int | None]]:
-        """Send a command and wait for the replicas. Return how many have it, if too few do."""
-        (reply,), replicas = yield from self._all_with_replicas([command])
-        return reply, replicas
+    def _lacks_replicas(self, replies: list[Any]) -> bool:
+        return bool(self._wait) and replies[-1] < self._replicas
 
-    def _all_with_replicas(self, commands: list[Command]) -> Steps[tuple[list[Any], int | None]]:
-        if not self._replicas:
-            return (yield from self.call_many(commands)), None
-        *replies, replicas = yield from self.call_many([*commands, self._wait])
-        return replies, replicas if replicas < self._replicas else None
+    def _log_lack_of_replicas(self, replies: list[Any], what: str) -> None:
+        if self._lacks_replicas(replies):
+            logger.error(
+                "Session store %r: %s, of which %d of %d replicas know. If the master fails now, "
+                "what has ended may be alive again.",
+                self.alias,
+                what,
+                replies[-1],
+                self._replicas,
+            )
 
-    def _require(self, replicas: int | None) -> None:
-        if replicas is not None:
+    def _require_replicas(self, replies: list[Any]) -> None:
+        if self._lacks_replicas(replies):
             raise StoreUnavailable(
-                f"Session store {self.alias!r}: the master has ended the session, but {replicas} "
-                f"of {self._replicas} replicas say so (option WAIT). If the master fails now, "
-                "the session may be alive again: try once more."
+                f"Session store {self.alias!r}: the master has ended the session, but "
+                f"{replies[-1]} of {self._replicas} replicas say so (option WAIT). If the master "
+                "fails now, the session may be alive again: try once more."
             )
 
     def _records(self, user_id: str, found: Sequence[bytes]) -> Iterator[SessionRecord]:
-        """Yield the records of keys and heads, in turns."""
+        """Yield the records of what a script has listed: a key, its head, and so on."""
         for key, head in zip(found[::2], found[1::2], strict=True):
-            if len(key) != values.KEY_LENGTH:
-                values.log_damage(self.alias)
+            if len(key) != layout.KEY_LENGTH:
+                layout.log_damage(self.alias)
                 continue
-            record = values.unpack(key.hex(), values.head_alone(head), alias=self.alias)
+            record = layout.unpack(key.hex(), values.head_alone(head), alias=self.alias)
             # Script by script the two agree. Where they don't, one of them is damaged.
             if record is not None and record.user_id != user_id:
-                values.log_damage(self.alias)
+                layout.log_damage(self.alias)
             elif record is not None:
                 yield record
+
+
+def _is_done(replies: list[Any]) -> bool:
+    return replies[0] == DONE  # type: ignore[no-any-return]
+
+
+def _is_nothing(replies: list[Any]) -> bool:
+    return not replies[0]
+
+
+def _read_outcome(replies: list[Any]) -> Outcome:
+    return OUTCOMES[replies[0]]

@@ -1,4 +1,4 @@
-"""RedisStore: over one server, or over a cluster."""
+"""RedisStore, over one server or over a cluster."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from django.core.checks import CheckMessage
 
 from ...records import SessionRecord
 from ..batches import Batch
-from ..stepwise import StepwiseStore
-from . import values
+from ..steps import Result
+from ..stepwise import Operation, StepwiseStore
 from .checks import check_redis
 from .client.cluster import ClusterClient
+from .client.errors import StoreErrors
 from .client.server import ServerClient
 from .cluster import ClusterProtocol
 from .gc import IndexWalk
-from .options import DEFAULT_PREFIX, parsed
+from .options import DEFAULT_PREFIX, read_options
 from .protocol import RedisProtocol
+from .requests import Request
 from .server import ServerProtocol
 
 
@@ -57,28 +59,25 @@ class RedisStore(StepwiseStore):
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
-        self._place = parsed(alias, self.options)
+        self._options = read_options(alias, self.options)
+        errors = StoreErrors(alias, self.outages.unavailable)
         self._client: ServerClient | ClusterClient
-        if self._place.is_cluster:
-            self._client = ClusterClient(self.outages, self._place)
-            self._protocol = ClusterProtocol(alias, self._client, self._place)
+        if self._options.is_cluster:
+            self._client = ClusterClient(errors, self._options)
+            self._protocol = ClusterProtocol(alias, self._client, self._options)
         else:
-            self._client = ServerClient(self.outages, self._place)
-            self._protocol = ServerProtocol(alias, self._client, self._place)
+            self._client = ServerClient(errors, self._options)
+            self._protocol = ServerProtocol(alias, self._client, self._options)
 
     @property
     def place(self) -> str:
-        return f"the prefix {self._place.prefix.decode()!r} in {self._place.name}"
-
-    # Not by run(): it is what each request does.
+        return f"the prefix {self._options.prefix.decode()!r} in {self._options.address}"
 
     def read(self, key: str) -> SessionRecord | None:
-        value = self._client.call("GET", self._protocol.session_name(key))
-        return values.unpack(key, value, alias=self.alias)
+        return self._protocol.read(key).send()
 
     async def aread(self, key: str) -> SessionRecord | None:
-        value = await self._client.acall("GET", self._protocol.session_name(key))
-        return values.unpack(key, value, alias=self.alias)
+        return await self._protocol.read(key).asend()
 
     def remove_expired(self, cursor: IndexWalk | None, size: int, *, dry_run: bool) -> Batch:
         # Redis forgets sessions by itself. What they leave behind is their place in an index.
@@ -87,4 +86,14 @@ class RedisStore(StepwiseStore):
         return Batch(count, None if walk.is_over else walk)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return check_redis(self.alias, self._place, self._client) if kwargs.get("deploy") else []
+        return check_redis(self.alias, self._options, self._client) if kwargs.get("deploy") else []
+
+    def _run(self, operation: Operation[Result]) -> Result:
+        if isinstance(operation, Request):
+            return operation.send()  # type: ignore[no-any-return]
+        return super()._run(operation)
+
+    async def _arun(self, operation: Operation[Result]) -> Result:
+        if isinstance(operation, Request):
+            return await operation.asend()  # type: ignore[no-any-return]
+        return await super()._arun(operation)

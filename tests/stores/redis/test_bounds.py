@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Limit, Outcome, SessionRecord, new_id
-from django_multistore.stores.redis import RedisStore, cluster, protocol, scripts, server
+from django_multistore.stores.redis import RedisStore, cluster_users, protocol, scripts, server
 from django_multistore.stores.redis.client import errors
 from django_multistore.stores.redis.client.server import ServerClient
 from django_multistore.stores.redis.scripts import Script
@@ -37,7 +37,7 @@ trips = redis_stores.trips
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "ATTEMPTS", PATIENCE)
-    for module in (protocol, server, cluster):
+    for module in (protocol, server, cluster_users):
         monkeypatch.setattr(module, "BATCH", 8)
     monkeypatch.setattr(server, "IN_A_SCRIPT", 4)
 
@@ -235,7 +235,7 @@ def test_a_session_that_moves_at_each_look_on_a_cluster() -> None:
                 walker.move()
 
         walker.move()  # Or it would end at once.
-        # Nobody finds the new key in the index, but by the marker.
+        # Nobody finds the new key in the index, but by the tombstone.
         index = walker.store._protocol.index_name(walker.user_id)
 
         def hide(command: Any, reply: Any, walker: Walker = walker, index: bytes = index) -> None:
@@ -267,7 +267,7 @@ def test_a_list_that_follows_a_session_on_a_cluster() -> None:
     assert not walker.is_alive()
 
 
-def test_markers_that_name_each_other() -> None:
+def test_tombstones_that_name_each_other() -> None:
     """Which nobody writes but by mistake."""
     store, user_id = cluster_store(), str(new_id())
     one, other = logged_in(store, user_id, 2)
@@ -275,8 +275,8 @@ def test_markers_that_name_each_other() -> None:
     for old, new in ((one, other), (other, one)):
         name = store._protocol.session_name(old.key)
         value = store._client.call("GET", name)
-        marker = b"\3" + value[1 : 62 + len(user_id)] + bytes.fromhex(new.key)
-        store._client.call("SET", name, marker)
+        tombstone = b"\3" + value[1 : 62 + len(user_id)] + bytes.fromhex(new.key)
+        store._client.call("SET", name, tombstone)
     assert [found.key for found in store.sessions_for_user(user_id)] == [stays.key]
     assert store.destroy_session(user_id, one.id) is False
     assert store.destroy_for_user(user_id) == 1

@@ -21,7 +21,7 @@ from django.utils import timezone
 from django_multistore.records import Device, Limit, Outcome, SessionRecord, key_of, new_id
 from django_multistore.session import clock, codec
 from django_multistore.stores.cache import values as packing
-from django_multistore.stores.redis import RedisStore, values
+from django_multistore.stores.redis import RedisStore, layout, values
 from django_multistore.testing import Calls, make_record
 from tests.support.helpers import rounds
 from tests.support.redis_groups import ClusterGroup, private_group
@@ -83,10 +83,10 @@ def records() -> list[SessionRecord]:
 
 
 def in_redis() -> list[bytes]:
-    """Return sessions and the markers of some."""
-    sessions = [values.pack("web", record) for record in records()]
-    heads = [values.HEAD.size + len(values.user_of(each) or b"") for each in sessions]
-    nonce, successor = b"n" * values.NONCE_LENGTH, b"s" * values.KEY_LENGTH
+    """Return sessions and the tombstones of some."""
+    sessions = [layout.pack("web", record) for record in records()]
+    heads = [layout.HEAD.size + len(values.user_of(each) or b"") for each in sessions]
+    nonce, successor = b"n" * layout.NONCE_LENGTH, b"s" * layout.KEY_LENGTH
     identities = [each[9:end] for each, end in zip(sessions, heads, strict=True)]
     moved = [b"\3" + nonce + identity + successor for identity in identities]
     ended = [b"\2" + nonce + identity for identity in identities]
@@ -143,18 +143,18 @@ def parse_what_redis_has(chance: random.Random, count: int, lines: Lines) -> Non
     for _ in range(count):
         value = mutated(chance, sound, (57, 62))
         lines.count = 0
-        record = values.unpack(KEY, value)
-        is_marker = value[:1] in values.MARKERS
-        assert lines.count == (record is None and not is_marker)
+        record = layout.unpack(KEY, value)
+        is_tombstone = value[:1] in layout.TOMBSTONES
+        assert lines.count == (record is None and not is_tombstone)
         if record is not None:
             look_at(record)
             # What is read can be written again.
-            assert values.unpack(KEY, values.pack("web", record)) == record
+            assert layout.unpack(KEY, layout.pack("web", record)) == record
         head = values.head_alone(value[: values.MOST_OF_A_HEAD])
         assert isinstance(values.is_cut(head), bool)
         assert isinstance(values.user_of(head), bytes | None)
         assert len(values.successor_of(value) or KEY) == len(KEY)
-        values.unpack(KEY, values.head_alone(value[: values.LONGEST_HEAD]))
+        layout.unpack(KEY, values.head_alone(value[: layout.LONGEST_HEAD]))
 
 
 def parse_what_caches_have(chance: random.Random, count: int) -> None:
@@ -217,19 +217,19 @@ def test_a_million_damaged_values_are_nothing(settings: Any, lines: Lines) -> No
 
 def test_each_length_of_a_value(lines: Lines) -> None:
     for value in in_redis():
-        for length in range(values.LONGEST_HEAD):
+        for length in range(layout.LONGEST_HEAD):
             cut = value[:length]
-            assert isinstance(values.unpack(KEY, cut), SessionRecord | None)
+            assert isinstance(layout.unpack(KEY, cut), SessionRecord | None)
             assert values.successor_of(cut) in (None, (b"s" * 20).hex())
 
 
 def test_times_beyond_all_years(lines: Lines) -> None:
     for place in (17, 29, 37, 45):  # created_at, authenticated_at, last_seen_at, expires_at
         for number in (2**63 - 1, -(2**63) + 1, 10**18):
-            value = bytearray(values.pack("web", records()[0]))
+            value = bytearray(layout.pack("web", records()[0]))
             value[place : place + 8] = struct.pack(">q", number)
             lines.count = 0
-            assert values.unpack(KEY, bytes(value)) is None
+            assert layout.unpack(KEY, bytes(value)) is None
             assert lines.count == 1
 
 
@@ -319,7 +319,7 @@ CUT = [0, 1, 8, 9, 30, 57, 58, 61, 62, 63, 70]
 def test_a_session_that_was_cut(store: RedisStore, twins: bool, length: int, lines: Lines) -> None:
     for end in ("destroy", "destroy_for_user"):
         damaged = Damaged(store, twins=twins)
-        damaged.becomes(values.pack("web", damaged.record)[:length])
+        damaged.becomes(layout.pack("web", damaged.record)[:length])
         assert_damaged(damaged, lines)
         assert_ends(damaged, end)
 
@@ -351,7 +351,7 @@ def test_a_session_of_which_a_field_is_wrong(
 ) -> None:
     for end in ("destroy", "destroy_for_user"):
         damaged = Damaged(store, twins=twins)
-        value = bytearray(values.pack("web", damaged.record))
+        value = bytearray(layout.pack("web", damaged.record))
         value[begin : begin + len(field)] = field
         damaged.becomes(bytes(value))
         lines.count = 0
@@ -397,7 +397,7 @@ def assert_ends(damaged: Damaged, end: str) -> None:
 
 def test_a_destroyed_session_leaves_its_index_if_that_can_be_read(store: RedisStore) -> None:
     damaged = Damaged(store, twins=False)
-    damaged.becomes(b"\7" + values.pack("web", damaged.record)[1:])
+    damaged.becomes(b"\7" + layout.pack("web", damaged.record)[1:])
     assert damaged.calls.destroy(damaged.record.key) is False
     assert damaged.members() == [bytes.fromhex(damaged.sound.key)]
 
@@ -468,14 +468,14 @@ def test_an_index_of_another_type(store: RedisStore, twins: bool, lines: Lines) 
             assert [found.id for found in calls.sessions_for_user(user_id)] == [fresh.id]
 
 
-def test_a_marker_that_was_cut(twins: bool, lines: Lines) -> None:
+def test_a_tombstone_that_was_cut(twins: bool, lines: Lines) -> None:
     store = cluster_store()
     for length in (1, 8, 9, 30, 61, 62, 70, 80, -1):
         damaged = Damaged(store, twins=twins)
         moved = replace(damaged.record, key=new_key())
         assert damaged.calls.rotate(damaged.record.key, moved) is Outcome.DONE
-        marker = damaged.ask("GET", damaged.name)
-        damaged.becomes(marker[:length])
+        tombstone = damaged.ask("GET", damaged.name)
+        damaged.becomes(tombstone[:length])
         assert damaged.calls.read(damaged.record.key) is None
         listed = {record.key for record in damaged.calls.sessions_for_user(damaged.user_id)}
         assert listed == {damaged.sound.key, moved.key}
@@ -514,7 +514,7 @@ def damage_in_redis(store: RedisStore, chance: random.Random, count: int) -> Non
             damaged.is_hidden()
         calls.destroy_for_user(damaged.user_id)
         has_user = values.user_of(value) == damaged.user_id.encode()
-        if not is_on_cluster(store) or (read is None and value[:1] not in values.MARKERS):
+        if not is_on_cluster(store) or (read is None and value[:1] not in layout.TOMBSTONES):
             left = damaged.members()
             assert left == [] or (is_on_cluster(store) and not has_user), value
         assert calls.read(damaged.sound.key) is None

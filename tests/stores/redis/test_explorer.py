@@ -101,7 +101,7 @@ PAIRS = [
 def store() -> RedisStore:
     address = servers.require("redis")
     made = RedisStore("default", URL=f"redis://{address}/3", KEY_PREFIX=f"{OWN_PREFIX}:")
-    made._protocol = ClusterProtocol(made.alias, made._client, made._place)
+    made._protocol = ClusterProtocol(made.alias, made._client, made._options)
     return made
 
 

@@ -61,7 +61,7 @@ def store_at(address: str, protocol: str = SERVER, **options: Any) -> RedisStore
 
 def with_protocol(store: Any, protocol: str) -> RedisStore:
     if protocol == CLUSTER:
-        store._protocol = ClusterProtocol(store.alias, store._client, store._place)
+        store._protocol = ClusterProtocol(store.alias, store._client, store._options)
     made: RedisStore = store
     return made
 

@@ -14,7 +14,7 @@ from django.test import SimpleTestCase, override_settings
 from django_multistore.exceptions import InvalidStore, StoreUnavailable
 from django_multistore.stores.redis import RedisStore
 from django_multistore.stores.redis.client import pools
-from django_multistore.stores.redis.options import Place
+from django_multistore.stores.redis.options import RedisOptions
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.settings import RUN
@@ -59,8 +59,8 @@ def store(sessions: dict[str, Any] | None = None, **options: Any) -> RedisStore:
         return RedisStore("web", **options)
 
 
-def place(sessions: dict[str, Any] | None = None, **options: Any) -> Place:
-    return store(sessions, **options)._place
+def place(sessions: dict[str, Any] | None = None, **options: Any) -> RedisOptions:
+    return store(sessions, **options)._options
 
 
 def refusal(sessions: dict[str, Any] | None = None, **options: Any) -> str:
@@ -252,7 +252,7 @@ class TakenOverTests(SimpleTestCase):
         for location in ([first, second], (first, second), f"{first},{second}", f" {first}"):
             with self.subTest(location):
                 found = place(entry(LOCATION=location), CACHE="sessions")
-                assert found.name == "Redis at primary:1, database 3"
+                assert found.address == "Redis at primary:1, database 3"
 
     def test_sentinels(self) -> None:
         sessions = entry(
@@ -263,7 +263,7 @@ class TakenOverTests(SimpleTestCase):
         assert found.sentinels == SENTINELS
         assert found.service == "mymaster"
         assert found.sentinel_arguments == {"username": "s"}
-        assert found.name == (
+        assert found.address == (
             "the Redis that sentinel-1:26379, sentinel-2:26380 call 'mymaster', database 2"
         )
 
@@ -293,8 +293,8 @@ class DecidedTests(SimpleTestCase):
 
     def test_a_cluster_is_asked_by_resp2_and_for_masters(self) -> None:
         made = store(URL=URL, CLUSTER=True, CONNECTION=self.decided)
-        assert not self.decided.keys() & made._place.arguments.keys()
-        assert pools._arguments(made._place)["protocol"] == 2
+        assert not self.decided.keys() & made._options.arguments.keys()
+        assert pools._arguments(made._options)["protocol"] == 2
 
 
 class ValkeyTests(SimpleTestCase):
@@ -404,7 +404,7 @@ class PasswordTests(SimpleTestCase):
         ):
             with self.subTest(options):
                 made = store(sessions, **options)
-                for text in (repr(made._place), made._place.name, made.place, repr(made)):
+                for text in (repr(made._options), made._options.address, made.place, repr(made)):
                     assert PASSWORD not in text
                     assert "web:" not in text
 
@@ -494,8 +494,8 @@ class WhereTests(SimpleTestCase):
             ("rediss://web@h:7/3", "Redis at h:7, database 3"),
             ("unix://web@/run/redis.sock?db=1", "Redis at /run/redis.sock, database 1"),
         ):
-            assert place(URL=url).name == name
-        assert place(URL="redis://h", CLUSTER=True).name == "the Redis Cluster at h:6379"
+            assert place(URL=url).address == name
+        assert place(URL="redis://h", CLUSTER=True).address == "the Redis Cluster at h:6379"
 
 
 class BadUrlTests(SimpleTestCase):

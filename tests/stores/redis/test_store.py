@@ -17,7 +17,7 @@ from django_multistore.engine import SessionStore
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Device, Outcome, SessionRecord, new_id
 from django_multistore.stores import stores
-from django_multistore.stores.redis import RedisStore, cluster, protocol, scripts, values
+from django_multistore.stores.redis import RedisStore, cluster, layout, protocol, scripts
 from django_multistore.stores.redis import gc as expiry
 from django_multistore.stores.redis import server as server_protocol
 from django_multistore.stores.redis.client.server import ServerClient
@@ -503,6 +503,6 @@ class TestNative:
         with redis.Redis.from_url(f"redis://{servers.require('redis')}/{DATABASE}") as client:
             value = client.get(store._protocol.session_name(record.key))
         assert isinstance(value, bytes)
-        assert values.unpack(record.key, value) == record
+        assert layout.unpack(record.key, value) == record
         assert value.endswith(record.payload)
         assert (protocol.BATCH, server_protocol.IN_A_SCRIPT) == (1_000, 250)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from ..scripts import Command, Word
 
-OfLoop = TypeVar("OfLoop")
-
 
 class Client(ABC):
-    """Twins that send commands."""
+    """Send commands, in sync code or in async code."""
 
     def call(self, *command: Word) -> Any:
         """
@@ -36,10 +33,16 @@ class Client(ABC):
     async def acall_many(self, commands: list[Command]) -> list[Any]:
         """See call_many()."""
 
+    @abstractmethod
+    def scan(self, pattern: bytes, count: int) -> Iterator[list[bytes]]:
+        """
+        Yield the names that match, page by page, from each server that has sessions.
 
-def closed_loops(loops: dict[asyncio.AbstractEventLoop, OfLoop]) -> Iterator[OfLoop]:
-    """Take out and yield what belongs to event loops that were closed without a shutdown."""
-    # Of other threads as well, which may do the same.
-    for loop in [*loops]:
-        if loop.is_closed() and (found := loops.pop(loop, None)) is not None:
-            yield found
+        Args:
+            pattern: as Redis takes it.
+            count: how many names one command looks at.
+        """
+
+    @abstractmethod
+    def facts(self) -> list[dict[str, Any]]:
+        """Return what INFO says, of each server that has sessions."""

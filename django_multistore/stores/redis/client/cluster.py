@@ -5,52 +5,49 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import redis.asyncio
 from redis import exceptions
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
 from ....exceptions import InvalidStore
-from ...outages import Outages
-from ..options import Place
+from ..options import RedisOptions
 from ..scripts import WRONG_TYPE, Command, Script
 from . import pools
-from .base import Client, closed_loops
-from .errors import endless_scan, is_of_wrong_type, most_pages, unavailable
+from .base import Client
+from .errors import StoreErrors, is_of_wrong_type, most_pages
+from .per_loop import PerLoop
 
 # That no node answers is no RedisError.
 ERRORS = (RedisError, RedisClusterException, OSError, TypeError)
 # What may pass while slots move or a master is replaced. TypeError: from redis-py 8.1, for a
 # connection that another task has closed.
 PASSING = (exceptions.ClusterError, exceptions.ConnectionError, TypeError)
-# Seconds before each attempt. Writes know themselves by their nonces, so one that was done is not
+# Seconds before each attempt. The nonce of each write tells Redis that it was done, so that none is
 # done twice.
 PAUSES = (0, 0.05, 0.2)
 
 
-class LoopClient(NamedTuple):
-    """The client of one event loop."""
-
-    client: redis.asyncio.RedisCluster
-    keeper: AsyncGenerator[None]  # The loop ends it when it shuts down, and it closes the client.
-
-
 class ClusterClient(Client):
-    """Twins that send each command to the server that has its slot."""
+    """Send each command to the server that has its slot, by redis-py's clients."""
 
-    def __init__(self, outages: Outages, place: Place) -> None:
-        self._outages = outages
-        self._place = place
+    def __init__(self, errors: StoreErrors, options: RedisOptions) -> None:
+        self._errors = errors
+        self._options = options
         self._client: Any = None  # redis-py's clusters have few types.
-        self._loops: dict[asyncio.AbstractEventLoop, LoopClient] = {}
         self._lock = threading.Lock()
-        if unknown := pools.unknown_to_clusters(place):
+        self._loops: PerLoop[Any] = PerLoop(
+            partial(pools.make_async_cluster, options),
+            redis.asyncio.RedisCluster.aclose,
+            pools.abandon_cluster,
+        )
+        if unknown := pools.unknown_to_clusters(options):
             names = ", ".join(map(repr, sorted(unknown)))
             raise InvalidStore(
-                f"SESSION_STORES[{outages.alias!r}]['OPTIONS']: redis-py's clusters know no "
+                f"SESSION_STORES[{errors.alias!r}]['OPTIONS']: redis-py's clusters know no "
                 f"argument {names}, which URL or CONNECTION has. Leave it out."
             )
 
@@ -67,12 +64,13 @@ class ClusterClient(Client):
                 if command := pending.single():
                     pending.take([client.execute_command(*command)])
                 else:
-                    pending.take(pending.fill(client.pipeline()).execute(raise_on_error=False))
+                    pipeline = pending.fill(client.pipeline())
+                    pending.take(pipeline.execute(raise_on_error=False))
             except ERRORS as error:
                 pending.fail(error)
             if pending.is_settled:
                 break
-        return pending.replies_or_error(self._outages)
+        return pending.replies_or_error(self._errors)
 
     async def acall_many(self, commands: list[Command]) -> list[Any]:
         """See call_many()."""
@@ -81,7 +79,7 @@ class ClusterClient(Client):
             if pause:
                 await asyncio.sleep(pause)
             try:
-                client: Any = await self._aconnected()
+                client = await self._loops.get()
                 for text in pending.forgotten_texts():
                     await client.script_load(text)
                 if command := pending.single():
@@ -93,16 +91,10 @@ class ClusterClient(Client):
                 pending.fail(error)
             if pending.is_settled:
                 break
-        return pending.replies_or_error(self._outages)
+        return pending.replies_or_error(self._errors)
 
     def scan(self, pattern: bytes, count: int) -> Iterator[list[bytes]]:
-        """
-        Yield the names that match, page by page, from each server that has slots.
-
-        Args:
-            pattern: as Redis takes it.
-            count: how many names one command looks at.
-        """
+        """See Client.scan()."""
         try:
             client = self._connected()
             for node in client.get_primaries():
@@ -114,37 +106,25 @@ class ClusterClient(Client):
                     if not cursor:
                         break
                 else:
-                    raise endless_scan(self._outages)
+                    raise self._errors.endless_scan()
         except ERRORS as error:
-            raise unavailable(self._outages, error) from error
+            raise self._errors.unavailable(error) from error
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return what INFO says, of each server that has slots."""
+        """See Client.facts()."""
         try:
             client = self._connected()
             return [client.info(target_nodes=node) for node in client.get_primaries()]
         except ERRORS as error:
-            raise unavailable(self._outages, error) from error
+            raise self._errors.unavailable(error) from error
 
     def _connected(self) -> Any:
         # Only when it is first needed: it asks the cluster at once.
         if self._client is None:
             with self._lock:
                 if self._client is None:
-                    self._client = pools.cluster(self._place)
+                    self._client = pools.make_cluster(self._options)
         return self._client
-
-    async def _aconnected(self) -> redis.asyncio.RedisCluster:
-        loop = asyncio.get_running_loop()
-        if (found := self._loops.get(loop)) is None:
-            for closed in closed_loops(self._loops):
-                pools.abandon_cluster(closed.client)
-            client = pools.async_cluster(self._place)
-            keeper = _keep(client, partial(self._loops.pop, loop, None))
-            with self._lock:
-                found = self._loops[loop] = LoopClient(client, keeper)
-            await anext(keeper)
-        return found.client
 
 
 class Pending:
@@ -202,7 +182,7 @@ class Pending:
             place for place in self._unanswered if isinstance(self._replies[place], Exception)
         ]
 
-    def replies_or_error(self, outages: Outages) -> list[Any]:
+    def replies_or_error(self, errors: StoreErrors) -> list[Any]:
         """
         Return the reply to each command.
 
@@ -211,15 +191,5 @@ class Pending:
         """
         for place in self._unanswered:
             error = self._replies[place]
-            raise unavailable(outages, error) from error
+            raise errors.unavailable(error) from error
         return self._replies
-
-
-async def _keep(
-    client: redis.asyncio.RedisCluster, forget: Callable[[], object]
-) -> AsyncGenerator[None]:
-    try:
-        yield
-    finally:
-        forget()
-        await client.aclose()

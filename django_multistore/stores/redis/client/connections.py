@@ -12,25 +12,24 @@ import asyncio
 import os
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from ....exceptions import InvalidStore
-from ..options import Place
+from ..options import RedisOptions
 from . import pools
 
 
 class Connections:
-    """Those of a process, for its threads."""
+    """The connections of a process, for its threads."""
 
-    def __init__(self, alias: str, place: Place) -> None:
-        self._pool: Any = pools.pool(place)
+    def __init__(self, alias: str, options: RedisOptions) -> None:
+        self._pool: Any = pools.make_pool(options)
         self._idle: deque[Any] = deque()
         self._pid = os.getpid()
         # Not by __del__: a store and its sockets are collected at once, in any order.
         weakref.finalize(self, _close, self._idle)
         try:
-            self._new()
+            self._make()
         except TypeError as error:
             raise InvalidStore(
                 f"SESSION_STORES[{alias!r}]['OPTIONS']: redis-py refuses an argument that URL, "
@@ -46,20 +45,20 @@ class Connections:
         try:
             return self._idle.pop()
         except IndexError:
-            connection = self._new()
-            connection.connect()  # Which asks the sentinels; to send a command alone doesn't.
+            connection = self._make()
+            connection.connect()  # This asks the sentinels; to send a command alone doesn't.
             return connection
 
     def give_back(self, connection: Any) -> None:
         """Let others use it again."""
         self._idle.append(connection)
 
-    def _new(self) -> Any:
-        return self._pool.connection_class(**self._pool.connection_kwargs)
-
     def drop(self) -> None:
         """Close those that wait: the server has gone, or has become a replica."""
         _close(self._idle)
+
+    def _make(self) -> Any:
+        return self._pool.connection_class(**self._pool.connection_kwargs)
 
 
 def _close(connections: deque[Any]) -> None:
@@ -71,27 +70,14 @@ def _close(connections: deque[Any]) -> None:
 
 
 class LoopConnections:
-    """Those of an event loop, closed with it."""
+    """The connections of the event loop that runs."""
 
-    def __init__(self, place: Place, forget: Callable[[], object]) -> None:
-        """
-        Prepare for the event loop that runs.
-
-        Args:
-            place: where Redis is.
-            forget: called when the loop shuts down.
-        """
-        self._has_ended = forget
-        self._pool: Any = pools.async_pool(place)
+    def __init__(self, options: RedisOptions) -> None:
+        self._pool: Any = pools.make_async_pool(options)
         self._idle: list[Any] = []
         self._open: set[Any] = set()  # Those that are in use as well.
         # A loop may have more requests at a time than Redis should have connections.
-        self._slots = asyncio.Semaphore(place.max_connections)
-        self._keeper = self._keep()
-
-    async def begin(self) -> None:
-        """Have the loop close the connections when it shuts down."""
-        await anext(self._keeper)
+        self._slots = asyncio.Semaphore(options.max_connections)
 
     async def take(self) -> Any:
         """Return a connection, which nobody else has, once there is one."""
@@ -124,18 +110,13 @@ class LoopConnections:
             self._open.discard(connection)
             await connection.disconnect()
 
+    async def close(self) -> None:
+        """Close those that wait, and what the pool keeps open."""
+        await self.drop()
+        await pools.close_pool(self._pool)
+
     def abandon(self) -> None:
         """Close all of them: the loop was closed before it could shut down."""
         for connection in self._open:
             pools.abandon(connection)
         pools.abandon_pool(self._pool)
-
-    async def _keep(self) -> AsyncGenerator[None]:
-        # asyncio.run() and the servers' runners close every asynchronous generator that is left
-        # before they close the loop: the one moment at which connections can still be closed.
-        try:
-            yield
-        finally:
-            self._has_ended()
-            await self.drop()
-            await pools.aclose(self._pool)

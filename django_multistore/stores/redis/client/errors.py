@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from redis import exceptions
 from redis.sentinel import MasterNotFoundError
 
 from ....exceptions import StoreUnavailable
-from ...outages import Outages
 from ..scripts import Command, Script
 
-# How often a command is sent again whose connection broke. Each write knows itself by its nonce,
-# so one that was done is not done twice.
+# How often commands are sent again whose connection broke. The nonce of each write tells Redis
+# that it was done, so that none is done twice.
 RESENDS = 2
 SPARSE, SOME = 100, 100_000
 
 
-class Sending:
-    """Commands on their way, and how often they had to be sent again."""
+@dataclass(frozen=True, slots=True)
+class StoreErrors:
+    """
+    The errors that a client raises in the name of its store.
 
-    def __init__(self, outages: Outages, commands: list[Command]) -> None:
-        self._outages = outages
+    Args:
+        alias: the store's.
+        could_not_ask: makes the error that all stores raise for a backend that could not be asked.
+    """
+
+    alias: str
+    could_not_ask: Callable[[BaseException], StoreUnavailable]
+
+    def unavailable(self, error: Exception) -> StoreUnavailable:
+        """Say that Redis could not be asked; the caller raises it from `error`."""
+        if isinstance(error, exceptions.OutOfMemoryError):
+            return StoreUnavailable(
+                f"Session store {self.alias!r}: Redis has no memory left and refuses to write "
+                "('maxmemory' with 'noeviction'). Nothing can be saved before it has more: raise "
+                "maxmemory, or shorten SESSION_COOKIE_AGE."
+            )
+        return self.could_not_ask(error)
+
+    def endless_scan(self) -> StoreUnavailable:
+        """Say that a SCAN does not come to its end."""
+        return StoreUnavailable(
+            f"Session store {self.alias!r}: SCAN went on for many times as many names as there "
+            "are. Not all indexes were looked at. Once more when Redis is at rest."
+        )
+
+
+class Sending:
+    """
+    Commands that are sent until there are replies.
+
+    They are sent again if the server has forgotten a script, then with its text; and RESENDS times
+    if a connection broke.
+    """
+
+    __slots__ = ("_errors", "_resends", "commands")
+
+    def __init__(self, errors: StoreErrors, commands: list[Command]) -> None:
+        self._errors = errors
         self._resends = 0
         self.commands = commands
 
-    def after(self, error: Exception) -> bool:
+    def prepare_again(self, error: Exception) -> bool:
         """
         Prepare to send the commands again after an error.
 
@@ -35,14 +75,14 @@ class Sending:
         """
         is_by_digest = any(command[0] == "EVALSHA" for command in self.commands)
         if isinstance(error, exceptions.NoScriptError) and is_by_digest:
-            self.commands = [Script.spelt_out(command) for command in self.commands]
+            self.commands = [Script.spell_out(command) for command in self.commands]
             return False
-        # A timeout isn't among them: the time is over.
+        # After a timeout there is no time left to send them again.
         is_lost = isinstance(error, exceptions.ConnectionError | exceptions.ReadOnlyError)
         # Each sentinel was asked; or the password is wrong.
         is_refused = isinstance(error, MasterNotFoundError | exceptions.AuthenticationError)
         if is_refused or not is_lost or self._resends == RESENDS:
-            raise unavailable(self._outages, error) from error
+            raise self._errors.unavailable(error) from error
         self._resends += 1
         return True
 
@@ -51,21 +91,10 @@ def is_of_wrong_type(command: Command, error: Exception) -> bool:
     """
     Say whether a command met something of another type than it is for.
 
-    Nobody puts that there but by mistake. It is damage, no outage, and a reply: WRONG_TYPE. The
-    scripts see to it themselves.
+    That gets there only by mistake. It is damage and no outage, and counts as a reply: WRONG_TYPE.
+    The scripts see to it themselves.
     """
     return command[0] != "EVALSHA" and command[0] != "EVAL" and str(error).startswith("WRONGTYPE")
-
-
-def unavailable(outages: Outages, error: Exception) -> StoreUnavailable:
-    """Say that Redis could not be asked; the caller raises it from `error`."""
-    if isinstance(error, exceptions.OutOfMemoryError):
-        return StoreUnavailable(
-            f"Session store {outages.alias!r}: Redis has no memory left and refuses to write "
-            "('maxmemory' with 'noeviction'). Nothing can be saved before it has more: raise "
-            "maxmemory, or shorten SESSION_COOKIE_AGE."
-        )
-    return outages.unavailable(error)
 
 
 def most_pages(names: int, page: int) -> int:
@@ -80,11 +109,3 @@ def most_pages(names: int, page: int) -> int:
         page: how many places one command looks at.
     """
     return SOME + SPARSE * names // page
-
-
-def endless_scan(outages: Outages) -> StoreUnavailable:
-    """Say that a SCAN does not come to its end."""
-    return StoreUnavailable(
-        f"Session store {outages.alias!r}: SCAN went on for many times as many names as there are. "
-        "Not all indexes were looked at. Once more when Redis is at rest."
-    )

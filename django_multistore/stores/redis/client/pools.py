@@ -1,4 +1,4 @@
-"""What makes redis-py's connections and clusters for a place, with time limits."""
+"""What makes and closes redis-py's pools and clusters, with the store's time limits."""
 
 from __future__ import annotations
 
@@ -16,63 +16,67 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ..options import Place
-
-untyped: Any = redis.sentinel
-async_untyped: Any = redis.asyncio.sentinel
+from ..options import RedisOptions
 
 # A master that has just gone is asked for once more, at its successor's address.
 CLUSTER_RETRIES = 1
 
 
-def pool(place: Place) -> redis.ConnectionPool:
+def make_pool(options: RedisOptions) -> redis.ConnectionPool:
     """
     Return a pool that knows how to make a connection.
 
     Raises:
         TypeError: redis-py knows no such argument.
     """
-    arguments = _arguments(place) | {
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": place.timeout,
-    }
-    if place.sentinels:
-        limits = {"retry": Retry(NoBackoff(), 0)} | _sentinel_limits(place)
-        manager = untyped.Sentinel(
-            place.sentinels, sentinel_kwargs=limits | place.sentinel_arguments
-        )
-        made: redis.ConnectionPool = untyped.SentinelConnectionPool(
-            place.service, manager, ssl=place.is_tls, **arguments
-        )
-        return made
-    connection_class: type[Any] = redis.Connection
-    if place.is_socket:
-        connection_class = redis.UnixDomainSocketConnection
-    elif place.is_tls:
-        connection_class = redis.SSLConnection
-    return redis.ConnectionPool(connection_class=connection_class, **arguments)
+    made: redis.ConnectionPool = _make_pool(redis, Retry, options, options.timeout)
+    return made
 
 
-def async_pool(place: Place) -> redis.asyncio.ConnectionPool:
-    """See pool(). Its connections belong to the event loop that runs."""
+def make_async_pool(options: RedisOptions) -> redis.asyncio.ConnectionPool:
+    """See make_pool(). Its connections belong to the event loop that runs."""
     # Without a socket_timeout: one limit around a command costs less than redis-py's two.
-    arguments = _arguments(place) | {"socket_timeout": None}
-    arguments["retry"] = AsyncRetry(NoBackoff(), 0)
-    if place.sentinels:
-        limits = {"retry": AsyncRetry(NoBackoff(), 0)} | _sentinel_limits(place)
-        manager = async_untyped.Sentinel(
-            place.sentinels, sentinel_kwargs=limits | place.sentinel_arguments
+    made: redis.asyncio.ConnectionPool = _make_pool(redis.asyncio, AsyncRetry, options, None)
+    return made
+
+
+def _make_pool(library: Any, retry: Any, options: RedisOptions, timeout: float | None) -> Any:
+    arguments = _arguments(options) | {"retry": retry(NoBackoff(), 0), "socket_timeout": timeout}
+    if options.sentinels:
+        limits = {
+            "retry": retry(NoBackoff(), 0),
+            "socket_connect_timeout": options.connect_timeout,
+            "socket_timeout": options.connect_timeout,
+        }
+        manager = library.sentinel.Sentinel(
+            options.sentinels, sentinel_kwargs=limits | options.sentinel_arguments
         )
-        made: redis.asyncio.ConnectionPool = async_untyped.SentinelConnectionPool(
-            place.service, manager, ssl=place.is_tls, **arguments
+        return library.sentinel.SentinelConnectionPool(
+            options.service, manager, ssl=options.is_tls, **arguments
         )
-        return made
-    connection_class: type[Any] = redis.asyncio.Connection
-    if place.is_socket:
-        connection_class = redis.asyncio.UnixDomainSocketConnection
-    elif place.is_tls:
-        connection_class = redis.asyncio.SSLConnection
-    return redis.asyncio.ConnectionPool(connection_class=connection_class, **arguments)
+    connection_class = library.Connection
+    if options.is_socket:
+        connection_class = library.UnixDomainSocketConnection
+    elif options.is_tls:
+        connection_class = library.SSLConnection
+    return library.ConnectionPool(connection_class=connection_class, **arguments)
+
+
+async def send(connection: Any, data: bytes) -> None:
+    """
+    Send bytes on a connection.
+
+    redis-py's own way, StreamWriter.writelines(), has the event loop watch the socket and stop to
+    watch it, which takes longer than to send.
+
+    Args:
+        connection: one of redis.asyncio's.
+        data: what to send.
+    """
+    if connection.is_connected:
+        connection._writer.write(data)
+    else:
+        await connection.send_packed_command([data], check_health=False)
 
 
 class _Closed(asyncio.Transport):
@@ -107,7 +111,7 @@ def abandon(connection: Any) -> None:
 
 
 def abandon_pool(pool: redis.asyncio.ConnectionPool) -> None:
-    """See abandon() and aclose()."""
+    """See abandon() and close_pool()."""
     manager = getattr(pool, "sentinel_manager", None)
     for sentinel in manager.sentinels if manager else ():
         for connection in (
@@ -127,7 +131,7 @@ def abandon_cluster(client: redis.asyncio.RedisCluster) -> None:
     known._initialize = True  # It has nothing open, which it would warn of.
 
 
-async def aclose(pool: redis.asyncio.ConnectionPool) -> None:
+async def close_pool(pool: redis.asyncio.ConnectionPool) -> None:
     """Close what a pool keeps open: connections to the sentinels that it asks."""
     await pool.disconnect()
     manager = getattr(pool, "sentinel_manager", None)
@@ -135,7 +139,7 @@ async def aclose(pool: redis.asyncio.ConnectionPool) -> None:
         await sentinel.aclose()
 
 
-def cluster(place: Place) -> redis.RedisCluster:
+def make_cluster(options: RedisOptions) -> redis.RedisCluster:
     """
     Return a new client of a cluster, which asks it at once who has which slots.
 
@@ -144,43 +148,36 @@ def cluster(place: Place) -> redis.RedisCluster:
     """
     return redis.RedisCluster(
         retry=Retry(NoBackoff(), CLUSTER_RETRIES),
-        socket_timeout=place.timeout,
-        ssl=place.is_tls,
-        **_arguments(place),
+        socket_timeout=options.timeout,
+        ssl=options.is_tls,
+        **_arguments(options),
     )
 
 
-def async_cluster(place: Place) -> redis.asyncio.RedisCluster:
-    """See cluster(). It belongs to the event loop that runs."""
+def make_async_cluster(options: RedisOptions) -> redis.asyncio.RedisCluster:
+    """See make_cluster(). It belongs to the event loop that runs."""
     return redis.asyncio.RedisCluster(
         # Else it closes all connections now and then, while slots move, also those that other tasks
         # are using.
         reinitialize_steps=0,
         retry=AsyncRetry(NoBackoff(), CLUSTER_RETRIES),
-        socket_timeout=place.timeout,
-        ssl=place.is_tls,
-        **_arguments(place),
+        socket_timeout=options.timeout,
+        ssl=options.is_tls,
+        **_arguments(options),
     )
 
 
-def unknown_to_clusters(place: Place) -> set[str]:
+def unknown_to_clusters(options: RedisOptions) -> set[str]:
     """Return the arguments that a cluster's client knows neither in sync nor in async code."""
     known = {*redis.cluster.REDIS_ALLOWED_KEYS}
     for client in (redis.RedisCluster, redis.asyncio.RedisCluster):
         known |= signature(client).parameters.keys()
-    return place.arguments.keys() - known
+    return options.arguments.keys() - known
 
 
-def _arguments(place: Place) -> dict[str, Any]:
+def _arguments(options: RedisOptions) -> dict[str, Any]:
     # RESP2: in RESP3 some replies have other shapes.
-    return place.arguments | {
+    return options.arguments | {
         "protocol": 2,
-        "socket_connect_timeout": place.connect_timeout,
-    }
-
-
-def _sentinel_limits(place: Place) -> dict[str, Any]:
-    return {
-        "socket_connect_timeout": place.connect_timeout,
-        "socket_timeout": place.connect_timeout,
+        "socket_connect_timeout": options.connect_timeout,
     }

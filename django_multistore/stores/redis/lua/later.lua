@@ -1,4 +1,5 @@
--- The later of two times. Lua's numbers are too small for one, and its order of text is the locale's.
+-- Returns the later of two timestamps. Lua's numbers are too small for one, and how Lua orders text
+-- depends on the locale.
 local function later(a, b)
   local a_high, a_low = struct.unpack('>i4I4', a)
   local b_high, b_low = struct.unpack('>i4I4', b)

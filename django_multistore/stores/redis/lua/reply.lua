@@ -1,4 +1,5 @@
--- The reply to a command; nil if something of another type is under the name than it is for.
+-- Returns the reply to a command; nil if what is under the name is of another type than the command
+-- is for.
 local function reply_of(...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then return reply end

@@ -1,10 +1,12 @@
+-- Returns the length of the user id, 0 for none, and whether there is one.
 local function user_length(head)
-  local high, low = string.byte(head, 58, 59)
-  if high == 255 and low == 255 then return 0, false end
-  return high * 256 + low, true
+  local high, low = string.byte(head, USER_LENGTH, USER_LENGTH_END)
+  local length = high * 256 + low
+  if length == NO_USER then return 0, false end
+  return length, true
 end
 
--- Whether a value is long enough for what it says of itself, to the end of the user id.
+-- Says whether a value is long enough for what it says of itself, to the end of the user id.
 local function is_whole(head)
   if not head or #head < HEAD then return false end
   local length = user_length(head)
@@ -12,11 +14,11 @@ local function is_whole(head)
 end
 
 local function is_live(head)
-  local kind = is_whole(head) and string.sub(head, 1, 1)
+  local kind = is_whole(head) and string.sub(head, KIND, KIND_END)
   return kind == LIVE or kind == TAKEOVER
 end
 
--- The user id; nil for a visitor's session, and where it can't be read.
+-- Returns the user id; nil for an anonymous session, and where it can't be read.
 local function user_of(head)
   if not is_whole(head) then return end
   local length, has_user = user_length(head)

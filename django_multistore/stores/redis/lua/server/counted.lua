@@ -1,17 +1,18 @@
--- The sessions that live by a user's index, and those of them that count against a limit.
 local function seconds() return redis.call('TIME')[1] end
 
-local function live(index)
+-- Returns how many of a user's sessions live, by the index.
+local function count_live(index)
   return reply_of('ZCOUNT', index, '(' .. seconds(), '+inf') or 0
 end
 
--- By its score: see list().
+-- Says by its score whether a session counts against a limit. See list().
 local function is_counted(score)
   return score and not string.find(score, '.', 1, true)
 end
 
--- How many count, to `enough` at least: of a user with many sessions few are looked at.
-local function counted(index, enough)
+-- Returns how many count, or `enough` if there are more: of a user with many sessions few are looked
+-- at.
+local function count_counted(index, enough)
   local now, count, start = seconds(), 0, 0
   repeat
     local page = redis.call('ZRANGE', index, '(' .. now, '+inf', 'BYSCORE', 'LIMIT', start, enough,

@@ -1,5 +1,5 @@
--- End a session: whether it was alive. What is damaged goes as well, and leaves the index of its
--- user if that can be read.
+-- Ends a session, and returns whether it was alive. What is damaged goes as well, and leaves the index
+-- of its user if that can be read.
 -- KEYS: the session. ARGV: what names of indexes begin with, the key.
 local head = head_of(KEYS[1])
 redis.call('UNLINK', KEYS[1])

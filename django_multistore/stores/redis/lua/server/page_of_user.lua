@@ -1,5 +1,6 @@
--- A page of a user's sessions, the one that expires last first: how many there are, and then the key
--- of each on the page and its head. Nothing if it is no index.
+-- Lists a page of a user's sessions, the one that expires last first. Returns how many there are, and
+-- then the key of each on the page and its head. Returns nothing if what is under the name is no
+-- index.
 -- KEYS: the index. ARGV: what names of sessions begin with, how many come before, how many to read.
 local prefix, start, size = unpack(ARGV)
 local now = math.floor(milliseconds() / 1000)

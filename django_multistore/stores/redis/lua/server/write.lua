@@ -1,4 +1,4 @@
--- Compare and set, under the same name or another.
+-- Compares the version and sets the value, under the same name or another.
 -- KEYS: the session, where it goes.
 -- ARGV: the value, the version or nothing, milliseconds to live or nothing for as long as it does,
 -- what names of indexes begin with, the key, the key to go to.
@@ -18,7 +18,7 @@ if old_user and (is_over or key ~= new_key or old_user ~= user) then
   unlist(prefix .. old_user, key)
 end
 if not is_over then
-  redis.call('SET', KEYS[2], succeeding(head, value), 'PX', life)
+  redis.call('SET', KEYS[2], succeed(head, value), 'PX', life)
   if user then list(prefix .. user, new_key, life, value) end
 end
 return DONE
