@@ -1,21 +1,10 @@
 """
 A record as bytes: the layout that stores share which keep a session as one value under its key.
 
-     at  bytes
-      0      1  kind: LIVE, or TAKEOVER where the record has an actor
-      1      8  nonce, which tells this write from all others; 0 where nobody looks at it
-      9      8  id
-     17      8  created_at
-     25      4  version
-     29      8  authenticated_at
-     37      8  last_seen_at
-     45      8  expires_at
-     53      4  listed_until, in seconds: until when an index has the session (Redis alone)
-     57      2  length of the user id, NO_USER if there is none
-     59      1  length of the ip address, NO_IP_ADDRESS if there is none
-     60      2  length of the user agent
-     62         user id, ip address, user agent; in a takeover the actor, after its length in 2
-                bytes; the payload
+    FIELDS, in 62 bytes      the user id      the ip address      the user agent      the payload
+
+Where the record has an actor, the kind is TAKEOVER, and between user agent and payload stands the
+actor: the length of the id (2 bytes), and the id.
 
 Numbers are big-endian, times microseconds since the epoch. The key isn't in it.
 """
@@ -23,27 +12,44 @@ Numbers are big-endian, times microseconds since the epoch. The key isn't in it.
 from __future__ import annotations
 
 import struct
+from itertools import accumulate, pairwise
 
 from ..records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
 from .timestamps import from_optional_timestamp, from_timestamp, to_timestamp
 
-# 2 and 3 are what RedisStore leaves of sessions that ended or moved.
+# 2 and 3 are the tombstones of RedisStore.
 LIVE, TAKEOVER = 1, 4
 
-HEAD = struct.Struct(">B8sqqIqqqIHBH")
-NONCE = slice(1, 9)
-BIRTH = slice(9, 25)  # id and created_at, which stay for the session's whole life
-VERSION = slice(25, 29)
-LISTED_UNTIL = slice(53, 57)
-LENGTHS = slice(57, 62)
-ACTOR_LENGTH = struct.Struct(">H")
-LONGEST_ACTOR = ACTOR_LENGTH.size + 4 * USER_ID_MAX_LENGTH
-LONGEST_HEAD = HEAD.size + 4 * USER_ID_MAX_LENGTH + 255 + 4 * USER_AGENT_MAX_LENGTH + LONGEST_ACTOR
-NO_USER, NO_IP_ADDRESS = 2**16 - 1, 2**8 - 1
-LAST_VERSION = 2**32 - 1  # The version after it is 1.
-
-NO_NONCE = bytes(8)
+NONCE_LENGTH = 8
+NO_NONCE = bytes(NONCE_LENGTH)
+NO_USER, NO_IP_ADDRESS = 2**16 - 1, 2**8 - 1  # In place of the length of what isn't there.
 NO_DEVICE = Device()
+LAST_VERSION = 2**32 - 1  # It is followed by 1: 0 says that there is none.
+
+# The fields of a head, which are packed and unpacked in this order.
+FIELDS = {
+    "kind": "B",
+    "nonce": f"{NONCE_LENGTH}s",  # It tells one write from all others.
+    "id": "q",
+    "created_at": "q",
+    "version": "I",
+    "authenticated_at": "q",
+    "last_seen_at": "q",
+    "expires_at": "q",
+    "listed_until": "I",  # On a cluster: the second until which the user's index has the session.
+    "user_length": "H",
+    "ip_address_length": "B",
+    "user_agent_length": "H",
+}
+HEAD = struct.Struct(">" + "".join(FIELDS.values()))
+ENDS = [*accumulate(struct.calcsize(f">{format}") for format in FIELDS.values())]
+SPANS = {name: slice(*span) for name, span in zip(FIELDS, pairwise([0, *ENDS]), strict=True)}
+ACTOR_LENGTH = struct.Struct(">H")
+
+LONGEST_USER = 4 * USER_ID_MAX_LENGTH
+LONGEST_ACTOR = ACTOR_LENGTH.size + LONGEST_USER
+LONGEST_HEAD = HEAD.size + LONGEST_USER + 255 + 4 * USER_AGENT_MAX_LENGTH + LONGEST_ACTOR
+
 # What unpack_record() raises for bytes that are no record.
 DAMAGE = (struct.error, ValueError, OverflowError)
 
@@ -60,25 +66,23 @@ def pack_record(alias: str, record: SessionRecord, nonce: bytes = NO_NONCE) -> b
     Raises:
         ValueError: the user id or the device doesn't fit.
     """
-    user_id, actor_id, device = record.user_id, record.actor_id, record.device
-    user = b"" if user_id is None else encode_user_id(alias, user_id)
-    actor = b"" if actor_id is None else encode_user_id(alias, actor_id)
-    ip_address, user_agent = encode_device(alias, device)
+    user, actor = _encode_user(alias, record.user_id), _encode_user(alias, record.actor_id)
+    ip_address, user_agent = encode_device(alias, record.device)
     head = HEAD.pack(
-        LIVE if actor_id is None else TAKEOVER,
+        LIVE if record.actor_id is None else TAKEOVER,
         nonce,
         record.id,
         to_timestamp(record.created_at),
-        to_stored_version(record.version or 0),
+        wrap_version(record.version or 0),
         to_timestamp(record.authenticated_at),
         to_timestamp(record.last_seen_at),
         to_timestamp(record.expires_at),
         0,
-        NO_USER if user_id is None else len(user),
-        NO_IP_ADDRESS if device.ip_address is None else len(ip_address),
+        NO_USER if record.user_id is None else len(user),
+        NO_IP_ADDRESS if record.device.ip_address is None else len(ip_address),
         len(user_agent),
     )
-    if actor_id is not None:
+    if record.actor_id is not None:
         actor = ACTOR_LENGTH.pack(len(actor)) + actor
     return b"".join((head, user, ip_address, user_agent, actor, record.payload))
 
@@ -109,35 +113,35 @@ def unpack_record(key: str, value: bytes, start: int = 0) -> SessionRecord:
         ip_address_length,
         user_agent_length,
     ) = HEAD.unpack_from(value, start)
-    has_user, has_ip_address = user_length != NO_USER, ip_address_length != NO_IP_ADDRESS
     user_start = start + HEAD.size
-    user_end = user_start + user_length if has_user else user_start
-    ip_address_end = user_end + ip_address_length if has_ip_address else user_end
-    user_agent_end = payload_start = ip_address_end + user_agent_length
-    actor_id = None
+    user_end, ip_address_end, device_end = find_ends(
+        user_start, user_length, ip_address_length, user_agent_length
+    )
+    actor_id, payload_start = None, device_end
     if kind == TAKEOVER:
-        actor_start = user_agent_end + ACTOR_LENGTH.size
-        payload_start = actor_start + ACTOR_LENGTH.unpack_from(value, user_agent_end)[0]
+        actor_start = device_end + ACTOR_LENGTH.size
+        payload_start = actor_start + ACTOR_LENGTH.unpack_from(value, device_end)[0]
         actor_id = value[actor_start:payload_start].decode()
     is_record = kind in (LIVE, TAKEOVER) and id >= 0
     if not is_record or payload_start > min(len(value), start + LONGEST_HEAD):
         raise ValueError("This is no session.")
-    user_id = value[user_start:user_end].decode() if has_user else None
-    device = NO_DEVICE
-    if user_agent_end > user_end or has_ip_address:
-        device = Device(
-            ip_address=value[user_end:ip_address_end].decode("ascii") if has_ip_address else None,
-            user_agent=value[ip_address_end:user_agent_end].decode("utf-8", "surrogatepass"),
-        )
-    is_too_long = max(len(user_id or ""), len(actor_id or "")) > USER_ID_MAX_LENGTH
-    if is_too_long or len(device.user_agent) > USER_AGENT_MAX_LENGTH:
+    user_id = value[user_start:user_end].decode()
+    user_agent = value[ip_address_end:device_end].decode("utf-8", "surrogatepass")
+    is_too_long = max(len(user_id), len(actor_id or "")) > USER_ID_MAX_LENGTH
+    if is_too_long or len(user_agent) > USER_AGENT_MAX_LENGTH:
         raise ValueError("No session has that.")
+    device = NO_DEVICE
+    if ip_address_length != NO_IP_ADDRESS:
+        ip_address = value[user_end:ip_address_end].decode("ascii")
+        device = Device(ip_address=ip_address, user_agent=user_agent)
+    elif user_agent:
+        device = Device(user_agent=user_agent)
     return SessionRecord(
         id=id,
         key=key,
         payload=value[payload_start:],
         version=version,
-        user_id=user_id,
+        user_id=None if user_length == NO_USER else user_id,
         created_at=from_timestamp(created_at),
         authenticated_at=from_optional_timestamp(authenticated_at),
         last_seen_at=from_timestamp(last_seen_at),
@@ -147,19 +151,19 @@ def unpack_record(key: str, value: bytes, start: int = 0) -> SessionRecord:
     )
 
 
-def to_stored_version(version: int) -> int:
+def find_ends(
+    user_start: int, user_length: int, ip_address_length: int, user_agent_length: int
+) -> tuple[int, int, int]:
+    """Return where the user id, the ip address and the user agent of a value end."""
+    user_end = user_start + (0 if user_length == NO_USER else user_length)
+    has_ip_address = ip_address_length != NO_IP_ADDRESS
+    ip_address_end = user_end + (ip_address_length if has_ip_address else 0)
+    return user_end, ip_address_end, ip_address_end + user_agent_length
+
+
+def wrap_version(version: int) -> int:
     """Return a version as 32 bits hold it: 0 for none, and no other as 0."""
     return version if version <= LAST_VERSION else (version - 1) % LAST_VERSION + 1
-
-
-def encode_user_id(alias: str, user_id: str) -> bytes:
-    """Return the bytes of a user id, or raise ValueError if it is too long."""
-    if len(user_id) > USER_ID_MAX_LENGTH:
-        raise ValueError(
-            f"Session store {alias!r} takes user ids of up to {USER_ID_MAX_LENGTH} characters; "
-            f"this one has {len(user_id)}."
-        )
-    return user_id.encode()
 
 
 def encode_device(alias: str, device: Device) -> tuple[bytes, bytes]:
@@ -171,3 +175,13 @@ def encode_device(alias: str, device: Device) -> tuple[bytes, bytes]:
             f"characters and user agents of up to {USER_AGENT_MAX_LENGTH}."
         )
     return ip_address.encode("ascii"), user_agent.encode("utf-8", "surrogatepass")
+
+
+def _encode_user(alias: str, user_id: str | None) -> bytes:
+    user_id = user_id or ""
+    if len(user_id) > USER_ID_MAX_LENGTH:
+        raise ValueError(
+            f"Session store {alias!r} takes user ids of up to {USER_ID_MAX_LENGTH} characters; "
+            f"this one has {len(user_id)}."
+        )
+    return user_id.encode()

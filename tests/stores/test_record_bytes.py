@@ -10,7 +10,7 @@ import pytest
 from django_multistore.records import Device, SessionRecord, key_of
 from django_multistore.stores import record_bytes
 from django_multistore.stores.cache import values as in_cache
-from django_multistore.stores.redis import values as in_redis
+from django_multistore.stores.redis import layout as in_redis
 
 KEY = key_of("key")
 BORN = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -65,7 +65,7 @@ ANONYMOUS_AFTER_NONCE = bytes.fromhex(
 def test_a_record(record: SessionRecord, kind: int, after_nonce: bytes) -> None:
     for pack in (record_bytes.pack_record, in_redis.pack):
         value = pack("web", record)
-        assert (value[0], value[record_bytes.BIRTH.start :]) == (kind, after_nonce)
+        assert (value[0], value[record_bytes.SPANS["id"].start :]) == (kind, after_nonce)
         assert record_bytes.unpack_record(KEY, value) == record
         assert record_bytes.unpack_record(KEY, b"before" + value, start=6) == record
 
@@ -87,12 +87,13 @@ def test_an_entry_of_a_cache(listing: in_cache.Listing | None, head: str) -> Non
 
 def test_named_offsets() -> None:
     value = record_bytes.pack_record("web", replace(RECORD, version=0x01020304))
-    assert value[record_bytes.VERSION] == b"\1\2\3\4"
-    assert value[record_bytes.LISTED_UNTIL] == bytes(4)
-    assert value[record_bytes.LENGTHS] == b"\0\2\x09\0\7"
-    assert value[record_bytes.BIRTH][:8] == (7).to_bytes(8)
+    spans = record_bytes.SPANS
+    assert value[spans["version"]] == b"\1\2\3\4"
+    assert value[spans["listed_until"]] == bytes(4)
+    assert value[spans["user_length"].start : record_bytes.HEAD.size] == b"\0\2\x09\0\7"
+    assert value[spans["id"]] == (7).to_bytes(8)
     value = record_bytes.pack_record("web", RECORD, b"12345678")
-    assert value[record_bytes.NONCE] == b"12345678"
+    assert value[spans["nonce"]] == b"12345678"
 
 
 @pytest.mark.parametrize("kind", range(256))

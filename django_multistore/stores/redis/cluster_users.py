@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...records import Page, SessionRecord, is_id, latest_first
+from ..record_bytes import LONGEST_HEAD
 from ..steps import Steps
 from . import layout, values
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
@@ -167,7 +168,7 @@ class ClusterUsers(RedisProtocol):
         cut = [place for place, head in enumerate(heads) if values.is_cut(head)]
         if cut:
             whole: list[bytes] = yield from self.call_many(
-                [("GETRANGE", names[place], 0, layout.LONGEST_HEAD - 1) for place in cut]
+                [("GETRANGE", names[place], 0, LONGEST_HEAD - 1) for place in cut]
             )
             for place, head in zip(cut, whole, strict=True):
                 heads[place] = head

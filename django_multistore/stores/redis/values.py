@@ -9,21 +9,19 @@ from typing import Literal
 
 from ...records import SessionRecord, is_over
 from ...session import clock
-from ..timestamps import to_timestamp
-from .layout import (
+from ..record_bytes import (
     ACTOR_LENGTH,
     HEAD,
-    KEY_LENGTH,
     LIVE,
-    MOVED,
     NO_USER,
     NONCE_LENGTH,
     SPANS,
     TAKEOVER,
-    UNSIGNED,
-    ends_of,
+    find_ends,
     wrap_version,
 )
+from ..timestamps import to_timestamp
+from .layout import KEY_LENGTH, MOVED, UNSIGNED
 
 NONCE, VERSION, LISTED_UNTIL = SPANS["nonce"], SPANS["version"], SPANS["listed_until"]
 TIMESTAMPS = struct.Struct(">qq")
@@ -135,7 +133,9 @@ def _head_length(value: bytes) -> int:
     if len(value) < HEAD.size:
         return HEAD.size
     kind, *_, user_length, ip_address_length, user_agent_length = HEAD.unpack_from(value)
-    user_end, _, device_end = ends_of(user_length, ip_address_length, user_agent_length)
+    user_end, _, device_end = find_ends(
+        HEAD.size, user_length, ip_address_length, user_agent_length
+    )
     if kind == MOVED:
         return user_end + KEY_LENGTH
     if kind == LIVE:

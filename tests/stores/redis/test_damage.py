@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from django_multistore.records import Device, Limit, Outcome, SessionRecord, key_of, new_id
 from django_multistore.session import clock, codec
+from django_multistore.stores import record_bytes
 from django_multistore.stores.cache import values as packing
 from django_multistore.stores.redis import RedisStore, layout, values
 from django_multistore.testing import Calls, make_record
@@ -85,8 +86,8 @@ def records() -> list[SessionRecord]:
 def in_redis() -> list[bytes]:
     """Return sessions and the tombstones of some."""
     sessions = [layout.pack("web", record) for record in records()]
-    heads = [layout.HEAD.size + len(values.user_of(each) or b"") for each in sessions]
-    nonce, successor = b"n" * layout.NONCE_LENGTH, b"s" * layout.KEY_LENGTH
+    heads = [record_bytes.HEAD.size + len(values.user_of(each) or b"") for each in sessions]
+    nonce, successor = b"n" * record_bytes.NONCE_LENGTH, b"s" * layout.KEY_LENGTH
     identities = [each[9:end] for each, end in zip(sessions, heads, strict=True)]
     moved = [b"\3" + nonce + identity + successor for identity in identities]
     ended = [b"\2" + nonce + identity for identity in identities]
@@ -154,7 +155,7 @@ def parse_what_redis_has(chance: random.Random, count: int, lines: Lines) -> Non
         assert isinstance(values.is_cut(head), bool)
         assert isinstance(values.user_of(head), bytes | None)
         assert len(values.successor_of(value) or KEY) == len(KEY)
-        layout.unpack(KEY, values.head_alone(value[: layout.LONGEST_HEAD]))
+        layout.unpack(KEY, values.head_alone(value[: record_bytes.LONGEST_HEAD]))
 
 
 def parse_what_caches_have(chance: random.Random, count: int) -> None:
@@ -217,7 +218,7 @@ def test_a_million_damaged_values_are_nothing(settings: Any, lines: Lines) -> No
 
 def test_each_length_of_a_value(lines: Lines) -> None:
     for value in in_redis():
-        for length in range(layout.LONGEST_HEAD):
+        for length in range(record_bytes.LONGEST_HEAD):
             cut = value[:length]
             assert isinstance(layout.unpack(KEY, cut), SessionRecord | None)
             assert values.successor_of(cut) in (None, (b"s" * 20).hex())

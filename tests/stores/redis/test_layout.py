@@ -6,13 +6,14 @@ import re
 
 import pytest
 
+from django_multistore.stores import record_bytes
 from django_multistore.stores.redis import layout, scripts
 from django_multistore.stores.redis.client import packing
 from django_multistore.stores.redis.scripts import Command, Script
 
 
 def test_the_scripts_know_where_the_fields_are() -> None:
-    assert layout.HEAD.size == layout.ENDS[-1] == 62
+    assert record_bytes.HEAD.size == record_bytes.ENDS[-1] == 62
     constants = layout.LUA_CONSTANTS
     assert (constants["KIND"], constants["NONCE"], constants["NONCE_END"]) == ("1", "2", "9")
     assert (constants["VERSION"], constants["VERSION_END"]) == ("26", "29")
