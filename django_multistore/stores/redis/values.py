@@ -10,22 +10,13 @@ from typing import Literal
 from ...records import SessionRecord, is_over
 from ...session import clock
 from ..timestamps import to_timestamp
-from .layout import (
-    ACTOR_LENGTH,
-    HEAD,
-    KEY_LENGTH,
-    LIVE,
-    MOVED,
-    NO_USER,
-    NONCE_LENGTH,
-    SPANS,
-    TAKEOVER,
-    UNSIGNED,
-    ends_of,
-    wrap_version,
-)
+from . import layout
 
-NONCE, VERSION, LISTED_UNTIL = SPANS["nonce"], SPANS["version"], SPANS["listed_until"]
+NONCE, VERSION, LISTED_UNTIL = (
+    layout.SPANS["nonce"],
+    layout.SPANS["version"],
+    layout.SPANS["listed_until"],
+)
 TIMESTAMPS = struct.Struct(">qq")
 MOST_OF_A_HEAD = 512  # bytes, which few heads exceed
 LATEST = 2**32 - 1  # The last second of which a head can say that the index has it, in 2106.
@@ -36,7 +27,7 @@ AS_BEFORE: Literal[b""] = b""  # In place of a life: as long as what is there ha
 
 def make_nonce() -> bytes:
     """Return what tells one write from all others."""
-    return secrets.token_bytes(NONCE_LENGTH)
+    return secrets.token_bytes(layout.NONCE_LENGTH)
 
 
 def nonce_of(value: bytes) -> bytes:
@@ -51,22 +42,26 @@ def is_cut(head: bytes) -> bool:
 
 def head_alone(value: bytes) -> bytes:
     """Return the head of a session without its payload. A tombstone stays whole."""
-    return value[: _head_length(value)] if value[:1] in (b"%c" % LIVE, b"%c" % TAKEOVER) else value
+    return (
+        value[: _head_length(value)]
+        if value[:1] in (b"%c" % layout.LIVE, b"%c" % layout.TAKEOVER)
+        else value
+    )
 
 
 def user_of(head: bytes) -> bytes | None:
     """Return the user id in the head of a session, or in a tombstone."""
-    if len(head) < HEAD.size:
+    if len(head) < layout.HEAD.size:
         return None
-    length = int.from_bytes(head[SPANS["user_length"]])
-    return None if length == NO_USER else head[HEAD.size : HEAD.size + length]
+    length = int.from_bytes(head[layout.SPANS["user_length"]])
+    return None if length == layout.NO_USER else head[layout.HEAD.size : layout.HEAD.size + length]
 
 
 def successor_of(head: bytes) -> str | None:
     """Return the key that a session went to, if this is the tombstone that says so."""
-    if head[:1] != b"%c" % MOVED or len(head) != _head_length(head):
+    if head[:1] != b"%c" % layout.MOVED or len(head) != _head_length(head):
         return None
-    return head[-KEY_LENGTH:].hex()
+    return head[-layout.KEY_LENGTH :].hex()
 
 
 def set_listed_until(value: bytes, until: int) -> bytes:
@@ -95,12 +90,12 @@ def succeed(stored: bytes, value: bytes) -> bytes:
 
 def pack_version(version: int | None) -> bytes:
     """Return the version that a script is to find; nothing for any."""
-    return b"" if version is None else UNSIGNED.pack(wrap_version(version))
+    return b"" if version is None else layout.UNSIGNED.pack(layout.wrap_version(version))
 
 
 def pack_until(until: int) -> bytes:
     """Return until when an index has a session, as heads have it."""
-    return UNSIGNED.pack(min(until, LATEST))
+    return layout.UNSIGNED.pack(min(until, LATEST))
 
 
 def pack_id(id: int) -> bytes:
@@ -132,15 +127,15 @@ def whole_life(record: SessionRecord) -> int:
 
 def _head_length(value: bytes) -> int:
     """Return how long the head of a session, or a tombstone, says that it is."""
-    if len(value) < HEAD.size:
-        return HEAD.size
-    kind, *_, user_length, ip_address_length, user_agent_length = HEAD.unpack_from(value)
-    user_end, _, device_end = ends_of(user_length, ip_address_length, user_agent_length)
-    if kind == MOVED:
-        return user_end + KEY_LENGTH
-    if kind == LIVE:
+    if len(value) < layout.HEAD.size:
+        return layout.HEAD.size
+    kind, *_, user_length, ip_address_length, user_agent_length = layout.HEAD.unpack_from(value)
+    user_end, _, device_end = layout.ends_of(user_length, ip_address_length, user_agent_length)
+    if kind == layout.MOVED:
+        return user_end + layout.KEY_LENGTH
+    if kind == layout.LIVE:
         return device_end
-    if kind != TAKEOVER:
-        return HEAD.size
-    actor_start = device_end + ACTOR_LENGTH.size
+    if kind != layout.TAKEOVER:
+        return layout.HEAD.size
+    actor_start = device_end + layout.ACTOR_LENGTH.size
     return actor_start + int.from_bytes(value[device_end:actor_start])
