@@ -7,22 +7,9 @@ from dataclasses import replace
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, SessionRecord
 from ..steps import Steps, to_its_end
-from . import layout, values
+from . import layout, scripts, values
 from .cluster_users import TOMBSTONE_LIFE, ClusterUsers
-from .scripts import (
-    CLUSTER_CLAIM,
-    CLUSTER_CREATE,
-    CLUSTER_DESTROY,
-    CLUSTER_LIST,
-    CLUSTER_RETIRE,
-    CLUSTER_TOUCH,
-    CLUSTER_UPDATE,
-    DONE,
-    GONE,
-    OUTCOMES,
-    UNLISTED,
-    Command,
-)
+from .scripts import DONE, GONE, OUTCOMES, UNLISTED, Command
 
 # A create gives up long before the tombstone goes that would have forbidden it.
 DEADLINE = 60_000  # milliseconds, by the clock of the server that has the index
@@ -54,7 +41,7 @@ class ClusterProtocol(ClusterUsers):
         if record.user_id is not None:
             now, until = yield from self.call(*self._list_command(record.user_id, record.key, life))
             value, deadline = values.set_listed_until(value, until), now + DEADLINE
-        outcome: int = yield from self.call(*CLUSTER_CREATE((name,), value, life, deadline))
+        outcome: int = yield from self.call(*scripts.CLUSTER_CREATE((name,), value, life, deadline))
         if outcome == UNLISTED:
             raise self._too_late()
         return outcome == DONE
@@ -70,7 +57,7 @@ class ClusterProtocol(ClusterUsers):
         if user_id is not None and life and is_login:
             until = yield from self._raise_index(user_id, record.key, life)
         for _ in range(LISTING_ATTEMPTS):
-            command = CLUSTER_UPDATE(
+            command = scripts.CLUSTER_UPDATE(
                 (self.session_name(record.key),),
                 value,
                 values.pack_version(record.version),
@@ -100,7 +87,7 @@ class ClusterProtocol(ClusterUsers):
         if life == 0:
             return (yield from self.update(replace(record, key=old_key)))
         at_most = life or values.whole_life(record)
-        claim = CLUSTER_CLAIM(
+        claim = scripts.CLUSTER_CLAIM(
             (self.session_name(old_key),),
             values.nonce_of(value),
             values.pack_version(record.version),
@@ -123,7 +110,7 @@ class ClusterProtocol(ClusterUsers):
         old_user = values.user_of(head)
         if not life:  # It lives as long as it had to live, unless a first reply was lost.
             life = max(1, lives[0]) if lives else at_most
-        commands = [CLUSTER_CREATE((self.session_name(record.key),), value, life, deadline)]
+        commands = [scripts.CLUSTER_CREATE((self.session_name(record.key),), value, life, deadline)]
         if old_user is not None:
             commands.append(self._retire_command(self.indexes + old_user, old_key))
         created, *_ = yield from self.call_many(commands)
@@ -135,7 +122,7 @@ class ClusterProtocol(ClusterUsers):
     def touch(self, record: SessionRecord) -> Steps[bool]:
         life, until = values.milliseconds_left(record), b""
         for _ in range(LISTING_ATTEMPTS):
-            command = CLUSTER_TOUCH(
+            command = scripts.CLUSTER_TOUCH(
                 (self.session_name(record.key),),
                 values.pack_version(record.version),
                 values.pack_timestamps(record),
@@ -150,7 +137,9 @@ class ClusterProtocol(ClusterUsers):
         raise self._too_late()
 
     def destroy(self, key: str) -> Steps[bool]:
-        command = CLUSTER_DESTROY((self.session_name(key),), values.make_nonce(), TOMBSTONE_LIFE)
+        command = scripts.CLUSTER_DESTROY(
+            (self.session_name(key),), values.make_nonce(), TOMBSTONE_LIFE
+        )
         was_alive, *users = yield from self.call(*command)
         for user in users:
             yield from self._unlist(self.indexes + user, [key])
@@ -160,10 +149,10 @@ class ClusterProtocol(ClusterUsers):
 
     def _list_command(self, user_id: str, key: str, life: int) -> Command:
         index, listed_for = self.index_name(user_id), life + max(LEAST_SLACK, life // SLACK)
-        return CLUSTER_LIST((index,), bytes.fromhex(key), listed_for)
+        return scripts.CLUSTER_LIST((index,), bytes.fromhex(key), listed_for)
 
     def _retire_command(self, index: bytes, key: str) -> Command:
-        return CLUSTER_RETIRE((index,), bytes.fromhex(key), TOMBSTONE_LIFE)
+        return scripts.CLUSTER_RETIRE((index,), bytes.fromhex(key), TOMBSTONE_LIFE)
 
     def _raise_index(self, user_id: str, key: str, life: int) -> Steps[bytes]:
         """Have the index say that the session lives so long, and return until when it says so."""

@@ -39,25 +39,20 @@ UNSIGNED = struct.Struct(">I")
 DEVICE_LENGTHS = struct.Struct(">BH")
 
 # What the scripts know by name. Lua counts from 1 and includes the end.
-LUA_CONSTANTS = {
-    **{name.upper(): str(span.start + 1) for name, span in SPANS.items()},
-    **{f"{name.upper()}_END": str(span.stop) for name, span in SPANS.items()},
-    **{
-        name: rf"'\{kind}'"
-        for name, kind in (
-            ("LIVE", LIVE),
-            ("ENDED", ENDED),
-            ("MOVED", MOVED),
-            ("TAKEOVER", TAKEOVER),
-        )
-    },
-    "HEAD": str(HEAD.size),
-    "KEY_LENGTH": str(KEY_LENGTH),
-    "LONGEST_USER": str(LONGEST_USER),
-    "LONGEST_ACTOR": str(LONGEST_ACTOR),
-    "NO_USER": str(NO_USER),
-    "NO_IP_ADDRESS": str(NO_IP_ADDRESS),
-    "LAST_VERSION": str(LAST_VERSION),
+LUA_CONSTANTS: dict[str, int | str] = {
+    **{name.upper(): span.start + 1 for name, span in SPANS.items()},
+    **{f"{name.upper()}_END": span.stop for name, span in SPANS.items()},
+    "LIVE": rf"'\{LIVE}'",
+    "ENDED": rf"'\{ENDED}'",
+    "MOVED": rf"'\{MOVED}'",
+    "TAKEOVER": rf"'\{TAKEOVER}'",
+    "HEAD": HEAD.size,
+    "KEY_LENGTH": KEY_LENGTH,
+    "LAST_VERSION": LAST_VERSION,
+    "LONGEST_USER": LONGEST_USER,
+    "LONGEST_ACTOR": LONGEST_ACTOR,
+    "NO_USER": NO_USER,
+    "NO_IP_ADDRESS": NO_IP_ADDRESS,
 }
 
 suspicious = logging.getLogger("django.security.SuspiciousSession")

@@ -13,7 +13,6 @@ from ..stepwise import Operations
 from . import layout, scripts
 from .client.base import Client
 from .options import RedisOptions
-from .requests import Request
 from .scripts import WRONG_TYPE, Command, Word
 
 Item = TypeVar("Item")
@@ -107,19 +106,11 @@ class RedisProtocol(Operations):
         """Return the name of the set of a user's sessions."""
         return self.indexes + user_id.encode()
 
-    def read(self, key: str) -> Request[SessionRecord | None]:
-        """Read the live record under this key. See BaseStore.read()."""
-        alias = self.alias
-        return Request(
-            self.client,
-            [("GET", self.session_name(key))],
-            lambda replies: layout.unpack(key, replies[0], alias=alias),
-        )
-
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Outcome]:
         for delay in backoff(ATTEMPTS):
             yield from pause(delay)
-            stored = yield from self.read(key)
+            value = yield from self.call("GET", self.session_name(key))
+            stored = layout.unpack(key, value, alias=self.alias)
             if stored is None:
                 return Outcome.GONE
             record = change(stored)

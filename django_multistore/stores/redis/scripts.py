@@ -18,22 +18,12 @@ Command: TypeAlias = tuple[Word, ...]
 WRONG_TYPE = b"\xff"
 
 # What scripts return of a write.
-DONE, GONE, CONFLICT, UNLISTED, FULL = 1, 0, -1, -2, -3
-OUTCOMES = {
-    DONE: Outcome.DONE,
-    GONE: Outcome.GONE,
-    CONFLICT: Outcome.CONFLICT,
-    FULL: Outcome.FULL,
-}
+REPLIES = {"DONE": 1, "GONE": 0, "CONFLICT": -1, "UNLISTED": -2, "FULL": -3}
+DONE, GONE, CONFLICT, UNLISTED, FULL = REPLIES.values()
+OUTCOMES = {DONE: Outcome.DONE, GONE: Outcome.GONE, CONFLICT: Outcome.CONFLICT, FULL: Outcome.FULL}
 
 FOLDER = files(__package__) / "lua"
-CONSTANTS = LUA_CONSTANTS | {
-    "DONE": str(DONE),
-    "GONE": str(GONE),
-    "CONFLICT": str(CONFLICT),
-    "UNLISTED": str(UNLISTED),
-    "FULL": str(FULL),
-}
+CONSTANTS = LUA_CONSTANTS | REPLIES
 
 
 class Script:
@@ -96,21 +86,13 @@ END_USER = Script("reply", "server/end_user")
 TRIM = Script("reply", "trim")
 
 # On a cluster a script sees one slot.
+LISTED = (*HEAD, "version", "time", "cluster/listed_until")
 ON_CLUSTER = (*HEAD, "version", "time", "cluster/tombstone")
 CLUSTER_LIST = Script("reply", "time", "index", "cluster/list")
 CLUSTER_RETIRE = Script("reply", "time", "cluster/retire")
 CLUSTER_CREATE = Script(*HEAD, "version", "time", "cluster/create")
 CLUSTER_UPDATE = Script(*ON_CLUSTER, "cluster/listed_until", "cluster/update")
 CLUSTER_CLAIM = Script(*ON_CLUSTER, "cluster/claim")
-CLUSTER_TOUCH = Script(
-    *HEAD,
-    "version",
-    "time",
-    "cluster/listed_until",
-    "length",
-    "later",
-    "touch_value",
-    "cluster/touch",
-)
+CLUSTER_TOUCH = Script(*LISTED, "length", "later", "touch_value", "cluster/touch")
 CLUSTER_DESTROY = Script(*ON_CLUSTER, "cluster/destroy")
 CLUSTER_END_OF_USER = Script(*ON_CLUSTER, "cluster/end_of_user")

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from ...exceptions import StoreUnavailable
 from ...records import Limit, Outcome, Page, SessionRecord, latest_first, user_id_of
-from ..steps import Result, Steps
-from . import layout, values
+from ..steps import Steps
+from . import layout, scripts, values
 from .client.base import Client
 from .options import RedisOptions
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
 from .requests import Request
-from .scripts import (
-    CREATE,
-    CREATE_IF_ROOM,
-    DESTROY,
-    DONE,
-    END_USER,
-    EVICT,
-    LIST_USER,
-    OUTCOMES,
-    PAGE_OF_USER,
-    TOUCH,
-    WRITE,
-    WRITE_IF_ROOM,
-    Command,
-    Word,
-)
+from .scripts import DONE, OUTCOMES, Command, Word
 
 # Sessions that one script lists or ends, which takes Redis about a millisecond. Meanwhile nobody
 # else is served.
@@ -60,20 +45,21 @@ class ServerProtocol(RedisProtocol):
 
     def create(self, record: SessionRecord) -> Request[bool]:
         if not values.milliseconds_left(record):
-            return self._request(("EXISTS", self.session_name(record.key)), _is_nothing)
+            return Request(self.client, [("EXISTS", self.session_name(record.key))], _is_nothing)
         names, arguments = self._creating(record)
-        return self._request(CREATE(names, *arguments), _is_done)
+        return Request(self.client, [scripts.CREATE(names, *arguments)], _is_done)
 
     def update(self, record: SessionRecord) -> Request[Outcome]:
         names, arguments = self._writing(record.key, record)
-        return self._request(WRITE(names, *arguments), _read_outcome)
+        return Request(self.client, [scripts.WRITE(names, *arguments)], _read_outcome)
 
     def rotate(self, old_key: str, record: SessionRecord) -> Request[Outcome]:
         names, arguments = self._writing(old_key, record)
-        return self._known_request(WRITE(names, *arguments), self._read_rotation)
+        command = scripts.WRITE(names, *arguments)
+        return Request(self.client, [command, *self._wait], self._read_rotation)
 
     def touch(self, record: SessionRecord) -> Request[bool]:
-        command = TOUCH(
+        command = scripts.TOUCH(
             (self.session_name(record.key),),
             values.pack_version(record.version),
             values.pack_timestamps(record),
@@ -82,11 +68,11 @@ class ServerProtocol(RedisProtocol):
             self.indexes,
             bytes.fromhex(record.key),
         )
-        return self._request(command, _is_done)
+        return Request(self.client, [command], _is_done)
 
     def destroy(self, key: str) -> Request[bool]:
-        command = DESTROY((self.session_name(key),), self.indexes, bytes.fromhex(key))
-        return self._known_request(command, self._read_destroy)
+        command = scripts.DESTROY((self.session_name(key),), self.indexes, bytes.fromhex(key))
+        return Request(self.client, [command, *self._wait], self._read_destroy)
 
     # One user's sessions.
 
@@ -97,7 +83,7 @@ class ServerProtocol(RedisProtocol):
         while True:
             yield from rounds.begin()
             # By expiry upwards, which is where a save moves a session.
-            command = LIST_USER((index,), self.sessions, last, score, IN_A_SCRIPT)
+            command = scripts.LIST_USER((index,), self.sessions, last, score, IN_A_SCRIPT)
             reply = yield from self.call(*command)
             if not reply:
                 layout.log_damage(self.alias)
@@ -117,12 +103,14 @@ class ServerProtocol(RedisProtocol):
             total, *alive = replies[0]
             return Page(records=tuple(latest_first(self._records(user_id, alive))), total=total)
 
-        command = PAGE_OF_USER((self.index_name(user_id),), self.sessions, start, size)
-        return self._request(command, read)
+        command = scripts.PAGE_OF_USER((self.index_name(user_id),), self.sessions, start, size)
+        return Request(self.client, [command], read)
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         kept_key = b"" if except_key is None else bytes.fromhex(except_key)
-        command = END_USER((self.index_name(user_id),), self.sessions, kept_key, IN_A_SCRIPT)
+        command = scripts.END_USER(
+            (self.index_name(user_id),), self.sessions, kept_key, IN_A_SCRIPT
+        )
         ended: int = 0
         commands = [command]
         rounds = Rounds(self.alias, f"{STAYS} {GROWS}")
@@ -160,12 +148,14 @@ class ServerProtocol(RedisProtocol):
         # Of two that come at once, one takes the last place and the other finds it taken.
         if old_key is None:
             names, arguments = self._creating(record)
-            created: int = yield from self.call(*CREATE_IF_ROOM(names, *arguments, limit.most))
+            created: int = yield from self.call(
+                *scripts.CREATE_IF_ROOM(names, *arguments, limit.most)
+            )
             return OUTCOMES[created] if created else Outcome.CONFLICT
         names, arguments = self._writing(old_key, record)
         names += (self.index_name(user_id_of(record.user_id)),)
-        command = WRITE_IF_ROOM(names, *arguments, limit.most)
-        return (yield from self._known_request(command, self._read_rotation))
+        command = scripts.WRITE_IF_ROOM(names, *arguments, limit.most)
+        return (yield from Request(self.client, [command, *self._wait], self._read_rotation))
 
     def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
         user_id = user_id_of(record.user_id)
@@ -174,7 +164,7 @@ class ServerProtocol(RedisProtocol):
         by_key = {bytes.fromhex(each.key): each for each in surplus}
         # Of two that come at once, neither ends more than are too many by then.
         commands = [
-            EVICT((self.index_name(user_id),), self.sessions, limit.most, *keys)
+            scripts.EVICT((self.index_name(user_id),), self.sessions, limit.most, *keys)
             for keys in batches([*by_key], IN_A_SCRIPT)
         ]
         evicted: list[SessionRecord] = []
@@ -187,15 +177,6 @@ class ServerProtocol(RedisProtocol):
         return evicted
 
     # What these are made of.
-
-    def _request(self, command: Command, read: Callable[[list[Any]], Result]) -> Request[Result]:
-        return Request(self.client, [command], read)
-
-    def _known_request(
-        self, command: Command, read: Callable[[list[Any]], Result]
-    ) -> Request[Result]:
-        """Return the request of what enough replicas must know of: option WAIT."""
-        return Request(self.client, [command, *self._wait], read)
 
     def _creating(self, record: SessionRecord) -> tuple[Names, Arguments]:
         """Return what CREATE takes."""

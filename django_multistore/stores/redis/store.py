@@ -16,6 +16,7 @@ from .client.errors import StoreErrors
 from .client.server import ServerClient
 from .cluster import ClusterProtocol
 from .gc import IndexWalk
+from .layout import unpack
 from .options import DEFAULT_PREFIX, read_options
 from .protocol import RedisProtocol
 from .requests import Request
@@ -74,10 +75,12 @@ class RedisStore(StepwiseStore):
         return f"the prefix {self._options.prefix.decode()!r} in {self._options.address}"
 
     def read(self, key: str) -> SessionRecord | None:
-        return self._protocol.read(key).send()
+        value = self._client.call("GET", self._protocol.session_name(key))
+        return unpack(key, value, alias=self.alias)
 
     async def aread(self, key: str) -> SessionRecord | None:
-        return await self._protocol.read(key).asend()
+        value = await self._client.acall("GET", self._protocol.session_name(key))
+        return unpack(key, value, alias=self.alias)
 
     def remove_expired(self, cursor: IndexWalk | None, size: int, *, dry_run: bool) -> Batch:
         # Redis forgets sessions by itself. What they leave behind is their place in an index.

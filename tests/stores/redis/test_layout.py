@@ -15,9 +15,9 @@ from django_multistore.stores.redis.scripts import Command, Script
 def test_the_scripts_know_where_the_fields_are() -> None:
     assert record_bytes.HEAD.size == record_bytes.ENDS[-1] == 62
     constants = layout.LUA_CONSTANTS
-    assert (constants["KIND"], constants["NONCE"], constants["NONCE_END"]) == ("1", "2", "9")
-    assert (constants["VERSION"], constants["VERSION_END"]) == ("26", "29")
-    assert (constants["USER_LENGTH"], constants["USER_AGENT_LENGTH_END"]) == ("58", "62")
+    assert (constants["KIND"], constants["NONCE"], constants["NONCE_END"]) == (1, 2, 9)
+    assert (constants["VERSION"], constants["VERSION_END"]) == (26, 29)
+    assert (constants["USER_LENGTH"], constants["USER_AGENT_LENGTH_END"]) == (58, 62)
     assert constants["TAKEOVER"] == r"'\4'"
 
 
