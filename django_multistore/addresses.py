@@ -6,7 +6,7 @@ import ipaddress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from . import conf
+from .conf import conf
 from .records import USER_AGENT_MAX_LENGTH, Device
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ class TrustedProxies:
 
 def device_of(request: HttpRequest) -> Device:
     """Return where a request comes from, as far as the settings let it be stored."""
-    resolver = conf.ip_resolver()
+    resolver = conf.ip_resolver
     address = None if resolver is None else resolver(request)
     # PostgreSQL takes no NUL.
     user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")
     return Device(
         ip_address=normal_address(str(address)[:LONGEST_ADDRESS]) if address else None,
-        user_agent=user_agent[:USER_AGENT_MAX_LENGTH] if conf.keeps_user_agent() else "",
+        user_agent=user_agent[:USER_AGENT_MAX_LENGTH] if conf.keeps_user_agent else "",
     )
 
 

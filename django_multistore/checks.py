@@ -12,7 +12,18 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from . import conf
+from .conf import (
+    ANONYMOUS,
+    DEFAULT_IP_RESOLVER,
+    DEFAULT_TOUCH_INTERVAL,
+    EVICT_OLDEST,
+    OF_REQUEST,
+    OF_SESSION,
+    REFUSE,
+    REFUSE_BOTH,
+    UNAVAILABLE,
+    conf,
+)
 from .devices import configured_engine
 from .exceptions import InvalidStore
 from .middleware import SessionMiddleware
@@ -24,9 +35,9 @@ from .system_checks.takeovers import check_takeovers
 
 TAG = "sessions"
 CHOICES = {
-    "SESSION_MAX_PER_USER_POLICY": (conf.EVICT_OLDEST, conf.REFUSE),
-    "SESSION_ON_OUTAGE": (conf.UNAVAILABLE, conf.ANONYMOUS),
-    "SESSION_ON_OTHER_USER": (conf.REFUSE_BOTH, conf.OF_SESSION, conf.OF_REQUEST),
+    "SESSION_MAX_PER_USER_POLICY": (EVICT_OLDEST, REFUSE),
+    "SESSION_ON_OUTAGE": (UNAVAILABLE, ANONYMOUS),
+    "SESSION_ON_OTHER_USER": (REFUSE_BOTH, OF_SESSION, OF_REQUEST),
 }
 
 
@@ -51,7 +62,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         messages.append(
             Error(
                 "SESSION_TOUCH_INTERVAL is no number of seconds.",
-                hint=f"Set it to {conf.DEFAULT_TOUCH_INTERVAL}, for example, or to 0.",
+                hint=f"Set it to {DEFAULT_TOUCH_INTERVAL}, for example, or to 0.",
                 id="django_multistore.E002",
             )
         )
@@ -80,7 +91,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 def check_limit(**kwargs: Any) -> list[CheckMessage]:
     """Check that the engine's store can count what SESSION_MAX_PER_USER limits."""
     engine = configured_engine()
-    if engine is None or conf.session_limit() is None:
+    if engine is None or conf.session_limit is None:
         return []
     try:
         store = engine.get_store()
@@ -101,7 +112,7 @@ def check_limit(**kwargs: Any) -> list[CheckMessage]:
 def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:
     """Check that SESSION_IP_RESOLVER is, or names, something to call."""
     try:
-        is_usable = conf.ip_resolver() is None or callable(conf.ip_resolver())
+        is_usable = conf.ip_resolver is None or callable(conf.ip_resolver)
         reason = "it can't be called"
     except ImportError as error:
         is_usable, reason = False, str(error)
@@ -111,7 +122,7 @@ def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:
         Error(
             f"SESSION_IP_RESOLVER can't be used: {reason}.",
             hint="Set it to a function that takes a request, or to the dotted path of one, for "
-            f"example {conf.DEFAULT_IP_RESOLVER!r}.",
+            f"example {DEFAULT_IP_RESOLVER!r}.",
             id="django_multistore.E012",
         )
     ]
@@ -183,7 +194,7 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
 
 def check_session_admin(**kwargs: Any) -> list[CheckMessage]:
     """Check that SESSION_ADMIN has had its effect."""
-    if not conf.session_admin() or _users_have_session_admin():
+    if not conf.session_admin or _users_have_session_admin():
         return []
     return [
         Warning(
@@ -200,7 +211,7 @@ def check_stores(**kwargs: Any) -> list[CheckMessage]:
     """Check that each store of SESSION_STORES can be built and is content."""
     built: list[BaseStore] = []
     messages: list[CheckMessage] = []
-    for alias in conf.session_stores():
+    for alias in conf.session_stores:
         try:
             built.append(stores[alias])
         except InvalidStore as error:
@@ -214,7 +225,7 @@ def check_stores(**kwargs: Any) -> list[CheckMessage]:
 def check_stores_for_production(**kwargs: Any) -> list[CheckMessage]:
     """Have each store check what only production needs."""
     messages: list[CheckMessage] = []
-    for alias in conf.session_stores():
+    for alias in conf.session_stores:
         try:
             messages.extend(stores[alias].check(**kwargs, deploy=True))
         except InvalidStore:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
-from . import conf, signals
+from . import signals
 from .auth import request_users
+from .conf import OF_REQUEST, OF_SESSION, conf
 from .engine import SessionStore
 from .exceptions import InvalidStore, OtherUser
 from .records import Page, SessionRecord, latest_first, parse_id
@@ -257,9 +258,9 @@ def stands_in(other: Any) -> bool:
         OtherUser: SESSION_ON_OTHER_USER doesn't say which of them counts, or it's one who is no
             model's instance, of whom no sessions can be found.
     """
-    if other is None or conf.on_other_user() == conf.OF_SESSION:
+    if other is None or conf.on_other_user == OF_SESSION:
         return False
-    if conf.on_other_user() == conf.OF_REQUEST and hasattr(other, "_meta"):
+    if conf.on_other_user == OF_REQUEST and hasattr(other, "_meta"):
         return True
     raise OtherUser(
         "request.user is another user than the session's. SESSION_ON_OTHER_USER says which of "

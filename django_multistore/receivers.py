@@ -15,9 +15,10 @@ from django.core.signals import got_request_exception
 from django.db import Error
 from django.db.models.signals import post_delete, post_save, pre_save
 
-from . import conf, devices, takeovers
+from . import devices, takeovers
 from .addresses import device_of
 from .auth.deactivation import is_deactivated, note_deactivation
+from .conf import conf
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
 from .http.outages import note_outage
@@ -88,7 +89,7 @@ def _move_or_refuse(session: SessionStore) -> None:
             # to move the session: as a login form that is sent twice, it has one of its own.
             if not session.log_in_apart():
                 raise
-    limit = conf.session_limit()
+    limit = conf.session_limit
     if limit is not None and not limit.evicts:
         # Now, where a login can still be refused. To evict waits for the end of the request: a
         # login that fails after this must not have ended a session.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from .. import conf
+from ..conf import conf
 from ..records import SessionRecord
 from . import clock
 from .expiring import later
@@ -18,5 +18,5 @@ def is_too_old(record: SessionRecord) -> bool:
 
 def absolute_limit(start: datetime) -> datetime | None:
     """Return when a session ends that began, or whose user logged in, at `start`."""
-    age = conf.absolute_age()
+    age = conf.absolute_age
     return None if age is None else later(start, age.total_seconds())

@@ -16,7 +16,7 @@ from django.db.models import Case, CharField, F, Value, When
 from django.db.models.functions import Concat, Left, StrIndex
 from django.db.models.lookups import Exact, GreaterThan
 
-from .. import conf
+from ..conf import conf
 from . import users
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def current() -> str | None:
     Raises:
         ImproperlyConfigured: what SESSION_USER_NAMESPACE returns is none.
     """
-    function = conf.user_namespace()
+    function = conf.user_namespace
     if function is None:
         return None
     namespace = function()
@@ -54,7 +54,7 @@ def stored(text: str, stored_before: str | None = None) -> str:
         stored_before: what the session had. If it is the same user, the namespace stays: a save
             within another tenant's schema must not give the session to a user there.
     """
-    if conf.user_namespace() is None:
+    if conf.user_namespace is None:
         return text
     if stored_before is not None:
         namespace, before = split(stored_before)
@@ -70,7 +70,7 @@ def split(user_id: str) -> tuple[str | None, str]:
     Args:
         user_id: as stores have it.
     """
-    if conf.user_namespace() is None:
+    if conf.user_namespace is None:
         return None, user_id
     namespace, separator, text = user_id.partition(SEPARATOR)
     return (namespace or None, text) if separator else (None, user_id)
@@ -84,7 +84,7 @@ def primary_key_in(user_id: str) -> str | None:
 
 def is_here(user_id: str | None) -> bool:
     """Say whether a session with this user id may be opened: a visitor's, or one of a user here."""
-    if user_id is None or conf.user_namespace() is None:
+    if user_id is None or conf.user_namespace is None:
         return True
     return split(user_id)[0] == current()
 
@@ -125,7 +125,7 @@ def read(text: str) -> str:
         text: a primary key, or a user id as lists of sessions show it.
     """
     namespace = current()
-    is_whole = conf.user_namespace() is not None and (
+    is_whole = conf.user_namespace is not None and (
         text.startswith(f"{namespace}{SEPARATOR}") if namespace else SEPARATOR in text
     )
     return text if is_whole else stored(text)
@@ -148,7 +148,7 @@ def in_sql(texts: Iterable[Combinable]) -> list[Combinable]:
     Args:
         texts: primary keys.
     """
-    if conf.user_namespace() is None:
+    if conf.user_namespace is None:
         return [*texts]
     namespace = current()
     if namespace is not None:
@@ -159,7 +159,7 @@ def in_sql(texts: Iterable[Combinable]) -> list[Combinable]:
 
 def _joined(namespace: str | None, text: str) -> str:
     # Without a namespace as well no two users have one id: the first separator ends it.
-    if conf.user_namespace() is None or (namespace is None and SEPARATOR not in text):
+    if conf.user_namespace is None or (namespace is None and SEPARATOR not in text):
         return text
     return f"{namespace or ''}{SEPARATOR}{text}"
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.urls import get_resolver
 
-from .. import conf
+from ..conf import conf
 from ..devices import configured_engine
 
 # What begins or ends a takeover.
@@ -25,7 +25,7 @@ VIEWS = frozenset(
 
 def check_takeovers(**kwargs: Any) -> list[CheckMessage]:
     """Check that the views of django-hijack and django-loginas are wrapped, where it matters."""
-    if conf.session_limit() is None or configured_engine() is None:
+    if conf.session_limit is None or configured_engine() is None:
         return []
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
