@@ -14,8 +14,8 @@ from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessio
 from django.http import HttpResponse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
-from . import conf
 from .addresses import device_of
+from .conf import conf
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
 from .http.cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
@@ -43,7 +43,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if isinstance(session, SessionStore):
             session.device = device_of(request)
             session.tolerates_outage = (
-                conf.serves_anonymous_on_outage() and request.method in SAFE_METHODS
+                conf.serves_anonymous_on_outage and request.method in SAFE_METHODS
             )
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

@@ -17,7 +17,7 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
-from .. import conf
+from ..conf import conf
 from ..exceptions import SessionLimitReached, StoreUnavailable
 from ..records import (
     ACTOR_SESSION_KEY,
@@ -517,7 +517,7 @@ class TrackedSession(ExpiringSession):
         stored = self._record
         if stored is None or moved is None:
             return None
-        interval = conf.touch_interval_of(moved.expires_at - moved.last_seen_at)
+        interval = conf.get_touch_interval(moved.expires_at - moved.last_seen_at)
         ahead = stored.last_seen_at - clock.now()  # Of this host's clock, by another's.
         renews = settings.SESSION_SAVE_EVERY_REQUEST or self.modified
         # A request that renewed nothing may have moved last-seen just now.
@@ -568,7 +568,7 @@ class TrackedSession(ExpiringSession):
         outages.warning("Last-seen of a session did not move: %s", outage)
 
     def _limit_for(self, record: SessionRecord) -> Limit | None:
-        limit = conf.session_limit()
+        limit = conf.session_limit
         if limit is None or record.user_id is None or record.actor_id is not None:
             return None
         stored = self._record

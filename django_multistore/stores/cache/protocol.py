@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from ... import conf
+from ...conf import conf
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, Page, SessionRecord, is_over, successor, touched
 from ...session import clock
@@ -416,7 +416,7 @@ class CacheProtocol(Operations):
         if listing is None or old.user_id != record.user_id:
             entered: Listing = yield DatabaseStep(self._index.insert, (record,))
             return entered
-        interval = conf.touch_interval_of(record.expires_at - record.last_seen_at)
+        interval = conf.get_touch_interval(record.expires_at - record.last_seen_at)
         is_due = (
             record.last_seen_at - listing.written_at >= interval
             or record.expires_at > listing.valid_until
