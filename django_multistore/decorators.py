@@ -16,9 +16,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import resolve_url
 
-from . import devices
 from .exceptions import OtherUser
-from .http.subject import awhose, whose
+from .http.sessions import get_session
+from .http.subject import afind_subject, find_subject
 from .session import clock
 
 if TYPE_CHECKING:
@@ -118,25 +118,29 @@ def admits(request: HttpRequest, seconds: float) -> bool:
             doesn't say which of them counts.
     """
     _require_positive(seconds)
-    login_at = devices.session_of(request).authenticated_at
-    # An old login is told without the user.
+    session = get_session(request)
+    session.open()
+    login_at = session.authenticated_at
+    # The user need not be asked for to tell an old login.
     if login_at is not None and not _is_recent(login_at, seconds):
         return False
-    # The user too: whoever was deactivated still has a session, and a login time in it.
-    _, is_session_s = whose(request)
-    return login_at is not None and is_session_s
+    # Whoever was deactivated still has a session, and a login time in it.
+    _, owns_session = find_subject(request)
+    return login_at is not None and owns_session
 
 
 async def aadmits(request: HttpRequest, seconds: float) -> bool:
     """See admits()."""
     _require_positive(seconds)
-    session = devices.session_of(request)
+    session = get_session(request)
     await session.aopen()
     login_at = session.authenticated_at
+    # The user need not be asked for to tell an old login.
     if login_at is not None and not _is_recent(login_at, seconds):
         return False
-    _, is_session_s = await awhose(request)
-    return login_at is not None and is_session_s
+    # Whoever was deactivated still has a session, and a login time in it.
+    _, owns_session = await afind_subject(request)
+    return login_at is not None and owns_session
 
 
 def redirect_to_login_page(
@@ -154,7 +158,7 @@ def redirect_to_login_page(
 
 def _is_recent(login_at: datetime, seconds: float) -> bool:
     # A login in the future is one before the clock was put back. If that was by more than
-    # this, it must not stay recent until the clock gets there.
+    # `seconds`, the login must not stay recent until the clock gets there.
     return abs((clock.now() - login_at).total_seconds()) <= seconds
 
 

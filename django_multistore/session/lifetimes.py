@@ -12,11 +12,11 @@ from .expiring import later
 
 def is_too_old(record: SessionRecord) -> bool:
     """Say whether a session has reached SESSION_ABSOLUTE_AGE, whenever it was stored."""
-    limit = absolute_limit(record.authenticated_at or record.created_at)
+    limit = compute_absolute_limit(record.authenticated_at or record.created_at)
     return limit is not None and limit <= clock.now()
 
 
-def absolute_limit(start: datetime) -> datetime | None:
+def compute_absolute_limit(start: datetime) -> datetime | None:
     """Return when a session ends that began, or whose user logged in, at `start`."""
     age = conf.absolute_age
     return None if age is None else later(start, age.total_seconds())

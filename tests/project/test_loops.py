@@ -28,9 +28,9 @@ PACKAGE = Path(django_multistore.__path__[0])
 ENDS = {
     "middleware.SessionMiddleware._saving": "each step is taken once: open, save",
     "migrations.0004_times_in_utc.convert": "primary keys rise",
-    "search.SessionSearch._batches": "ids rise",
-    "session.users.PrimaryKey.old_spellings": "the text, which gets shorter",
-    "session.users._stored_field": "the models above one",
+    "search.sessions.SessionSearch._iterate_batches": "ids rise",
+    "session.users.PrimaryKey.iterate_old_spellings": "the text, which gets shorter",
+    "session.users._find_stored_field": "the models above one",
     "stores.cache.answers.may_be_a_value": "an error is looked at once",
     "stores.cache.probe._manners": "the trial's time",
     "stores.cache.protocol.CacheProtocol._lock": "the time that a lock lasts",

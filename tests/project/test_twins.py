@@ -10,12 +10,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import Signal
 
-from django_multistore import devices, signals, takeovers, token_clients
+from django_multistore import decorators, devices, signals, takeovers, token_clients
 from django_multistore.auth import openable, request_users
 from django_multistore.engine import SessionStore
+from django_multistore.http import subject
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
@@ -37,11 +39,14 @@ def twin_name(name: str) -> str:
 HOMES = [
     SessionStore,
     BaseStore,
+    auth,
+    decorators,
     devices,
     openable,
     request_users,
     signals,
     steps,
+    subject,
     takeovers,
     token_clients,
     transactions,
@@ -84,7 +89,10 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
     ("function", "twin"),
     [
         pair
-        for home in (SessionStore, devices, openable, takeovers, signals, token_clients)
+        for home in (
+            *(SessionStore, decorators, devices, openable, signals, subject, takeovers),
+            token_clients,
+        )
         for pair in twins(home)
     ],
 )
