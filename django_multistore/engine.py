@@ -12,7 +12,7 @@ from .exceptions import StoreUnavailable
 from .records import Limit, Outcome, SessionRecord
 from .rotation.moved import MovedSession
 from .session import keys
-from .session.keys import Secret, key_if_valid
+from .session.keys import Secret, digest_if_valid
 from .session.locks import alocked, locked
 from .session.tracking import Draft
 from .signals import Reason
@@ -110,12 +110,12 @@ class SessionStore(MovedSession):
 
     def exists(self, session_key: str | None) -> bool:
         """Say whether a live session has this session key."""
-        key, session_key = key_if_valid(session_key), None
+        key, session_key = digest_if_valid(session_key), None
         return key is not None and self.get_store().read(key) is not None
 
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
-        key, session_key = key_if_valid(session_key), None
+        key, session_key = digest_if_valid(session_key), None
         return key is not None and await self.get_store().aread(key) is not None
 
     @locked
@@ -246,7 +246,7 @@ class SessionStore(MovedSession):
                 return self.create()
         if not self._is_rotated(draft, outcome):
             return self.create()
-        return signals.ended(type(self), Reason.ROTATED, **self._stored_name())
+        return signals.send_ended(type(self), Reason.ROTATED, **self._stored_name())
 
     async def acycle_key(self) -> None:
         """See cycle_key()."""
@@ -279,7 +279,7 @@ class SessionStore(MovedSession):
                 return await self.acreate()
         if not self._is_rotated(draft, outcome):
             return await self.acreate()
-        return await signals.aended(type(self), Reason.ROTATED, **self._stored_name())
+        return await signals.asend_ended(type(self), Reason.ROTATED, **self._stored_name())
 
     def delete(self, session_key: str | None = None) -> None:
         """
@@ -299,7 +299,7 @@ class SessionStore(MovedSession):
     def _delete(self, key: str) -> None:
         reason, name = self._reason_to_delete(key)
         count = self._deleted(key, self.get_store().destroy(key))
-        signals.ended(type(self), reason, **name, count=count)
+        signals.send_ended(type(self), reason, **name, count=count)
 
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
@@ -311,7 +311,7 @@ class SessionStore(MovedSession):
     async def _adelete(self, key: str) -> None:
         reason, name = self._reason_to_delete(key)
         count = self._deleted(key, await self.get_store().adestroy(key))
-        await signals.aended(type(self), reason, **name, count=count)
+        await signals.asend_ended(type(self), reason, **name, count=count)
 
     @locked
     def flush(self) -> None:
@@ -326,7 +326,7 @@ class SessionStore(MovedSession):
         was_there = key is not None and self.get_store().destroy(key)
         if not was_there:
             was_there = run(self._end_moved())
-        signals.ended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
+        signals.send_ended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
 
     @alocked
     async def aflush(self) -> None:
@@ -336,7 +336,7 @@ class SessionStore(MovedSession):
         was_there = key is not None and await self.get_store().adestroy(key)
         if not was_there:
             was_there = await arun(self._end_moved())
-        await signals.aended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
+        await signals.asend_ended(type(self), Reason.LOGOUT, **name, count=self._flushed(was_there))
 
     def end_left_behind(self) -> None:
         """End another user's session that a login leaves with nobody to hold it."""
@@ -344,7 +344,9 @@ class SessionStore(MovedSession):
         run(self._leave_trail_of_ended())
         if name is not None:
             count = int(run(self._end_named(name)))
-            signals.ended(type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count)
+            signals.send_ended(
+                type(self), Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count
+            )
 
     def log_in_apart(self) -> bool:
         """
@@ -417,7 +419,7 @@ class SessionStore(MovedSession):
         else:
             is_free = self._admit(None, draft, limit) is Outcome.DONE
         if is_free:
-            signals.created(type(self), draft.record)
+            signals.send_created(type(self), draft.record)
         return is_free
 
     def _replace(self, old_key: str, draft: Draft) -> Outcome:
@@ -467,7 +469,7 @@ class SessionStore(MovedSession):
             if widened is not None:
                 admission = store.admit(old_key, draft.record, widened)
         for record in admission.evicted:
-            signals.ended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
+            signals.send_ended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
         return self._admitted(admission)
 
     def _end(self, key: str) -> None:
@@ -475,7 +477,7 @@ class SessionStore(MovedSession):
         was_there = self.get_store().destroy(key)
         if not was_there and moved is not None:
             was_there = run(self._end_named(moved))
-        signals.ended(type(self), Reason.EXPIRED, **name, count=self._ended(was_there))
+        signals.send_ended(type(self), Reason.EXPIRED, **name, count=self._ended(was_there))
 
     def _touch_if_due(self, moved: SessionRecord | None) -> None:
         touched = self._due_touch(moved)
@@ -495,7 +497,7 @@ class SessionStore(MovedSession):
         else:
             is_free = await self._aadmit(None, draft, limit) is Outcome.DONE
         if is_free:
-            await signals.acreated(type(self), draft.record)
+            await signals.asend_created(type(self), draft.record)
         return is_free
 
     async def _areplace(self, old_key: str, draft: Draft) -> Outcome:
@@ -541,7 +543,9 @@ class SessionStore(MovedSession):
             if widened is not None:
                 admission = await store.aadmit(old_key, draft.record, widened)
         for record in admission.evicted:
-            await signals.aended(type(self), Reason.EVICTED, user_id=record.user_id, id=record.id)
+            await signals.asend_ended(
+                type(self), Reason.EVICTED, user_id=record.user_id, id=record.id
+            )
         return self._admitted(admission)
 
     async def _aend(self, key: str) -> None:
@@ -549,7 +553,7 @@ class SessionStore(MovedSession):
         was_there = await self.get_store().adestroy(key)
         if not was_there and moved is not None:
             was_there = await arun(self._end_named(moved))
-        await signals.aended(type(self), Reason.EXPIRED, **name, count=self._ended(was_there))
+        await signals.asend_ended(type(self), Reason.EXPIRED, **name, count=self._ended(was_there))
 
     async def _atouch_if_due(self, moved: SessionRecord | None) -> None:
         touched = self._due_touch(moved)

@@ -14,13 +14,13 @@ from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessio
 from django.http import HttpResponse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
-from .addresses import device_of
+from .addresses import read_device
 from .conf import conf
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
 from .http.cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
-from .http.outages import in_place_of, unavailable
-from .session.endings import noting
+from .http.outages import answer_unavailable, replace_if_outage
+from .session.endings import collect_endings
 from .stores.steps import Step, Steps, arun, run
 
 if TYPE_CHECKING:
@@ -41,14 +41,18 @@ class SessionMiddleware(DjangoSessionMiddleware):
         super().process_request(request)
         session = request.session
         if isinstance(session, SessionStore):
-            session.device = device_of(request)
+            session.device = read_device(request)
             session.tolerates_outage = (
                 conf.serves_anonymous_on_outage and request.method in SAFE_METHODS
             )
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer by 503 where a view could not have its session."""
-        return unavailable(exception, request) if isinstance(exception, StoreUnavailable) else None
+        return (
+            answer_unavailable(exception, request)
+            if isinstance(exception, StoreUnavailable)
+            else None
+        )
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         session = getattr(request, "session", None)
@@ -68,22 +72,22 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return self.__acall__(request)
         self.process_request(request)
         session: Any = request.session
-        with noting() as session.own_endings:
+        with collect_endings() as session.own_endings:
             try:
                 response: HttpResponse = self.get_response(request)  # type: ignore[assignment]
             except StoreUnavailable as outage:
-                response = unavailable(outage, request)
+                response = answer_unavailable(outage, request)
             return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         self.process_request(request)
         session: Any = request.session
-        with noting() as session.own_endings:
+        with collect_endings() as session.own_endings:
             try:
                 response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
             except StoreUnavailable as outage:
                 # From a handler of errors that needs the session, as with CSRF_USE_SESSIONS.
-                response = unavailable(outage, request)
+                response = answer_unavailable(outage, request)
             return await self.aprocess_response(request, response)
 
     def _responding(
@@ -131,7 +135,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
     def _saving(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
     ) -> Steps[HttpResponse]:
-        response = in_place_of(response, request)
+        response = replace_if_outage(response, request)
         cookie_request = CookieRequest(request, session)
         cookie_session = cookie_request.session
         while True:
@@ -146,7 +150,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 cookie_session.has_lost(error, response)
             except StoreUnavailable as outage:
                 if not cookie_session.can_do_without(step):
-                    return unavailable(outage, request)
+                    return answer_unavailable(outage, request)
                 cookie_session.is_left_alone = True
             cookie_session.took(step)
         if cookie_session.is_in_doubt:

@@ -15,8 +15,8 @@ from ..auth import hashes
 from ..auth.hashes import Renewal
 from ..records import Outcome, SessionRecord
 from ..session import clock, keys, namespaces
-from ..session.keys import HASH_UPGRADE, Secret, successors
-from ..session.merge import AUTH_KEYS, changed_keys
+from ..session.keys import HASH_UPGRADE, Secret, derive_successors
+from ..session.merge import AUTH_KEYS, find_changed_keys
 from ..session.tracking import Draft, TrackedSession
 from ..stores.base import BaseStore, backoff
 from ..stores.steps import Pause, Step, Steps
@@ -48,9 +48,9 @@ class MovedSession(TrackedSession):
         if renewal is not None and renewal.hash is not None:
             # It goes with the move: a request that follows must not find an old one to renew.
             self._session_cache[HASH_SESSION_KEY] = renewal.hash
-            return self._old.successor(HASH_UPGRADE)
+            return self._old.derive(HASH_UPGRADE)
         if self.form is not None:
-            return self._old.successor(self.form.session_key)
+            return self._old.derive(self.form.session_key)
         return Secret(keys.new_session_key())
 
     def _leave_trail(self) -> Steps[None]:
@@ -135,7 +135,7 @@ class MovedSession(TrackedSession):
     ) -> Steps[tuple[Secret, SessionRecord] | None]:
         for delay in backoff(LOOKS):
             yield Pause(delay)
-            for secret in successors(old, upgraded=upgraded, form=self.form):
+            for secret in derive_successors(old, upgraded=upgraded, form=self.form):
                 stored = yield Step(self.get_store(), "read", (secret.key,))
                 if stored is not None and self._name_of(stored) == name:
                     return secret, stored
@@ -143,7 +143,7 @@ class MovedSession(TrackedSession):
 
     def _move_to(self, secret: Secret) -> None:
         # Whoever has the old session key can come to this one, by the same way.
-        is_followable = secret == self._old.successor(HASH_UPGRADE)
+        is_followable = secret == self._old.derive(HASH_UPGRADE)
         self._session_key, self._lost = secret.session_key, None
         self._elsewhere = self._elsewhere_until = None
         self._has_followed = True
@@ -209,7 +209,7 @@ class MovedSession(TrackedSession):
             return True
         serializer = self.serializer()
         base = serializer.loads(self._base)
-        return bool(changed_keys(base, self._session_cache, serializer) & AUTH_KEYS)
+        return bool(find_changed_keys(base, self._session_cache, serializer) & AUTH_KEYS)
 
     def _keep_login_if_elsewhere(self) -> None:
         # Who was overtaken by a rotation writes no login over what it has brought: get_user()
@@ -237,7 +237,7 @@ class MovedSession(TrackedSession):
         """Start anew with what was set here since it was loaded, and say whether there is any."""
         data, serializer = self._session_cache, self.serializer()
         base = {} if self._base is None or self._is_cleared else serializer.loads(self._base)
-        kept = changed_keys(base, data, serializer) - AUTH_KEYS
+        kept = find_changed_keys(base, data, serializer) - AUTH_KEYS
         self._lost = None if self._has_left_trail else self._old
         self._start_anew()
         self._session_cache = {key: value for key, value in data.items() if key in kept}
@@ -308,7 +308,7 @@ class MovedSession(TrackedSession):
         if stored.user_id is None:
             return None
         is_spelled = self._has_users_of_django()
-        user_id = namespaces.respelled(stored.user_id) if is_spelled else stored.user_id
+        user_id = namespaces.respell(stored.user_id) if is_spelled else stored.user_id
         return Name(stored.id, user_id)
 
     @property

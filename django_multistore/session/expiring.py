@@ -36,7 +36,7 @@ def checked(value: object) -> Any:
         ValueError: it is no number, or reaches beyond the years that there are.
     """
     if isinstance(value, datetime):
-        return clock.utc(value)
+        return clock.to_utc(value)
     if value is None or isinstance(value, timedelta):
         seconds = value.total_seconds() if value else 0
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -56,7 +56,7 @@ def understood(kept: object) -> Expiry:
         except ValueError:
             return None
     if isinstance(kept, datetime):
-        return clock.utc(kept)
+        return clock.to_utc(kept)
     if isinstance(kept, int | float) and not isinstance(kept, bool) and _is_finite(kept):
         return kept
     return None
@@ -143,14 +143,14 @@ class ExpiringSession(SessionBase):
         return later(used_at, expiry or self.get_session_cookie_age())
 
     def _age(self, *, expiry: object, modification: datetime | None = None) -> int:
-        used_at = clock.now() if modification is None else clock.utc(modification)
+        used_at = clock.now() if modification is None else clock.to_utc(modification)
         # Of which Django makes a cookie's date.
         expires_at = min(max(self._expires_at(expiry, used_at), EPOCH), LATEST_COOKIE)
         left = expires_at - used_at
         return left.days * 86400 + left.seconds
 
     def _date(self, *, expiry: object, modification: datetime | None = None) -> datetime:
-        used_at = clock.now() if modification is None else clock.utc(modification)
+        used_at = clock.now() if modification is None else clock.to_utc(modification)
         expires_at = self._expires_at(expiry, used_at)
         if settings.USE_TZ:
             return expires_at

@@ -35,8 +35,8 @@ from ..signals import Reason
 from . import clock, codec, namespaces, users
 from .endings import Endings
 from .expiring import KEPT_AS, ExpiringSession
-from .keys import Secret, is_session_key, key_if_valid
-from .lifetimes import absolute_limit, is_too_old
+from .keys import Secret, digest_if_valid, is_session_key
+from .lifetimes import compute_absolute_limit, is_too_old
 from .locks import SessionLock
 from .merge import is_same, merge_theirs
 
@@ -156,7 +156,7 @@ class TrackedSession(ExpiringSession):
             data: the session.
         """
         user_id = data.get(SESSION_KEY)
-        return None if user_id in (None, "") else users.text_from(user_id)
+        return None if user_id in (None, "") else users.spell(user_id)
 
     def stored_user_id(self, data: dict[str, Any]) -> str | None:
         """
@@ -168,17 +168,17 @@ class TrackedSession(ExpiringSession):
         user_id, stored = self.get_user_id(data), self._record
         if user_id is None:
             return None
-        return namespaces.stored(user_id, None if stored is None else stored.user_id)
+        return namespaces.qualify(user_id, None if stored is None else stored.user_id)
 
     @classmethod
     def spellings_of(cls, user_id: str) -> tuple[str, ...]:
         """
-        Return how sessions may have a user, that one last: see namespaces.spellings().
+        Return how sessions may have a user, that one last: see namespaces.list_spellings().
 
         Args:
             user_id: as stores have it.
         """
-        return namespaces.spellings(user_id) if cls._has_users_of_django() else (user_id,)
+        return namespaces.list_spellings(user_id) if cls._has_users_of_django() else (user_id,)
 
     def get_actor_id(self, data: dict[str, Any]) -> str | None:
         """
@@ -472,7 +472,7 @@ class TrackedSession(ExpiringSession):
             return True
         if stored.user_id is None or not self._has_users_of_django():
             return False
-        return namespaces.respelled(stored.user_id) == user_id
+        return namespaces.respell(stored.user_id) == user_id
 
     @classmethod
     def _has_users_of_django(cls) -> bool:
@@ -546,7 +546,7 @@ class TrackedSession(ExpiringSession):
 
     def _expiry(self, start: datetime, now: datetime) -> datetime:
         expires_at = self._expires_at(self.get(KEPT_AS), now)
-        limit = absolute_limit(start)
+        limit = compute_absolute_limit(start)
         return expires_at if limit is None else min(expires_at, limit)
 
     def _is_expiry_new(self, data: dict[str, Any]) -> bool:
@@ -668,7 +668,7 @@ class TrackedSession(ExpiringSession):
         self._unlearn_undone()
         if session_key is None:
             return self.key
-        return key_if_valid(session_key)
+        return digest_if_valid(session_key)
 
     def _deleted(self, key: str, was_there: bool) -> int:
         if key == self.key:
