@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from django.core.checks import register
 
-from .system_checks.middleware import check_middleware
-from .system_checks.session_admin import check_session_admin
 from .system_checks.settings import check_ip_resolver, check_limit, check_settings
+from .system_checks.site import check_middleware, check_session_admin
 from .system_checks.stores import check_stores, check_stores_for_production
 from .system_checks.takeovers import check_takeovers
 from .system_checks.tenants import check_tenants, check_user_namespace

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 
 DEFAULT_TOUCH_INTERVAL = 300
 DEFAULT_IP_RESOLVER = "django_multistore.addresses.remote_address"
-EVICT_OLDEST, REFUSE = "evict-oldest", "refuse"  # SESSION_MAX_PER_USER_POLICY
-UNAVAILABLE, ANONYMOUS = "503", "anonymous"  # SESSION_ON_OUTAGE
-REFUSE_BOTH, OF_SESSION, OF_REQUEST = "refuse", "session", "request"  # SESSION_ON_OTHER_USER
+EVICT_OLDEST, REFUSE = "evict-oldest", "refuse"
+UNAVAILABLE, ANONYMOUS = "503", "anonymous"
+REFUSE_BOTH, OF_SESSION, OF_REQUEST = "refuse", "session", "request"
+# What these settings may be; the first is the default.
+CHOICES = {
+    "SESSION_MAX_PER_USER_POLICY": (EVICT_OLDEST, REFUSE),
+    "SESSION_ON_OUTAGE": (UNAVAILABLE, ANONYMOUS),
+    "SESSION_ON_OTHER_USER": (REFUSE_BOTH, OF_SESSION, OF_REQUEST),
+}
 
 DEFAULT_STORES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "django_multistore.stores.orm.OrmStore"},

@@ -19,7 +19,7 @@ from .conf import conf
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
 from .http.cookies import CookieRequest, ErrorAnswers, NewKeyRequest, StoreWanted
-from .http.outages import answer_unavailable, replace_if_outage
+from .http.outages import answer_503, replace_if_outage
 from .session.endings import collect_endings
 from .stores.steps import Step, Steps, arun, run
 
@@ -48,11 +48,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer by 503 where a view could not have its session."""
-        return (
-            answer_unavailable(exception, request)
-            if isinstance(exception, StoreUnavailable)
-            else None
-        )
+        return answer_503(exception, request) if isinstance(exception, StoreUnavailable) else None
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         session = getattr(request, "session", None)
@@ -76,7 +72,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             try:
                 response: HttpResponse = self.get_response(request)  # type: ignore[assignment]
             except StoreUnavailable as outage:
-                response = answer_unavailable(outage, request)
+                response = answer_503(outage, request)
             return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
@@ -87,7 +83,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
             except StoreUnavailable as outage:
                 # From a handler of errors that needs the session, as with CSRF_USE_SESSIONS.
-                response = answer_unavailable(outage, request)
+                response = answer_503(outage, request)
             return await self.aprocess_response(request, response)
 
     def _responding(
@@ -150,7 +146,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
                 cookie_session.has_lost(error, response)
             except StoreUnavailable as outage:
                 if not cookie_session.can_do_without(step):
-                    return answer_unavailable(outage, request)
+                    return answer_503(outage, request)
                 cookie_session.is_left_alone = True
             cookie_session.took(step)
         if cookie_session.is_in_doubt:

@@ -24,7 +24,7 @@ TRY_AGAIN = gettext_noop("This page can't be shown just now. Please try again in
 logger = logging.getLogger("django_multistore")
 
 
-def answer_unavailable(outage: StoreUnavailable, request: HttpRequest) -> HttpResponse:
+def answer_503(outage: StoreUnavailable, request: HttpRequest) -> HttpResponse:
     """Return the 503 for a request that can't be served without its session, and log why."""
     logger.error("A request was answered by 503: %s", outage)
     return _build_response(request)

@@ -35,12 +35,7 @@ def get_engine() -> type[SessionStore]:
 
 
 def get_session(request: HttpRequest) -> SessionStore:
-    """
-    Return a request's session.
-
-    Raises:
-        InvalidStore: SESSION_ENGINE is not one of this package.
-    """
+    """Return a request's session; see require_ours()."""
     return require_ours(request.session)
 
 

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import (
-    HASH_SESSION_KEY,
-    authenticate,
-    logout,
-    update_session_auth_hash,
-)
+from django.contrib.auth import HASH_SESSION_KEY, authenticate, logout, update_session_auth_hash
 from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.validators import RegexValidator

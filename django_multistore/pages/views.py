@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from django.http import JsonResponse
@@ -131,18 +132,5 @@ class LogoutEverywhereView(ReauthenticationView):
 
 def build_device(description: DeviceDescription) -> dict[str, Any]:
     """Return one of the user's sessions as the JSON that docs/devices.md describes."""
-    return {
-        "id": str(description.id),  # It has 63 bits, and JavaScript's numbers have 53.
-        "is_current": description.is_current,
-        "name": description.name,
-        "browser": description.browser,
-        "system": description.system,
-        "user_agent": description.user_agent,
-        "ip_address": description.ip_address,
-        "place": description.place,
-        "signed_in_at": description.signed_in_at,
-        "last_seen_at": description.last_seen_at,
-        "expires_at": description.expires_at,
-        "is_takeover": description.is_takeover,
-        "actor": description.actor,
-    }
+    # The id has 63 bits, and JavaScript's numbers have 53.
+    return asdict(description) | {"id": str(description.id)}

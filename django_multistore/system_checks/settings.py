@@ -8,60 +8,15 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
-from ..conf import (
-    ANONYMOUS,
-    DEFAULT_IP_RESOLVER,
-    DEFAULT_TOUCH_INTERVAL,
-    EVICT_OLDEST,
-    OF_REQUEST,
-    OF_SESSION,
-    REFUSE,
-    REFUSE_BOTH,
-    UNAVAILABLE,
-    conf,
-)
+from ..conf import CHOICES, DEFAULT_IP_RESOLVER, DEFAULT_TOUCH_INTERVAL, conf
 from ..exceptions import InvalidStore
 from ..http.sessions import find_engine
 from ..stores.base import BaseStore
 
-CHOICES = {
-    "SESSION_MAX_PER_USER_POLICY": (EVICT_OLDEST, REFUSE),
-    "SESSION_ON_OUTAGE": (UNAVAILABLE, ANONYMOUS),
-    "SESSION_ON_OTHER_USER": (REFUSE_BOTH, OF_SESSION, OF_REQUEST),
-}
-
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """Check the values of the settings that hold seconds, and the count of sessions."""
-    messages: list[CheckMessage] = []
-    if not _is_seconds(getattr(settings, "SESSION_TOUCH_INTERVAL", 0)):
-        messages.append(
-            Error(
-                "SESSION_TOUCH_INTERVAL is no number of seconds.",
-                hint=f"Set it to {DEFAULT_TOUCH_INTERVAL}, for example, or to 0.",
-                id="django_multistore.E002",
-            )
-        )
-    absolute_age = getattr(settings, "SESSION_ABSOLUTE_AGE", None)
-    if absolute_age is not None and (not _is_seconds(absolute_age) or absolute_age == 0):
-        messages.append(
-            Error(
-                "SESSION_ABSOLUTE_AGE is neither None nor a number of seconds above 0.",
-                hint="Set it to 60 * 60 * 12, for example.",
-                id="django_multistore.E003",
-            )
-        )
-    most = getattr(settings, "SESSION_MAX_PER_USER", None)
-    if most is not None and (type(most) is not int or most < 1):
-        messages.append(
-            Error(
-                "SESSION_MAX_PER_USER is neither None nor a whole number above 0.",
-                hint="Set it to 5, for example.",
-                id="django_multistore.E010",
-            )
-        )
-    messages.extend(_find_unknown_choices())
-    return messages
+    """Check the settings that hold numbers, and those that hold one of a few words."""
+    return [*_find_wrong_numbers(), *_find_unknown_choices()]
 
 
 def check_limit(**kwargs: Any) -> list[CheckMessage]:
@@ -102,6 +57,29 @@ def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:
             id="django_multistore.E012",
         )
     ]
+
+
+def _find_wrong_numbers() -> Iterator[CheckMessage]:
+    if not _is_seconds(getattr(settings, "SESSION_TOUCH_INTERVAL", 0)):
+        yield Error(
+            "SESSION_TOUCH_INTERVAL is no number of seconds.",
+            hint=f"Set it to {DEFAULT_TOUCH_INTERVAL}, for example, or to 0.",
+            id="django_multistore.E002",
+        )
+    absolute_age = getattr(settings, "SESSION_ABSOLUTE_AGE", None)
+    if absolute_age is not None and (not _is_seconds(absolute_age) or absolute_age == 0):
+        yield Error(
+            "SESSION_ABSOLUTE_AGE is neither None nor a number of seconds above 0.",
+            hint="Set it to 60 * 60 * 12, for example.",
+            id="django_multistore.E003",
+        )
+    most = getattr(settings, "SESSION_MAX_PER_USER", None)
+    if most is not None and (type(most) is not int or most < 1):
+        yield Error(
+            "SESSION_MAX_PER_USER is neither None nor a whole number above 0.",
+            hint="Set it to 5, for example.",
+            id="django_multistore.E010",
+        )
 
 
 def _find_unknown_choices() -> Iterator[CheckMessage]:
