@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseRedirect
     from django.utils.functional import _StrPromise
 
+    _Refusal = Callable[[HttpRequest], HttpResponseRedirect]
+
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 
@@ -59,25 +61,12 @@ def recent_login_required(
         return redirect_to_login_page(request, login_url or settings.LOGIN_URL, redirect_field_name)
 
     def decorator(view: _View) -> _View:
-        wrapper: Any
-        if iscoroutinefunction(view):
-
-            async def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                if not await aadmits(request, seconds):
-                    return refuse(request)
-                return await view(request, *args, **kwargs)
-
-        else:
-
-            def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                if not admits(request, seconds):
-                    return refuse(request)
-                return view(request, *args, **kwargs)
-
+        guard = _guard_async if iscoroutinefunction(view) else _guard
+        guarded: Any = guard(view, seconds, refuse)
         # LoginRequiredMiddleware reads them, and answers visitors before this view would.
-        wrapper.login_url = login_url
-        wrapper.redirect_field_name = redirect_field_name
-        return cast("_View", wraps(view)(wrapper))
+        guarded.login_url = login_url
+        guarded.redirect_field_name = redirect_field_name
+        return cast("_View", wraps(view)(guarded))
 
     return decorator
 
@@ -154,6 +143,24 @@ def redirect_to_login_page(
     if scheme in ("", scheme_here) and host in ("", host_here):
         here = request.get_full_path()
     return redirect_to_login(here, resolved, redirect_field_name)
+
+
+def _guard(view: Callable[..., Any], seconds: float, refuse: _Refusal) -> Callable[..., Any]:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not admits(request, seconds):
+            return refuse(request)
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def _guard_async(view: Callable[..., Any], seconds: float, refuse: _Refusal) -> Callable[..., Any]:
+    async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not await aadmits(request, seconds):
+            return refuse(request)
+        return await view(request, *args, **kwargs)
+
+    return guarded
 
 
 def _is_recent(login_at: datetime, seconds: float) -> bool:

@@ -230,7 +230,7 @@ class PageCollector:
     """A page over several lists, one after the other."""
 
     def __init__(self, start: int, size: int) -> None:
-        self.start, self.size = start, size  # What the next list is still to be asked for.
+        self.start, self.size = start, size  # The part that the next list is asked for.
         self._parts: list[Page] = []
 
     def add(self, page: Page) -> None:

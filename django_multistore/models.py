@@ -176,7 +176,7 @@ class UserSession(SessionRow):
 
     row_id = models.BigAutoField(primary_key=True)
     id = models.BigIntegerField()
-    # The store's alias, and after an @ what stands for the names that it has in its cache.
+    # The store's alias, then an @ and what stands for the names that the store has in its cache.
     store = ExactCharField(max_length=STORE_MAX_LENGTH)
     # The key until the last rotation, which may have died on its way.
     previous_key = ExactCharField(max_length=KEY_LENGTH, null=True)

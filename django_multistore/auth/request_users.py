@@ -41,7 +41,7 @@ async def afind_users(request: HttpRequest) -> list[Any]:
     user: Any = getattr(request, "user", None)
     if not (users and _is_djangos(user)):
         if isinstance(user, LazyObject) and user._wrapped is empty:
-            # It is another package's, whose function is sync and may ask the database.
+            # The user is another package's, whose function is sync and may ask the database.
             await sync_to_async(_is_authenticated)(user)
         users.append(user)
     return [user for user in users if _is_authenticated(user)]

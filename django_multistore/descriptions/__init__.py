@@ -1,7 +1,7 @@
 """
 A session in words: its browser and system, where about it is, and how long ago it was used.
 
-This room may import records, conf and the rooms of session/ that do no I/O.
+This room may import records and session/.
 """
 
 from .devices import DeviceDescription, describe

@@ -29,7 +29,7 @@ def find_place(ip_address: str | None) -> str | None:
     if database is None or ip_address is None:
         return None
     try:
-        # Given as text, what is no address would be asked of the name server by Django.
+        # Django would ask the name server about text that is no address.
         address = parse_address(ip_address)
         if not address.is_global:
             return None

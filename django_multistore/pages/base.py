@@ -60,7 +60,7 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
             refusal = self._refuse()
             response = super().dispatch(request, *args, **kwargs) if refusal is None else refusal
         except SessionInterrupted:
-            # The session was ended meanwhile, or moved by another form: this is a stranger by now.
+            # The session was ended meanwhile, or moved by another form: here it is a visitor's now.
             start_anew(request)
             response = self.handle_no_permission()
         patch_vary_headers(response, ["Accept"])
@@ -89,7 +89,7 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
     def handle_no_permission(self) -> HttpResponse:  # type: ignore[override]
         """Answer a visitor, or a user whose login is too long ago."""
         if self.wants_json:
-            # Of two users it may be the session's who counts, and is nobody by now.
+            # If the session's user counts and not request.user, that one may be nobody by now.
             users = [user for user in (self.request.user, self.user) if user is not None]
             return _build_refusal(is_user=all(user.is_authenticated for user in users))
         if self.raise_exception:

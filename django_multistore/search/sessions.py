@@ -137,7 +137,7 @@ class SessionSearch:
         for batch in self._iterate_batches():
             one_by_one = batch
             if self.is_unfiltered:
-                # Ended by user, a login or a rotation under way ends too.
+                # To end them by user also ends a login or a rotation that is under way.
                 users = {each.user_id for each in batch if each.user_id is not None}
                 for user_id in users:
                     yield self._end_user(sender, user_id)

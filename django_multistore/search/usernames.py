@@ -83,21 +83,21 @@ def _find_by_username(model: Any, text: str) -> AbstractBaseUser | None:
     manager = model._default_manager
     try:
         if hasattr(manager, "get_by_natural_key"):  # Logins look for the user by it.
-            user: AbstractBaseUser = manager.get_by_natural_key(text)
-            return user
-        user = manager.get(**{model.USERNAME_FIELD: text})
+            found: AbstractBaseUser = manager.get_by_natural_key(text)
+        else:
+            found = manager.get(**{model.USERNAME_FIELD: text})
     except (model.DoesNotExist, ValueError, ValidationError):
         return None
     except model.MultipleObjectsReturned as error:
         raise ValueError(
             f"more than one user has the username {text!r}. Give --user-id."
         ) from error
-    return user
+    return found
 
 
 def _find_by_primary_key(model: Any, text: str) -> AbstractBaseUser | None:
     primary_key = PrimaryKey(model).parse(text)
-    user: AbstractBaseUser | None = None
-    if primary_key is not None:
-        user = model._base_manager.filter(pk=primary_key).first()
+    if primary_key is None:
+        return None
+    user: AbstractBaseUser | None = model._base_manager.filter(pk=primary_key).first()
     return user

@@ -14,7 +14,7 @@ from django.utils.crypto import salted_hmac
 from ..records import key_of
 
 SESSION_KEY_LENGTH = 32
-# It maps a random byte to one of base32's 32 letters and digits, each as likely as any other.
+# It maps a random byte to one of base32's 32 letters and digits, all of them equally likely.
 SESSION_KEY_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 VALID_SESSION_KEY = re.compile(r"[a-z0-9]{8,128}")
 DERIVED_BYTES = 20

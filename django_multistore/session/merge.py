@@ -77,7 +77,7 @@ def is_same(before: bytes, after: bytes, serializer: Serializer) -> bool:
 def _make_comparable(value: Any, serializer: Serializer) -> Hashable:
     kind = type(value)
     if kind is dict:
-        # Its order is a part of it since Python 3.7, and JSON keeps it.
+        # The order counts: a dict keeps it, and JSON does.
         pairs = ((_make_comparable(each, serializer) for each in pair) for pair in value.items())
         return kind, tuple(map(tuple, pairs))
     if kind in (set, frozenset):

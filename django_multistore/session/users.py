@@ -232,7 +232,7 @@ def _restore(field: Any, value: Any) -> Any:
 
 
 def _build_dashed(pk: OuterRef) -> Concat:
-    # The 32 hexadecimal digits that are stored, in the form that str() gives a UUID.
+    # The 32 hexadecimal digits that are stored get the form that str() gives a UUID.
     groups: list[Combinable] = []
     for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12)):
         groups += [Substr(pk, start, length), Value("-")]

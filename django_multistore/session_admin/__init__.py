@@ -1,7 +1,7 @@
 """
 The sessions of users in the admin: a page that ends them, and a list of who has any.
 
-This room may import devices, http/, pages.paging, descriptions/, search/ and models.
+This room may import devices, http/, pages/, descriptions/, search/, session/ and models.
 """
 
 from .mixin import UserSessionsAdminMixin, add_sessions

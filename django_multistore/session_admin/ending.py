@@ -26,7 +26,7 @@ class Ended:
     """What was ended at once."""
 
     number: int
-    ids: tuple[int, ...]  # At most MOST_IDS_LOGGED of theirs.
+    ids: tuple[int, ...]  # Those of the first MOST_IDS_LOGGED.
 
     def __str__(self) -> str:
         # It is in English: the admin's log is read in other languages than it was written in.
@@ -52,7 +52,7 @@ class Own:
         return self._record is not None and self._record.id == id
 
     def end(self) -> bool:
-        # A logout ends it. Ended under the request, it would make the response a 400.
+        # Without a logout the response would be a 400, as where somebody else ends the session.
         actor = self._request.user
         logout(self._request)
         self._request.user = actor  # The log names the user of the request.

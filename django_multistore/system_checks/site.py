@@ -59,7 +59,7 @@ def _import(path: str) -> object:
 def _users_have_session_admin() -> bool:
     if not apps.is_installed("django.contrib.admin"):
         return False
-    # It needs django.contrib.auth, which a site need not have.
+    # These modules need django.contrib.auth, which a site need not have.
     from django.contrib.admin import site  # noqa: PLC0415
     from django.contrib.auth import get_user_model  # noqa: PLC0415
 
