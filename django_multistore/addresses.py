@@ -6,18 +6,18 @@ import ipaddress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from . import conf
+from .conf import conf
 from .records import USER_AGENT_MAX_LENGTH, Device
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-LONGEST_ADDRESS = 64  # characters: IPv6 with a zone, brackets and a port
+LONGEST_ADDRESS = 64  # characters, for IPv6 with a zone, brackets and a port
 
 
 def remote_address(request: HttpRequest) -> str | None:
-    """Return the address of who is connected to this server: a proxy's, if there is one."""
+    """Return the address that is connected to this server: a proxy's, if there is one."""
     address: str | None = request.META.get("REMOTE_ADDR")
     return address
 
@@ -26,9 +26,9 @@ class TrustedProxies:
     """
     Find the client's address in X-Forwarded-For, to which each proxy adds whom it got it from.
 
-    Only what one's own proxies have added can be trusted; what stands to the left of that, the
-    client may have made up. A request with fewer addresses than proxies didn't come through
-    them all, and is taken by its REMOTE_ADDR.
+    Only what one's own proxies have added can be trusted; the client may have made up what stands
+    to the left of that. A request with fewer addresses than proxies didn't come through all of
+    them, and its REMOTE_ADDR counts.
 
     Source: RFC 7239, section 8.1.
     """
@@ -56,22 +56,22 @@ class TrustedProxies:
         return forwarded[-self._count].strip()
 
 
-def device_of(request: HttpRequest) -> Device:
+def read_device(request: HttpRequest) -> Device:
     """Return where a request comes from, as far as the settings let it be stored."""
-    resolver = conf.ip_resolver()
+    resolver = conf.ip_resolver
     address = None if resolver is None else resolver(request)
     # PostgreSQL takes no NUL.
     user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")
     return Device(
-        ip_address=normal_address(str(address)[:LONGEST_ADDRESS]) if address else None,
-        user_agent=user_agent[:USER_AGENT_MAX_LENGTH] if conf.keeps_user_agent() else "",
+        ip_address=normalize_address(str(address)[:LONGEST_ADDRESS]) if address else None,
+        user_agent=user_agent[:USER_AGENT_MAX_LENGTH] if conf.keeps_user_agent else "",
     )
 
 
 @lru_cache(maxsize=4096)
-def normal_address(text: str) -> str | None:
+def normalize_address(text: str) -> str | None:
     """
-    Return an ip address in the form that databases take; None for what is none.
+    Return an ip address in the form that databases take; None for what is no address.
 
     0.0.0.0 and :: are no one's (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.2). uWSGI has
     the first as REMOTE_ADDR where it listens on a socket of the machine.
@@ -79,7 +79,7 @@ def normal_address(text: str) -> str | None:
     Args:
         text: an address, perhaps with a port or a scope.
     """
-    for candidate in _without_port(text):
+    for candidate in _strip_port(text):
         try:
             address = ipaddress.ip_address(candidate)
         except ValueError:
@@ -89,7 +89,7 @@ def normal_address(text: str) -> str | None:
     return None
 
 
-def _without_port(text: str) -> tuple[str, str]:
+def _strip_port(text: str) -> tuple[str, str]:
     bare, _, _ = text.partition("%")
     if text.startswith("["):
         return bare, text[1:].partition("]")[0].partition("%")[0]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import conf
+from .conf import conf
 
-if conf.session_admin():
+if conf.session_admin:
     # The first registers Django's own admin of users, which may come later in INSTALLED_APPS.
     import django.contrib.auth.admin  # noqa: F401
     from django.contrib.admin import site

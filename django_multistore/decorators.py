@@ -16,14 +16,16 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.shortcuts import resolve_url
 
-from . import devices
 from .exceptions import OtherUser
-from .http.subject import awhose, whose
+from .http.sessions import get_session
+from .http.subject import afind_subject, find_subject
 from .session import clock
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseRedirect
     from django.utils.functional import _StrPromise
+
+    _Refusal = Callable[[HttpRequest], HttpResponseRedirect]
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -59,25 +61,12 @@ def recent_login_required(
         return redirect_to_login_page(request, login_url or settings.LOGIN_URL, redirect_field_name)
 
     def decorator(view: _View) -> _View:
-        wrapper: Any
-        if iscoroutinefunction(view):
-
-            async def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                if not await aadmits(request, seconds):
-                    return refuse(request)
-                return await view(request, *args, **kwargs)
-
-        else:
-
-            def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                if not admits(request, seconds):
-                    return refuse(request)
-                return view(request, *args, **kwargs)
-
+        guard = _guard_async if iscoroutinefunction(view) else _guard
+        guarded: Any = guard(view, seconds, refuse)
         # LoginRequiredMiddleware reads them, and answers visitors before this view would.
-        wrapper.login_url = login_url
-        wrapper.redirect_field_name = redirect_field_name
-        return cast("_View", wraps(view)(wrapper))
+        guarded.login_url = login_url
+        guarded.redirect_field_name = redirect_field_name
+        return cast("_View", wraps(view)(guarded))
 
     return decorator
 
@@ -118,25 +107,29 @@ def admits(request: HttpRequest, seconds: float) -> bool:
             doesn't say which of them counts.
     """
     _require_positive(seconds)
-    login_at = devices.session_of(request).authenticated_at
-    # An old login is told without the user.
+    session = get_session(request)
+    session.open()
+    login_at = session.authenticated_at
+    # The user need not be asked for to tell an old login.
     if login_at is not None and not _is_recent(login_at, seconds):
         return False
-    # The user too: whoever was deactivated still has a session, and a login time in it.
-    _, is_session_s = whose(request)
-    return login_at is not None and is_session_s
+    # Whoever was deactivated still has a session, and a login time in it.
+    _, owns_session = find_subject(request)
+    return login_at is not None and owns_session
 
 
 async def aadmits(request: HttpRequest, seconds: float) -> bool:
     """See admits()."""
     _require_positive(seconds)
-    session = devices.session_of(request)
+    session = get_session(request)
     await session.aopen()
     login_at = session.authenticated_at
+    # The user need not be asked for to tell an old login.
     if login_at is not None and not _is_recent(login_at, seconds):
         return False
-    _, is_session_s = await awhose(request)
-    return login_at is not None and is_session_s
+    # Whoever was deactivated still has a session, and a login time in it.
+    _, owns_session = await afind_subject(request)
+    return login_at is not None and owns_session
 
 
 def redirect_to_login_page(
@@ -152,9 +145,27 @@ def redirect_to_login_page(
     return redirect_to_login(here, resolved, redirect_field_name)
 
 
+def _guard(view: Callable[..., Any], seconds: float, refuse: _Refusal) -> Callable[..., Any]:
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not admits(request, seconds):
+            return refuse(request)
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def _guard_async(view: Callable[..., Any], seconds: float, refuse: _Refusal) -> Callable[..., Any]:
+    async def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if not await aadmits(request, seconds):
+            return refuse(request)
+        return await view(request, *args, **kwargs)
+
+    return guarded
+
+
 def _is_recent(login_at: datetime, seconds: float) -> bool:
     # A login in the future is one before the clock was put back. If that was by more than
-    # this, it must not stay recent until the clock gets there.
+    # `seconds`, the login must not stay recent until the clock gets there.
     return abs((clock.now() - login_at).total_seconds()) <= seconds
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from .exceptions import StoreUnavailable
 from .records import SessionRecord
 from .saving.writes import WritingSession
-from .session.keys import Secret, key_if_valid
+from .session.keys import Secret, digest_if_valid
 from .session.locks import alocked, locked
 from .stores import stores
 from .stores.base import BaseStore
@@ -102,12 +102,12 @@ class SessionStore(WritingSession):
 
     def exists(self, session_key: str | None) -> bool:
         """Say whether a live session has this session key."""
-        key, session_key = key_if_valid(session_key), None
+        key, session_key = digest_if_valid(session_key), None
         return key is not None and self.get_store().read(key) is not None
 
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
-        key, session_key = key_if_valid(session_key), None
+        key, session_key = digest_if_valid(session_key), None
         return key is not None and await self.get_store().aread(key) is not None
 
     @locked

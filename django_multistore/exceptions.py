@@ -22,19 +22,19 @@ class StoreUnavailable(MultistoreError):
     The backend could not be asked, so nothing is known about the session.
 
     Attributes:
-        loses_transaction: whether the transaction that was open is lost with it. Who can go on
-            without the answer must raise it then: nothing of that transaction will be there.
+        loses_transaction: whether the transaction that was open is lost with it. Then even code
+            that can go on without the answer must raise it, for nothing of it will be there.
     """
 
     loses_transaction = False
 
 
 class TransactionLost(MultistoreError):
-    """An error that was caught has undone the transaction that was open; it is the cause."""
+    """An error that was caught, its cause, has undone the transaction that was open."""
 
 
 class OtherUser(MultistoreError, PermissionDenied):
-    """request.user is another than the session's user, and it isn't said which of them counts."""
+    """request.user is not the session's user, and no setting says which of them counts."""
 
 
 class SessionLimitReached(MultistoreError, PermissionDenied):

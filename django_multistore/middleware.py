@@ -13,8 +13,8 @@ from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessio
 from django.http import HttpResponse
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 
-from . import conf
-from .addresses import device_of
+from .addresses import read_device
+from .conf import conf
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
 from .http.cookies import (
@@ -26,8 +26,8 @@ from .http.cookies import (
     answer_error,
     find_unsent_key,
 )
-from .http.outages import in_place_of, unavailable
-from .session.endings import noting
+from .http.outages import answer_503, replace_if_outage
+from .session.endings import collect_endings
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -48,14 +48,14 @@ class SessionMiddleware(DjangoSessionMiddleware):
         super().process_request(request)
         session = request.session
         if isinstance(session, SessionStore):
-            session.device = device_of(request)
+            session.device = read_device(request)
             session.tolerates_outage = (
-                conf.serves_anonymous_on_outage() and request.method in SAFE_METHODS
+                conf.serves_anonymous_on_outage and request.method in SAFE_METHODS
             )
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer by 503 where a view could not have its session."""
-        return unavailable(exception, request) if isinstance(exception, StoreUnavailable) else None
+        return answer_503(exception, request) if isinstance(exception, StoreUnavailable) else None
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         session = getattr(request, "session", None)
@@ -75,29 +75,29 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return self.__acall__(request)
         self.process_request(request)
         session: Any = request.session
-        with noting() as session.own_endings:
+        with collect_endings() as session.own_endings:
             try:
                 response: HttpResponse = self.get_response(request)  # type: ignore[assignment]
             except StoreUnavailable as outage:
-                response = unavailable(outage, request)
+                response = answer_503(outage, request)
             return self.process_response(request, response)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponse:
         self.process_request(request)
         session: Any = request.session
-        with noting() as session.own_endings:
+        with collect_endings() as session.own_endings:
             try:
                 response: HttpResponse = await self.get_response(request)  # type: ignore[misc]
             except StoreUnavailable as outage:
                 # From a handler of errors that needs the session, as with CSRF_USE_SESSIONS.
-                response = unavailable(outage, request)
+                response = answer_503(outage, request)
             return await self.aprocess_response(request, response)
 
     def _respond(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
     ) -> HttpResponse:
         try:
-            response = self._save(request, session, in_place_of(response, request))
+            response = self._save(request, session, replace_if_outage(response, request))
         except SessionInterrupted:
             raise
         except Exception as error:
@@ -113,7 +113,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
     ) -> HttpResponse:
         try:
-            response = await self._asave(request, session, in_place_of(response, request))
+            response = await self._asave(request, session, replace_if_outage(response, request))
         except SessionInterrupted:
             raise
         except Exception as error:
@@ -132,7 +132,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         try:
             cookie.act(response.status_code)
         except StoreUnavailable as outage:
-            return unavailable(outage, request)
+            return answer_503(outage, request)
         response = self._run(request, cookie, response)
         if cookie.is_in_doubt:
             add_never_cache_headers(response)
@@ -151,7 +151,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         try:
             await cookie.aact(response.status_code)
         except StoreUnavailable as outage:
-            return unavailable(outage, request)
+            return answer_503(outage, request)
         response = self._run(request, cookie, response)
         if cookie.is_in_doubt:
             add_never_cache_headers(response)

@@ -43,13 +43,13 @@ class UtcDateTimeField(_DateTimeField):
     """
     A time that is in UTC for Python and in the database, whatever USE_TZ and TIME_ZONE say.
 
-    The column is that of a DateTimeField. What is given to it without a time zone is the wall
-    clock of TIME_ZONE.
+    The column is that of a DateTimeField. A value without a time zone is taken for the wall clock
+    of TIME_ZONE.
     """
 
     def get_prep_value(self, value: Any) -> Any:
         timestamp = self.to_python(value)
-        return clock.utc(timestamp) if isinstance(timestamp, datetime) else timestamp
+        return clock.to_utc(timestamp) if isinstance(timestamp, datetime) else timestamp
 
     def get_db_prep_value(
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
@@ -63,31 +63,31 @@ class UtcDateTimeField(_DateTimeField):
         return f"{sql} AT TIME ZONE 'UTC'" if is_postgresql else sql, params
 
     def from_db_value(self, value: datetime | None, *args: object) -> datetime | None:
-        # If it has a time zone, the backend has only put that to what it read.
+        # If the value has a time zone, the backend has only added that to what it read.
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 def as_stored(timestamp: datetime | None, connection: BaseDatabaseWrapper) -> Any:
     """Return what a UtcDateTimeField hands to the driver for a time in UTC."""
     if isinstance(timestamp, datetime) and not connection.features.supports_timezones:
-        # Such a backend stores the wall clock of its own time zone, but of none what has none.
+        # Such a backend would convert it to a time zone of its own, but leaves what has none.
         timestamp = timestamp.replace(tzinfo=None)
     return connection.ops.adapt_datetimefield_value(timestamp)
 
 
 class SessionRowQuerySet(models.QuerySet[Any]):
-    """What is asked of either table."""
+    """The questions to either table."""
 
     def of_user(self, user_id: str) -> Self:
         """Select the rows of a user, by the primary key as text."""
         return self.filter(user_id=user_id)
 
     def sessions(self) -> Self:
-        """Select sessions, and not what a rotation leaves of one for a minute: see trails.py."""
+        """Select sessions, without the trails that rotations leave for a minute: see trails.py."""
         return self.exclude(user_id=None, authenticated_at__isnull=False)
 
     def latest_first(self) -> Self:
-        """Put the one seen last first."""
+        """Put the session that was seen last first."""
         return self.order_by("-last_seen_at", "-id")
 
     def live(self, now: datetime) -> Self:
@@ -103,8 +103,8 @@ class SessionRow(models.Model):
     """What both tables know of a session. `id` is its public name in either."""
 
     key = ExactCharField(max_length=KEY_LENGTH)
-    # No foreign key: sessions outlive users, belong to users of another database, or name
-    # a user who never had a row.
+    # It is no foreign key: sessions outlive users, belong to users of another database, or name a
+    # user who never had a row.
     user_id = ExactCharField(max_length=USER_ID_MAX_LENGTH, null=True)
     created_at = UtcDateTimeField()
     authenticated_at = UtcDateTimeField(null=True)
@@ -156,7 +156,7 @@ class StoredSession(SessionRow):
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
         constraints = (
-            # Not unique=True, which on PostgreSQL brings a second index, for LIKE.
+            # On PostgreSQL unique=True would bring a second index, for LIKE.
             models.UniqueConstraint(fields=["key"], name="multistore_session_key"),
         )
         indexes = (
@@ -176,9 +176,9 @@ class UserSession(SessionRow):
 
     row_id = models.BigAutoField(primary_key=True)
     id = models.BigIntegerField()
-    # The store's alias, and after an @ what stands for the names that it has in its cache.
+    # The store's alias, then an @ and what stands for the names that the store has in its cache.
     store = ExactCharField(max_length=STORE_MAX_LENGTH)
-    # Where the session was until its last rotation, which may have died on its way.
+    # The key until the last rotation, which may have died on its way.
     previous_key = ExactCharField(max_length=KEY_LENGTH, null=True)
 
     class Meta:

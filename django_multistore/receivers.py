@@ -15,12 +15,14 @@ from django.core.signals import got_request_exception
 from django.db import Error
 from django.db.models.signals import post_delete, post_save, pre_save
 
-from . import conf, devices, takeovers
-from .addresses import device_of
+from . import devices, takeovers
+from .addresses import read_device
 from .auth.deactivation import is_deactivated, note_deactivation
+from .conf import conf
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
 from .http.outages import note_outage
+from .http.sessions import find_engine
 from .stores.sql.losses import find_loss
 from .stores.sql.transactions import savepoints
 
@@ -32,11 +34,11 @@ logger = logging.getLogger("django_multistore")
 
 
 def connect_receivers() -> None:
-    """Connect them. Without django.contrib.auth there are no users to follow."""
+    """Connect the receivers; without django.contrib.auth there are no users to follow."""
     got_request_exception.connect(note_outage, dispatch_uid=f"{__name__}.outage")
     if not apps.is_installed("django.contrib.auth"):
         return
-    # First, for whose session it is decides what the next one does.
+    # It comes first, since whose session it is decides what the next receiver does.
     user_logged_in.connect(takeovers.follow_login, dispatch_uid=f"{__name__}.takeover")
     user_logged_in.connect(follow_login, dispatch_uid=f"{__name__}.logged_in")
     user_logged_out.connect(follow_logout, dispatch_uid=f"{__name__}.logged_out")
@@ -55,11 +57,12 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
     """
     Note a login's time, give the session a new key, and have SESSION_MAX_PER_USER kept.
 
-    login() of the same user again changes no data and keeps the key, which is not the way of
-    OWASP ASVS 5.0, 7.2.4.
+    A login() of the same user again would change no data and keep the key, against OWASP ASVS 5.0,
+    7.2.4.
 
     Raises:
-        SessionLimitReached: the user has as many sessions as may be. It is a visitor's again.
+        SessionLimitReached: the user has as many sessions as may be. The session is anonymous
+            again.
         SessionInterrupted: the session was ended meanwhile.
     """
     session = getattr(request, "session", None)
@@ -67,9 +70,9 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
         return
     session.restart_authentication()
     if session.device is None and "REQUEST_METHOD" in request.META:
-        # Made outside of the middleware, as for a client that sends tokens. Django's test client
-        # logs in by a request that came from nowhere.
-        session.device = device_of(request)
+        # The session was made outside of the middleware, as for a client that sends tokens.
+        # Django's test client logs in by a request that came from nowhere.
+        session.device = read_device(request)
     session.end_left_behind()
     try:
         _move_or_refuse(session)
@@ -86,12 +89,12 @@ def _move_or_refuse(session: SessionStore) -> None:
             return session.cycle_key()
         except SessionInterrupted:
             # Whoever has shown a password needn't be refused because another request was quicker
-            # to move the session: as a login form that is sent twice, it has one of its own.
+            # to move the session. The login gets a session of its own, as a second POST does.
             if not session.log_in_apart():
                 raise
-    limit = conf.session_limit()
+    limit = conf.session_limit
     if limit is not None and not limit.evicts:
-        # Now, where a login can still be refused. To evict waits for the end of the request: a
+        # A login can still be refused now. An eviction waits for the end of the request, since a
         # login that fails after this must not have ended a session.
         session.save()
     return None
@@ -135,7 +138,7 @@ def end_sessions(*, instance: AbstractBaseUser, **kwargs: Any) -> None:
         MultistoreError, Error: an outage has lost a transaction that is open, and what was done to
             the user with it.
     """
-    if devices.configured_engine() is None:
+    if find_engine() is None:
         return
     try:
         with savepoints():

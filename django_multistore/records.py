@@ -16,14 +16,14 @@ KEY_LENGTH = 40
 ID_BITS = 63
 USER_ID_MAX_LENGTH = 255
 USER_AGENT_MAX_LENGTH = 512
-ACTOR_SESSION_KEY = "_multistore_actor"  # Where a session's data say who acts; see takeovers.py.
+ACTOR_SESSION_KEY = "_multistore_actor"  # Under it a session's data say who acts; see takeovers.py.
 
 
 def key_of(session_key: str) -> str:
     """
     Return the key under which stores keep the session of this cookie.
 
-    A store that leaks opens no session: the cookie can't be had from its digest.
+    A store that leaks opens no session, since the cookie can't be had from its digest.
 
     Args:
         session_key: the secret in the cookie.
@@ -39,16 +39,16 @@ def user_id_of(primary_key: object) -> str:
     Return a user's primary key as records have it.
 
     Args:
-        primary_key: as itself; or as text, which is taken as it is.
+        primary_key: of any type; text is taken as it is.
 
     Raises:
-        TypeError: it is a user, not a user's primary key.
+        TypeError: it is a user and not a user's primary key.
     """
     if isinstance(primary_key, str):
         return primary_key
     if hasattr(primary_key, "pk"):
         raise TypeError("Expected a user's primary key, not the user: pass user.pk.")
-    return users.text_of(primary_key)
+    return users.to_text(primary_key)
 
 
 def new_id() -> int:
@@ -62,7 +62,7 @@ def new_id() -> int:
 
 
 def is_id(number: int) -> bool:
-    """Say whether a number from outside may be a session's public name, and fits a column."""
+    """Say whether a number may be a session's public name, and fits a column."""
     return number >= 0 and number.bit_length() <= ID_BITS
 
 
@@ -71,7 +71,7 @@ def parse_id(text: str | int) -> int:
     Parse a session's public name.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no public name.
     """
     if re.fullmatch("[0-9]{1,19}", str(text)) and is_id(int(text)):
         return int(text)
@@ -89,15 +89,15 @@ class Outcome(enum.Enum):
 
 class Fate:
     """
-    What becomes of a write: who wrote it may look whether a rollback has undone it.
+    What becomes of a write, so that its writer can see whether a rollback has undone it.
 
-    A store that takes part in transactions tells it. Of others each write is for good.
+    Stores that take part in transactions tell it. In other stores each write is for good.
     """
 
     __slots__ = ("_is_pending", "is_unknown")
 
     def __init__(self) -> None:
-        self.is_unknown = False  # Done in a transaction of whose end nobody is told.
+        self.is_unknown = False  # Whether its transaction ends without telling anybody.
         self._is_pending: Callable[[], bool] | None = None
 
     @property
@@ -107,7 +107,7 @@ class Fate:
 
     @property
     def is_undone(self) -> bool:
-        """Whether it was rolled back, with its transaction or to a savepoint."""
+        """Whether the write was rolled back, with its transaction or to a savepoint."""
         return self._is_pending is not None and not self._is_pending()
 
     def depends_on(self, is_pending: Callable[[], bool]) -> None:
@@ -115,7 +115,7 @@ class Fate:
         self._is_pending = is_pending
 
     def settle(self) -> None:
-        """Note that it was committed."""
+        """Note that the write was committed."""
         self._is_pending = None
 
 
@@ -129,23 +129,23 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord:
-    """One session as data: all that a later step needs, so that no step reads twice."""
+    """One session as data: all that later steps need, so that none of them reads again."""
 
     id: int  # The session's public name, the same over every rotation.
     key: str = field(repr=False)  # Digest of the session key; see key_of().
     payload: bytes = field(repr=False)  # Sealed by the codec; empty in listings.
-    version: int | None  # Counts the writes. None in an update: whichever is there.
+    version: int | None  # The number of writes. In an update None means whichever is there.
     user_id: str | None  # Primary key of the user, as text.
-    # Times are in UTC, with that time zone, whatever USE_TZ and TIME_ZONE say.
+    # All times are in UTC, with that time zone, whatever USE_TZ and TIME_ZONE say.
     created_at: datetime
     authenticated_at: datetime | None  # Last login; None without a user.
     last_seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
-    expires_at: datetime  # Dead from this moment on.
+    expires_at: datetime  # The session is dead from this moment on.
     device: Device = Device()
     # Primary key of the user who acts as user_id, as text: staff, in a takeover. The word is that
     # of RFC 8693 (section 4.1).
     actor_id: str | None = None
-    # Told by the store of what is written, if the writer wants to know. No part of the session.
+    # The store tells it of a write, if the writer wants to know. It is no part of the session.
     fate: Fate | None = field(default=None, repr=False, compare=False)
 
 
@@ -154,10 +154,10 @@ class Limit:
     """How many live sessions a user may have, beside those in which somebody else acts as them."""
 
     most: int
-    evicts: bool  # Whether a login beyond that ends the oldest one, or is refused.
+    evicts: bool  # Whether a login beyond that ends the oldest session; else it is refused.
 
     def refuses(self, record: SessionRecord, listed: Iterable[SessionRecord]) -> bool:
-        """Say whether a session may not become its user's, who has these."""
+        """Say whether a session may not become that of its user, who has the listed ones."""
         others = [other for other in self.counted(listed) if other.id != record.id]
         return record.actor_id is None and len(others) >= self.most
 
@@ -170,8 +170,8 @@ class Limit:
         Args:
             record: the new one.
             listed: all that the user has.
-            serialized: whether no other login of the user is under way. If one may be, all put the
-                sessions into the same order, so that two don't evict each other.
+            serialized: whether no other login of the user is under way. If one may be, all of them
+                put the sessions into the same order, so that two don't evict each other.
         """
         if record.actor_id is not None:
             return []
@@ -193,7 +193,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """What became of a write that gives a user one more session."""
+    """How a write has ended that gives a user one more session."""
 
     outcome: Outcome
     evicted: tuple[SessionRecord, ...] = ()
@@ -208,12 +208,12 @@ class Page:
 
 
 def last_use(record: SessionRecord) -> tuple[datetime, int]:
-    """Return what sessions are put in order by; the id parts those of the same moment."""
+    """Return what sessions are sorted by: the id tells apart those that were seen at once."""
     return record.last_seen_at, record.id
 
 
 def is_over(record: SessionRecord) -> bool:
-    """Say whether a record is one of a session that has ended, by whichever clock."""
+    """Say whether the record's session has ended, whatever the clock says."""
     return record.expires_at <= record.last_seen_at
 
 
@@ -236,7 +236,7 @@ def page_of(records: Iterable[SessionRecord], start: int, size: int) -> Page:
 
 
 def touched(stored: SessionRecord, record: SessionRecord) -> SessionRecord:
-    """Return what is in the store once `stored` was touched: neither time moves back."""
+    """Return what is in the store once `stored` was touched; neither of its times goes back."""
     return replace(
         stored,
         last_seen_at=max(stored.last_seen_at, record.last_seen_at),

@@ -26,7 +26,7 @@ class BytesSerializer:
         return MARK + _only_bytes(value)
 
     def loads(self, data: bytes) -> bytes:
-        # What another serializer wrote comes back as it is: it is no session, and no outage.
+        # What another serializer wrote comes back as it is: neither a session nor an outage.
         return data.removeprefix(MARK)
 
 

@@ -1,4 +1,4 @@
-"""What is told of sessions: where one begins, where one ends and why."""
+"""The signals of sessions: one begins, one ends and why."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .records import SessionRecord
 from .session import endings
 from .stores.sql import losses
 
-# Arguments: sender, the session class; id, the session's public name; user_id, text or None. A
-# session is usually created for a visitor: who logs in is told by Django's user_logged_in.
+# Arguments: sender, the session class; id, the session's public name; user_id, text or None. Most
+# sessions are created for visitors: Django's user_logged_in tells who logs in.
 session_created = Signal()
 
 # Arguments: sender; reason; user_id, text or None; id, None if it isn't known or several ended;
-# count, how many ended.
+# count, the number of sessions that ended.
 session_ended = Signal()
 
 
@@ -33,39 +33,39 @@ class Reason(enum.StrEnum):
     ROTATED = "rotated"  # It goes on under another session key.
 
 
-# The only place that sends them. A receiver that raises must not undo a logout: Django logs it. An
-# error that has lost an open transaction has undone the logout already, so that it is raised.
+# Signals are sent only from here. A receiver that raises must not undo a logout, and Django logs
+# its error. But an error that has lost an open transaction has undone the logout, and is raised.
 
 
-def created(sender: type, record: SessionRecord) -> None:
-    """Say that a session was stored."""
+def send_created(sender: type, record: SessionRecord) -> None:
+    """Send session_created for a session that was stored."""
     _raise_loss(session_created.send_robust(sender, id=record.id, user_id=record.user_id))
 
 
-async def acreated(sender: type, record: SessionRecord) -> None:
-    """See created()."""
+async def asend_created(sender: type, record: SessionRecord) -> None:
+    """See send_created()."""
     await _araise_loss(
         await session_created.asend_robust(sender, id=record.id, user_id=record.user_id)
     )
 
 
-def ended(
+def send_ended(
     sender: type, reason: Reason, *, user_id: str | None, id: int | None = None, count: int = 1
 ) -> None:
-    """Say that sessions ended, if any did."""
+    """Send session_ended, if any session ended."""
     if count:
-        _note(reason, user_id, id)
+        _note_ending(reason, user_id, id)
         _raise_loss(
             session_ended.send_robust(sender, reason=reason, user_id=user_id, id=id, count=count)
         )
 
 
-async def aended(
+async def asend_ended(
     sender: type, reason: Reason, *, user_id: str | None, id: int | None = None, count: int = 1
 ) -> None:
-    """See ended()."""
+    """See send_ended()."""
     if count:
-        _note(reason, user_id, id)
+        _note_ending(reason, user_id, id)
         await _araise_loss(
             await session_ended.asend_robust(
                 sender, reason=reason, user_id=user_id, id=id, count=count
@@ -73,20 +73,20 @@ async def aended(
         )
 
 
-def _note(reason: Reason, user_id: str | None, id: int | None) -> None:
+def _note_ending(reason: Reason, user_id: str | None, id: int | None) -> None:
     if reason is Reason.REVOKED and user_id is not None:
         endings.note(user_id, id)
 
 
 def _raise_loss(responses: Responses) -> None:
-    if (errors := _errors(responses)) and (loss := losses.find_loss(errors)):
+    if (errors := _list_errors(responses)) and (loss := losses.find_loss(errors)):
         raise loss
 
 
 async def _araise_loss(responses: Responses) -> None:
-    if (errors := _errors(responses)) and (loss := await losses.afind_loss(errors)):
+    if (errors := _list_errors(responses)) and (loss := await losses.afind_loss(errors)):
         raise loss
 
 
-def _errors(responses: Responses) -> list[Exception]:
+def _list_errors(responses: Responses) -> list[Exception]:
     return [response for _, response in responses if isinstance(response, Exception)]

@@ -2,7 +2,7 @@
 A session in which somebody else acts as its user: staff, by django-hijack or django-loginas.
 
 It doesn't count against SESSION_MAX_PER_USER, and whoever sees it sees who acts. The mark is a
-part of the session's data, which names the user as well. So it goes with each login that isn't
+part of the session's data and names the user as well, so that each login removes it that isn't
 marked anew.
 """
 
@@ -13,9 +13,10 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from .devices import id_of_user, session_of
 from .engine import SessionStore
+from .http.sessions import get_session
 from .records import ACTOR_SESSION_KEY
+from .session import namespaces
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -40,13 +41,13 @@ def mark_as_takeover(request: HttpRequest, *, by: AbstractBaseUser) -> None:
         StoreUnavailable: the session could not be loaded.
         InvalidStore: SESSION_ENGINE is not one of this package.
     """
-    actor_id, session = _id_of(by), session_of(request)
+    actor_id, session = _get_id(by), get_session(request)
     _announce(session, session._get_session(), actor_id)
 
 
 async def amark_as_takeover(request: HttpRequest, *, by: AbstractBaseUser) -> None:
     """See mark_as_takeover()."""
-    actor_id, session = _id_of(by), session_of(request)
+    actor_id, session = _get_id(by), get_session(request)
     _announce(session, await session._aget_session(), actor_id)
 
 
@@ -63,7 +64,7 @@ def takes_over(view: View) -> View:
 
         @wraps(view)
         async def marking(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            session = session_of(request)
+            session = get_session(request)
             data = await session._aget_session()
             _announce(session, data, session.stored_user_id(data))
             return await view(request, *args, **kwargs)
@@ -72,12 +73,12 @@ def takes_over(view: View) -> View:
 
         @wraps(view)
         def marking(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            session = session_of(request)
+            session = get_session(request)
             data = session._get_session()
             _announce(session, data, session.stored_user_id(data))
             return view(request, *args, **kwargs)
 
-    marking.marks_takeovers = True  # type: ignore[attr-defined] # For a check.
+    marking.marks_takeovers = True  # type: ignore[attr-defined] # A system check reads it.
     return marking
 
 
@@ -89,10 +90,10 @@ def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:
         _mark(session, session._get_session(), actor_id)
 
 
-def _id_of(by: AbstractBaseUser) -> str:
+def _get_id(by: AbstractBaseUser) -> str:
     if not by.is_authenticated:
         raise TypeError("Expected the user who acts (by), and nobody is logged in.")
-    return id_of_user(by)
+    return namespaces.get_user_id(by)
 
 
 def _announce(session: SessionStore, data: dict[str, Any], actor_id: str | None) -> None:

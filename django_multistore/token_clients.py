@@ -1,11 +1,11 @@
-"""For programs that send a session's key as a token, and so past the middleware."""
+"""Sessions whose key a program sends as a token, so that they come past the middleware."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import devices
-from .addresses import device_of
+from .addresses import read_device
+from .http.sessions import require_ours
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
@@ -17,7 +17,7 @@ def touch_from(request: HttpRequest, session: SessionBase) -> None:
     Note that a session is used by a request, and from where, as the middleware does with its own.
 
     Last-seen and the device move once in SESSION_TOUCH_INTERVAL, with SESSION_SAVE_EVERY_REQUEST
-    the expiry too; nothing if the session isn't there. Whoever changes it saves it, as ever.
+    the expiry too; nothing does if the session isn't there. Whoever changes the session saves it.
 
     Args:
         request: which came with the token.
@@ -27,15 +27,15 @@ def touch_from(request: HttpRequest, session: SessionBase) -> None:
         InvalidStore: SESSION_ENGINE is not one of this package.
         StoreUnavailable: the session wasn't loaded yet, and the store could not be asked.
     """
-    ours = devices.ours(session)
-    ours.device = device_of(request)
+    ours = require_ours(session)
+    ours.device = read_device(request)
     ours.open()
     ours.touch()
 
 
 async def atouch_from(request: HttpRequest, session: SessionBase) -> None:
     """See touch_from()."""
-    ours = devices.ours(session)
-    ours.device = device_of(request)
+    ours = require_ours(session)
+    ours.device = read_device(request)
     await ours.aopen()
     await ours.atouch()

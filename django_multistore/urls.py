@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .pages.views import DevicesView, EndDeviceView, LogoutEverywhereView
-from .views import LogoutOtherDevicesView
+from .pages.views import DevicesView, EndDeviceView, LogoutEverywhereView, LogoutOtherDevicesView
 
 app_name = "django_multistore"
 

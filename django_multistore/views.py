@@ -1,4 +1,4 @@
-"""Views that end a user's other sessions, and mixins for those where a user logs in."""
+"""Mixins for a site's own views, and the page that logs out a user's other devices."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from django.db import router, transaction
 from django.db.models import Model
 from django.http import HttpResponseRedirect
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 from django.views.generic import FormView, View
 from django.views.generic.detail import SingleObjectMixin
 from django.views.generic.edit import FormMixin
@@ -26,7 +25,16 @@ from . import devices
 from .decorators import aadmits, admits, redirect_to_login_page
 from .exceptions import SessionLimitReached
 from .http.second_posts import follow_first_post, start_anew
-from .pages.reauthentication import ReauthenticationView
+from .http.sessions import get_session
+from .http.subject import find_other_user, owns_session, takes_precedence
+from .pages.views import LogoutOtherDevicesView
+
+__all__ = [
+    "LogoutOtherDevicesMixin",
+    "LogoutOtherDevicesView",
+    "RecentLoginRequiredMixin",
+    "SessionLimitMixin",
+]
 
 if TYPE_CHECKING:
     from django import forms
@@ -99,7 +107,7 @@ class SessionLimitMixin(_FormViewMixin):
 
 
 @contextmanager
-def _owners_hash(request: HttpRequest, user: Any) -> Iterator[None]:
+def _keep_owners_hash(request: HttpRequest, user: Any) -> Iterator[None]:
     """
     Have a session keep the hash of its own user, while a form is done with.
 
@@ -110,17 +118,17 @@ def _owners_hash(request: HttpRequest, user: Any) -> Iterator[None]:
         user: of whom the form may change the password, if there is one.
 
     Raises:
-        OtherUser: request.user is another, and the setting doesn't say who counts. Before the form
-            has had its effect.
+        OtherUser: request.user is another, and the setting doesn't say who counts. It is raised
+            before the form has had its effect.
     """
-    other = devices.other_user(request)
-    devices.stands_in(other)
-    session = devices.session_of(request)
+    other = find_other_user(request)
+    takes_precedence(other)
+    session = get_session(request)
     owner, hashed = session.get(SESSION_KEY), session.get(HASH_SESSION_KEY)
     yield
     if other is None or hashed is None or session.get(SESSION_KEY) != owner:
         return
-    if user is not None and devices.owns_session(user, request):
+    if user is not None and owns_session(user, request):
         hashed = user.get_session_auth_hash()
     session[HASH_SESSION_KEY] = hashed
 
@@ -143,14 +151,14 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         except SessionInterrupted:
             if not is_form:
                 raise
-            # Another form has moved the session, and nothing was changed by this one.
+            # Another form has moved the session, and this one has changed nothing.
             start_anew(request)
             return redirect_to_login_page(request, settings.LOGIN_URL, REDIRECT_FIELD_NAME)
 
     def form_posted_before(self) -> HttpResponse:
         """Answer the second POST of a form: the first has done all but, perhaps, end the others."""
-        # Nobody looks at the user: of a password that is being changed the hash may be on its way.
-        devices.end_others(devices.session_of(self.request))
+        # The user is not looked at: if the password is being changed, its hash may be on its way.
+        devices.end_others(get_session(self.request))
         return HttpResponseRedirect(self.get_success_url())
 
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
@@ -161,11 +169,9 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
                 # this one would find the session's hash wrong, and end it.
                 using = router.db_for_write(type(user), instance=user)
                 stack.enter_context(transaction.atomic(using=using))
-            with _owners_hash(self.request, user):
+            with _keep_owners_hash(self.request, user):
                 response = super().form_valid(form)
-            is_owner = isinstance(user, AbstractBaseUser) and devices.owns_session(
-                user, self.request
-            )
+            is_owner = isinstance(user, AbstractBaseUser) and owns_session(user, self.request)
             if is_owner:
                 self._save_session()
         self.log_out_other_devices(user)
@@ -180,10 +186,10 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
             raise SessionInterrupted("The session was ended while the form was saved.") from error
 
     def _settle_hash(self, user: Any) -> None:
-        # The second POST of a form sets the password too, with a salt of its own. Whoever was
-        # last to set it, that is what the session has to go with.
+        # The second POST of a form sets the password too, with a salt of its own. The session has
+        # to go with whichever was set last.
         session = self.request.session
-        # Not from a replica, which may have the password of before.
+        # A replica may still have the password of before.
         using = router.db_for_write(type(user), instance=user)
         user.refresh_from_db(using=using, fields=["password"])
         present = user.get_session_auth_hash()
@@ -209,31 +215,6 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
         """
         if user is None:
             return devices.log_out_other_devices(self.request)
-        if devices.owns_session(user, self.request):
-            return devices.end_others(devices.session_of(self.request))
+        if owns_session(user, self.request):
+            return devices.end_others(get_session(self.request))
         return devices.log_out_everywhere(user)
-
-
-class LogoutOtherDevicesView(ReauthenticationView):
-    """
-    End the user's other sessions, after asking for the password. POST only.
-
-    See ReauthenticationView for what it asks of whom, and for where it goes.
-    """
-
-    template_name = "django_multistore/log_out_other_devices.html"
-
-    def confirmed(self) -> HttpResponse:
-        return self.answer(self.log_out_other_devices())
-
-    def log_out_other_devices(self) -> int:
-        """End them, and return how many it was."""
-        return devices.log_out_other_devices(self.request)
-
-    def message(self, ended: int) -> str:
-        said = ngettext(
-            "%(count)d other device was logged out.",
-            "%(count)d other devices were logged out.",
-            ended,
-        )
-        return said % {"count": ended}

@@ -15,7 +15,12 @@ from django.test import AsyncClient, Client, RequestFactory, TestCase, override_
 from django.urls import path
 from django.utils import timezone
 
-from django_multistore.addresses import TrustedProxies, device_of, normal_address, remote_address
+from django_multistore.addresses import (
+    TrustedProxies,
+    normalize_address,
+    read_device,
+    remote_address,
+)
 from django_multistore.models import StoredSession
 from django_multistore.records import USER_AGENT_MAX_LENGTH, Device, SessionRecord, key_of
 from django_multistore.stores import stores
@@ -75,7 +80,7 @@ class TestTrustedProxies:
     @pytest.mark.parametrize("case", FORWARDED)
     def test_the_address_is_the_one_that_the_outermost_has_seen(self, case: str) -> None:
         count, forwarded, expected = FORWARDED[case]
-        assert normal_address(TrustedProxies(count)(request_from(forwarded))) == expected
+        assert normalize_address(TrustedProxies(count)(request_from(forwarded))) == expected
 
     def test_without_the_header_it_is_who_is_connected_to_the_only_one(self) -> None:
         assert TrustedProxies(1)(request_from()) == PROXY
@@ -153,11 +158,11 @@ NO_ADDRESSES = [
 class TestNormalAddress:
     @pytest.mark.parametrize("text", NORMAL)
     def test_an_address_in_the_form_that_databases_take(self, text: str) -> None:
-        assert normal_address(text) == NORMAL[text]
+        assert normalize_address(text) == NORMAL[text]
 
     @pytest.mark.parametrize("text", NO_ADDRESSES, ids=lambda text: repr(text)[:20])
     def test_what_is_no_address_is_none(self, text: str) -> None:
-        assert normal_address(text) is None
+        assert normalize_address(text) is None
 
 
 USER_AGENTS = {
@@ -176,12 +181,12 @@ class TestDeviceOf:
     @pytest.mark.parametrize("case", USER_AGENTS)
     def test_user_agents(self, case: str) -> None:
         sent, stored = USER_AGENTS[case]
-        device = device_of(request_from(HTTP_USER_AGENT=sent))
+        device = read_device(request_from(HTTP_USER_AGENT=sent))
         assert device == Device(ip_address=PROXY, user_agent=stored)
 
     def test_a_request_without_either(self) -> None:
-        assert device_of(without_an_address()) == Device(ip_address=None, user_agent="")
-        assert device_of(request_from(REMOTE_ADDR="unix:")) == Device()
+        assert read_device(without_an_address()) == Device(ip_address=None, user_agent="")
+        assert read_device(request_from(REMOTE_ADDR="unix:")) == Device()
 
     def test_a_setting_takes_effect_and_goes_again(self) -> None:
         request = request_from(CLIENT, HTTP_USER_AGENT="Firefox", HTTP_X_EDGE="192.0.2.9:80")
@@ -215,17 +220,17 @@ class TestDeviceOf:
                 Device(ip_address="2001:db8::7", user_agent="Firefox"),
             ),
         ):
-            assert device_of(request) == usual
+            assert read_device(request) == usual
             with override_settings(**changed):
-                assert device_of(request) == expected
-        assert device_of(request) == usual
+                assert read_device(request) == expected
+        assert read_device(request) == usual
 
     def test_where_no_address_is_stored_none_is_asked_for(self) -> None:
         def fail(request: HttpRequest) -> str:
             raise AssertionError
 
         with override_settings(SESSION_DEVICE_IP=False, SESSION_IP_RESOLVER=fail):
-            assert device_of(request_from()).ip_address is None
+            assert read_device(request_from()).ip_address is None
 
 
 def write(request: HttpRequest) -> HttpResponse:

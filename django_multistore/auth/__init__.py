@@ -1,5 +1,5 @@
 """
-Users as django.contrib.auth knows them: their auth hashes, who is deactivated, who is asked about.
+Logins and their users: auth hashes, limits, deactivation, and who the user of a request is.
 
-It imports the rooms session and stores, and the signals.
+This room may import session/, stores/, signals and records. The engine stands on it.
 """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
 IS_ACTIVE = "is_active"
-# On the instance, from the signal before its save to the one after.
+# An attribute of the instance, from the signal before its save to the one after.
 MARK = "_multistore_is_deactivated"
 
 
@@ -31,8 +31,8 @@ def note_deactivation(
     """
     Note, before a user is saved, whether the save makes an active user inactive.
 
-    It costs nothing for a user who is active, and else a look at the row. A backend that takes
-    inactive users leaves nothing to note: see AllowAllUsersModelBackend.
+    It costs nothing for an active user, and a look at the row for others. With a backend that
+    takes inactive users, as AllowAllUsersModelBackend does, nothing is noted.
     """
     instance.__dict__.pop(MARK, None)
     if raw or instance.pk is None or not _writes_is_active(instance, update_fields):
@@ -44,16 +44,16 @@ def note_deactivation(
 
 
 def is_deactivated(instance: AbstractBaseUser) -> bool:
-    """Say, once the user is saved, what was noted before."""
+    """Say whether the save that has just happened has deactivated the user."""
     return instance.__dict__.pop(MARK, None) is not None
 
 
 def _writes_is_active(instance: AbstractBaseUser, update_fields: Collection[str] | None) -> bool:
-    # Not asked of the instance, where it may be deferred.
-    return update_fields is None or IS_ACTIVE in update_fields or _field(instance) is None
+    # The instance is not asked, for its field may be deferred.
+    return update_fields is None or IS_ACTIVE in update_fields or _find_field(instance) is None
 
 
-def _field(instance: AbstractBaseUser) -> Any:
+def _find_field(instance: AbstractBaseUser) -> Any:
     """Return the field; None where it is a property, or the same for all."""
     try:
         return instance._meta.get_field(IS_ACTIVE)
@@ -72,7 +72,7 @@ def _may_log_in(instance: AbstractBaseUser) -> bool:
 def _was_active(
     instance: AbstractBaseUser, using: str | None, update_fields: Collection[str] | None
 ) -> bool:
-    field = _field(instance)
+    field = _find_field(instance)
     # The parent's row may be there before the child's, and have a primary key of its own.
     model = type(instance) if field is None else field.model
     link = instance._meta.get_ancestor_link(model)
@@ -80,14 +80,14 @@ def _was_active(
     try:
         row = model._base_manager.using(using).filter(pk=pk).first()
     except Error as error:
-        # The caller takes it for an error of the save, and may go on without that.
+        # The caller takes this for an error of the save, and may go on without that.
         find_loss([error])
         raise
     if row is None or not getattr(row, IS_ACTIVE, True):
         return False
     if update_fields is None or field is not None:
         return True
-    # A property of other fields, of which only these are written.
+    # is_active is a property of other fields, of which only these are written.
     for each in row._meta.concrete_fields:
         if each.name in update_fields or each.attname in update_fields:
             setattr(row, each.attname, getattr(instance, each.attname))

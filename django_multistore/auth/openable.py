@@ -144,7 +144,7 @@ def make_room(
         search.note(verdict)
         if verdict is Verdict.HAS_OTHER_HASH and store.destroy(stored.key):
             user_id, id = stored.user_id, stored.id
-            signals.ended(type(session), Reason.REVOKED, user_id=user_id, id=id)
+            signals.send_ended(type(session), Reason.REVOKED, user_id=user_id, id=id)
     return search.widened
 
 
@@ -164,5 +164,5 @@ async def amake_room(
         search.note(verdict)
         if verdict is Verdict.HAS_OTHER_HASH and await store.adestroy(stored.key):
             user_id, id = stored.user_id, stored.id
-            await signals.aended(type(session), Reason.REVOKED, user_id=user_id, id=id)
+            await signals.asend_ended(type(session), Reason.REVOKED, user_id=user_id, id=id)
     return search.widened

@@ -13,15 +13,25 @@ if TYPE_CHECKING:
 DJANGOS_MIDDLEWARE = "django.contrib.auth.middleware"
 
 
-def users_of(request: HttpRequest) -> list[Any]:
-    """Return request.user; nobody for a visitor, and without a middleware that says so."""
+def get_user(request: HttpRequest) -> Any:
+    """Return what sync code takes for the user of a request."""
+    return request.user
+
+
+async def aget_user(request: HttpRequest) -> Any:
+    """Return what async code takes for the user of a request."""
+    return await request.auser()
+
+
+def find_users(request: HttpRequest) -> list[Any]:
+    """Return request.user; nobody for a visitor, and without a middleware that sets it."""
     user = getattr(request, "user", None)
     return [user] if _is_authenticated(user) else []
 
 
-async def ausers_of(request: HttpRequest) -> list[Any]:
+async def afind_users(request: HttpRequest) -> list[Any]:
     """
-    Return what request.auser() and request.user say, without visitors.
+    Return the users of request.auser() and request.user, without visitors.
 
     Most who replace request.user leave request.auser() alone, and a view may go by either.
     """
@@ -31,7 +41,7 @@ async def ausers_of(request: HttpRequest) -> list[Any]:
     user: Any = getattr(request, "user", None)
     if not (users and _is_djangos(user)):
         if isinstance(user, LazyObject) and user._wrapped is empty:
-            # Somebody else's. Its function is sync, and may ask the database.
+            # The user is another package's, whose function is sync and may ask the database.
             await sync_to_async(_is_authenticated)(user)
         users.append(user)
     return [user for user in users if _is_authenticated(user)]
@@ -42,6 +52,6 @@ def _is_authenticated(user: Any) -> bool:
 
 
 def _is_djangos(user: Any) -> bool:
-    """Say whether it would only be found in the session, as auser() does."""
+    """Say whether it is Django's, which is found in the session as that of auser() is."""
     setup = getattr(user, "__dict__", {}).get("_setupfunc")
     return isinstance(user, LazyObject) and getattr(setup, "__module__", "") == DJANGOS_MIDDLEWARE

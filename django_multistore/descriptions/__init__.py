@@ -1,80 +1,9 @@
-"""What pages, JSON, the admin and commands show of a session."""
+"""
+A session in words: its browser and system, where about it is, and how long ago it was used.
 
-from __future__ import annotations
+This room may import records and session/.
+"""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from .devices import DeviceDescription, describe
 
-from ..session import clock
-from .places import place_of
-from .user_agents import device_name, recognised
-from .wording import acted_by, time_ago
-
-if TYPE_CHECKING:
-    from ..records import SessionRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceDescription:
-    """One session in words, in the language that was current when it was described."""
-
-    id: int  # The session's public name.
-    name: str  # "Firefox on Linux"; see device_name().
-    browser: str  # Empty: not known.
-    system: str  # Empty: not known.
-    user_agent: str  # As the browser sent it.
-    ip_address: str | None
-    place: str | None  # "Graz, Austria"; None: not known.
-    # With a time zone: UTC; with USE_TZ = False that of TIME_ZONE, as templates don't convert then.
-    signed_in_at: datetime  # Last login; without a user when the session began.
-    last_seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
-    expires_at: datetime  # Dead from this moment on.
-    is_current: bool  # Whether it is the session of who asks.
-    is_takeover: bool = False  # Whether another user acts in it; see takeovers.py.
-    actor: str | None = None  # That user's username; None: not known, or no takeover.
-
-    @property
-    def last_seen(self) -> str:
-        """How long ago it was used, in words."""
-        return time_ago(self.last_seen_at)
-
-    @property
-    def acted_by(self) -> str:
-        """Who acts in it, in words; empty for the user's own."""
-        return acted_by(self.actor) if self.is_takeover else ""
-
-
-def described(
-    session: SessionRecord,
-    *,
-    current_id: int | None = None,
-    usernames: Mapping[str, str] | None = None,
-) -> DeviceDescription:
-    """
-    Describe a session, without anything that opens it.
-
-    Args:
-        session: which; its payload isn't needed.
-        current_id: the id of the session of who asks.
-        usernames: of those who act in others' sessions, by their ids.
-    """
-    user_agent, ip_address = session.device.user_agent, session.device.ip_address
-    known = recognised(user_agent)
-    actor_id = session.actor_id
-    return DeviceDescription(
-        id=session.id,
-        name=device_name(user_agent),
-        browser=known.browser,
-        system=known.system,
-        user_agent=user_agent,
-        ip_address=ip_address,
-        place=place_of(ip_address),
-        signed_in_at=clock.shown(session.authenticated_at or session.created_at),
-        last_seen_at=clock.shown(session.last_seen_at),
-        expires_at=clock.shown(session.expires_at),
-        is_current=session.id == current_id,
-        is_takeover=actor_id is not None,
-        actor=None if actor_id is None or usernames is None else usernames.get(actor_id),
-    )
+__all__ = ["DeviceDescription", "describe"]

@@ -1,15 +1,11 @@
-"""
-Where about an ip address is.
-
-If the site has a GeoIP2 database, by GEOIP_PATH, GEOIP_CITY and GEOIP_COUNTRY, Django's settings.
-"""
+"""Where about an ip address is, by the GeoIP2 database that Django's GEOIP_* settings name."""
 
 from __future__ import annotations
 
 import logging
 from functools import cache
 from importlib import import_module
-from ipaddress import ip_address as parsed
+from ipaddress import ip_address as parse_address
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -22,19 +18,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_multistore")
 
 
-def place_of(ip_address: str | None) -> str | None:
+def find_place(ip_address: str | None) -> str | None:
     """
-    Return where about an ip address is, in English.
+    Find where about an ip address is, in English.
 
     Returns:
         "Graz, Austria", or only the country; None where it isn't known.
     """
-    database = _database() if ip_address else None
+    database = _open_database() if ip_address else None
     if database is None or ip_address is None:
         return None
     try:
-        # As an object: Django asks the name server for text that is no address.
-        address = parsed(ip_address)
+        # Django would ask the name server about text that is no address.
+        address = parse_address(ip_address)
         if not address.is_global:
             return None
         if database.is_city:
@@ -48,7 +44,7 @@ def place_of(ip_address: str | None) -> str | None:
 
 
 @cache
-def _database() -> GeoIP2 | None:
+def _open_database() -> GeoIP2 | None:
     if not getattr(settings, "GEOIP_PATH", None):
         return None
     reason = "geoip2 is not installed"
@@ -68,6 +64,6 @@ def _database() -> GeoIP2 | None:
 
 
 @receiver(setting_changed, dispatch_uid="django_multistore.descriptions.places")
-def _open_again(*, setting: str, **kwargs: object) -> None:
+def _close(*, setting: str, **kwargs: object) -> None:
     if setting.startswith("GEOIP_"):
-        _database.cache_clear()
+        _open_database.cache_clear()

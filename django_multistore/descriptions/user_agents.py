@@ -1,14 +1,14 @@
 """
 User agents in words: "Firefox on Linux".
 
-By ua-parser, if it is installed. A browser may send what it likes, so nothing here is more than
-a hint, and it is text that anybody may have written.
+ua-parser recognises them, if it is installed. A browser may send what it likes, so nothing here is
+more than a hint, and it is text that anybody may have written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -34,51 +34,47 @@ class UserAgent:
 
     browser: str = ""  # Or the program, the app, the robot. Empty: not known.
     system: str = ""  # Empty: not known.
+    text: str = field(default="", compare=False)  # The user agent itself.
+
+    @property
+    def name(self) -> str:
+        """
+        The device in the current language, such as "Firefox on Linux".
+
+        It is plain text, which has to be escaped like any that users enter.
+        """
+        if self.browser and self.system:
+            words = {"browser": self.browser, "system": self.system}
+            return _("%(browser)s on %(system)s") % words
+        return self.browser or self.system or _shorten(self.text) or _("Unknown device")
 
 
-def recognised(user_agent: str) -> UserAgent:
+def recognise(user_agent: str) -> UserAgent:
     """
-    Return the browser and the system that a user agent names.
+    Find out which browser and which system a user agent names.
 
     Args:
         user_agent: as the browser sent it, at most USER_AGENT_MAX_LENGTH characters: what a
             hostile one costs grows with the square of its length.
     """
-    parse = _parser() if user_agent else None
+    parse = _load_parser() if user_agent else None
     if parse is None:
-        return UserAgent()
+        return UserAgent(text=user_agent)
     try:
         found = parse(user_agent)
     except (LookupError, TypeError, ValueError):
         # The expressions come in a package of their own, and ua-parser takes for granted that
         # the group with the name has matched something.
-        return UserAgent()
-    system = _word(found.os.family) if found.os else ""
-    browser = _word(_without_dropped(found.user_agent.family)) if found.user_agent else ""
+        return UserAgent(text=user_agent)
+    system = _translate(found.os.family) if found.os else ""
+    browser = _translate(_drop_words(found.user_agent.family)) if found.user_agent else ""
     # The old browser of Android is called "Android", as are apps that don't give their names.
-    return UserAgent(browser="" if browser == system else browser, system=system)
-
-
-def device_name(user_agent: str) -> str:
-    """
-    Name a device by its user agent, in the current language.
-
-    Args:
-        user_agent: see recognised().
-
-    Returns:
-        Plain text, which has to be escaped like any that users enter.
-    """
-    known = recognised(user_agent)
-    if known.browser and known.system:
-        words = {"browser": known.browser, "system": known.system}
-        return _("%(browser)s on %(system)s") % words
-    return known.browser or known.system or _shown(user_agent) or _("Unknown device")
+    return UserAgent(browser="" if browser == system else browser, system=system, text=user_agent)
 
 
 @cache
-def _parser() -> Callable[[str], Any] | None:
-    # Only once there is something to parse: to import it takes 50 ms.
+def _load_parser() -> Callable[[str], Any] | None:
+    # The import waits until there is something to parse, since it takes 50 ms.
     try:
         ua_parser = import_module("ua_parser")
         # Its own default parser compiles all expressions, those for devices too.
@@ -89,17 +85,17 @@ def _parser() -> Callable[[str], Any] | None:
     return lambda user_agent: parser(user_agent, wanted)
 
 
-def _without_dropped(family: str) -> str:
+def _drop_words(family: str) -> str:
     return " ".join(word for word in family.split() if word not in DROPPED) or family
 
 
-def _word(family: str) -> str:
-    shown = _shown(family)
+def _translate(family: str) -> str:
+    shown = _shorten(family)
     return KNOWN_AS.get(shown, shown)
 
 
-def _shown(text: str) -> str:
-    # Nothing that moves a terminal's cursor, or turns the direction of what is written.
+def _shorten(text: str) -> str:
+    # What moves a terminal's cursor, or turns the direction of the text, becomes a blank.
     printable = "".join(each if each.isprintable() else " " for each in text)
     shown = " ".join(printable.split())
     return shown if len(shown) <= MAX_LENGTH else f"{shown[: MAX_LENGTH - 1]}…"

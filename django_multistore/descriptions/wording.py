@@ -9,8 +9,8 @@ from django.utils.translation import ngettext_lazy
 
 from ..session import clock
 
-# Whole sentences: Django's timesince() has words for lengths, whose case is another after "ago" in
-# many languages.
+# These are whole phrases, for in many languages the lengths of Django's timesince() have another
+# case before "ago".
 UNITS = (
     (timedelta(days=365), ngettext_lazy("%(count)d year ago", "%(count)d years ago", "count")),
     (
@@ -23,27 +23,27 @@ UNITS = (
 )
 
 
-def acted_by(username: str | None) -> str:
+def name_actor(username: str | None) -> str:
     """
     Say who acts in a session in place of its user, in the current language.
 
     Args:
-        username: None: there is no such user any more.
+        username: of that user; None if there is no such user any more.
     """
     return _("Support") if username is None else _("Support (%(name)s)") % {"name": username}
 
 
-def time_ago(timestamp: datetime, now: datetime | None = None) -> str:
+def say_time_ago(timestamp: datetime, now: datetime | None = None) -> str:
     """
     Say how long ago a time was, in the current language and its largest unit.
 
     Args:
         timestamp: without a time zone it is the wall clock of the current one.
-        now: None: what time it is.
+        now: what to count from; None for the present.
     """
-    elapsed = clock.utc(clock.now() if now is None else now) - clock.utc(timestamp)
+    elapsed = clock.to_utc(clock.now() if now is None else now) - clock.to_utc(timestamp)
     for unit, said in UNITS:
         if elapsed >= unit:
             return said % {"count": elapsed // unit}
-    # In the future too, by which the clocks of two machines differ.
+    # A time in the future is said so too: the clocks of two machines differ.
     return _("just now")

@@ -1,4 +1,4 @@
-"""What a single-page or a mobile app gets from the views of devices, and sends to them."""
+"""What a single-page or a mobile app sends, and how it is refused."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from django.http import HttpRequest, JsonResponse
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
-    from ..descriptions import DeviceDescription
-
 HTML, JSON = "text/html", "application/json"
 
 
@@ -21,7 +19,7 @@ def wants_json(request: HttpRequest) -> bool:
     return request.content_type == JSON or request.get_preferred_type([HTML, JSON]) == JSON
 
 
-def posted_by(request: HttpRequest) -> Mapping[str, Any]:
+def read_posted(request: HttpRequest) -> Mapping[str, Any]:
     """
     Return what a request has sent: a form's fields, or the members of an object.
 
@@ -43,7 +41,7 @@ def posted_by(request: HttpRequest) -> Mapping[str, Any]:
     return posted
 
 
-def error(code: str, message: str | _StrPromise, *, status: int, **more: Any) -> JsonResponse:
+def build_error(code: str, message: str | _StrPromise, *, status: int, **more: Any) -> JsonResponse:
     """
     Return the answer to a request that was refused.
 
@@ -54,22 +52,3 @@ def error(code: str, message: str | _StrPromise, *, status: int, **more: Any) ->
         more: what else the program needs.
     """
     return JsonResponse({"error": {"code": code, "message": message, **more}}, status=status)
-
-
-def device(description: DeviceDescription) -> dict[str, Any]:
-    """Return one of the user's sessions as docs/devices.md has it."""
-    return {
-        "id": str(description.id),  # 63 bits: JavaScript's numbers have 53.
-        "is_current": description.is_current,
-        "name": description.name,
-        "browser": description.browser,
-        "system": description.system,
-        "user_agent": description.user_agent,
-        "ip_address": description.ip_address,
-        "place": description.place,
-        "signed_in_at": description.signed_in_at,
-        "last_seen_at": description.last_seen_at,
-        "expires_at": description.expires_at,
-        "is_takeover": description.is_takeover,
-        "actor": description.actor,
-    }

@@ -14,20 +14,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from ..exceptions import StoreUnavailable
-from .negotiation import error, wants_json
+from .negotiation import build_error, wants_json
 
 RETRY_AFTER = 5  # seconds
-# A site's own page comes first.
+# The first that the templates have: a site may have a page of its own.
 TEMPLATES = ["503.html", "django_multistore/503.html"]
 TRY_AGAIN = gettext_noop("This page can't be shown just now. Please try again in a moment.")
 
 logger = logging.getLogger("django_multistore")
 
 
-def unavailable(outage: StoreUnavailable, request: HttpRequest) -> HttpResponse:
+def answer_503(outage: StoreUnavailable, request: HttpRequest) -> HttpResponse:
     """Return the 503 for a request that can't be served without its session, and log why."""
     logger.error("A request was answered by 503: %s", outage)
-    return _response(request)
+    return _build_response(request)
 
 
 def note_outage(request: HttpRequest | None, **kwargs: Any) -> None:
@@ -41,27 +41,27 @@ def note_outage(request: HttpRequest | None, **kwargs: Any) -> None:
         request._session_store_is_unavailable = True  # type: ignore[attr-defined]
 
 
-def in_place_of(response: HttpResponse, request: HttpRequest) -> HttpResponse:
+def replace_if_outage(response: HttpResponse, request: HttpRequest) -> HttpResponse:
     """Return a 503 in place of the 500 that note_outage() has noted; else the response."""
     is_outage = getattr(request, "_session_store_is_unavailable", False)
-    return _response(request) if is_outage and response.status_code == 500 else response
+    return _build_response(request) if is_outage and response.status_code == 500 else response
 
 
-def _response(request: HttpRequest) -> HttpResponse:
-    response = _json() if wants_json(request) else _page()
+def _build_response(request: HttpRequest) -> HttpResponse:
+    response = _build_json() if wants_json(request) else _build_page()
     response["Retry-After"] = str(RETRY_AFTER)
     add_never_cache_headers(response)
     patch_vary_headers(response, ["Accept"])
     return response
 
 
-def _json() -> HttpResponse:
-    return error("unavailable", _(TRY_AGAIN), status=503)
+def _build_json() -> HttpResponse:
+    return build_error("unavailable", _(TRY_AGAIN), status=503)
 
 
-def _page() -> HttpResponse:
+def _build_page() -> HttpResponse:
     try:
-        # Without the request: what context processors add may need the session.
+        # It gets no request, for what context processors add may need the session.
         return HttpResponse(loader.render_to_string(TEMPLATES), status=503)
     except (TemplateDoesNotExist, ImproperlyConfigured):
         return HttpResponse(_(TRY_AGAIN), status=503, content_type="text/plain; charset=utf-8")

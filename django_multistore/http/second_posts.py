@@ -2,8 +2,8 @@
 A form that was posted twice: a double click, or a browser that sends again.
 
 The first POST moves the session to a new key. The second may come with the old cookie still, and
-finds its session by what only this form has: the random mask of its CSRF token. Who has stolen the
-cookie has another form, with another mask.
+finds its session by what only this form has: the random mask of its CSRF token. Whoever has stolen
+the cookie has another form, with another mask.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def follow_first_post(request: HttpRequest, *, only_if_same: bool = False) -> bo
     """
     Go on with the session that the first POST of the same form has moved, if this is a second.
 
-    To be called before the view looks at the user. Rotations in this request then give the
-    session a key that another POST of the same form finds.
+    It is called before the view looks at the user. Rotations in this request then give the session
+    a key that another POST of the same form finds.
 
     Args:
-        request: any.
+        request: of any method.
         only_if_same: whether a second POST must say the same to the same URL, since it is answered
             without being done. All forms of a page have one token, and a user may have thought
             better of what was typed.
@@ -40,13 +40,13 @@ def follow_first_post(request: HttpRequest, *, only_if_same: bool = False) -> bo
         Whether it is a second one, which came with a session key that is dead by now.
     """
     session = request.session
-    mask = _masked_token(request)
+    mask = _find_masked_token(request)
     if not isinstance(session, SessionStore) or mask is None:
         return False
-    session.form = _form_of(request, mask) if only_if_same else Secret(mask)
+    session.form = _identify_form(request, mask) if only_if_same else Secret(mask)
     session.open()
     if session.has_followed_form:
-        return True  # By the load, which looks for a moved session with SECRET_KEY_FALLBACKS.
+        return True  # With SECRET_KEY_FALLBACKS the load itself looks for a moved session.
     if session.session_key is not None:
         # Django looks at the hash now, and ends what has one of before a change of the password.
         _ = request.user.is_authenticated
@@ -58,8 +58,8 @@ def follow_first_post(request: HttpRequest, *, only_if_same: bool = False) -> bo
     return True
 
 
-def _form_of(request: HttpRequest, mask: str) -> Secret:
-    # Hashed, for there may be a password in it. ascii() has one that can't be encoded, too.
+def _identify_form(request: HttpRequest, mask: str) -> Secret:
+    # It is hashed, for there may be a password in it. ascii() takes what can't be encoded, too.
     return Secret(key_of(ascii((mask, request.get_full_path(), [*request.POST.lists()]))))
 
 
@@ -79,9 +79,9 @@ def _forget_user(request: HttpRequest) -> None:
         request.__dict__.pop(name, None)
 
 
-def _masked_token(request: HttpRequest) -> str | None:
+def _find_masked_token(request: HttpRequest) -> str | None:
     if request.method != "POST":
         return None
     token = request.POST.get("csrfmiddlewaretoken") or request.META.get(settings.CSRF_HEADER_NAME)
-    # One that isn't masked is the cookie's, and the same in all of the browser's forms.
+    # A token that isn't masked is the cookie's, and the same in all of the browser's forms.
     return token if token is not None and len(token) == CSRF_TOKEN_LENGTH else None

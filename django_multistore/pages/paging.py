@@ -1,4 +1,4 @@
-"""Which page of a user's sessions a request asks for."""
+"""The page of a user's sessions that a request asks for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from ..records import Page
 
 
-def asked_page(user: AbstractBaseUser, asked: str, size: int) -> tuple[Page, NumberedPage[int]]:
+def find_page(user: AbstractBaseUser, asked: str, size: int) -> tuple[Page, NumberedPage[int]]:
     """
     Return the sessions on a page, and where among the pages it is.
 
     Args:
         user: whose.
-        asked: the page's number, as the request has it. What is none is the first, and what is
-            beyond the last one is the last: some may have ended since the link was made.
+        asked: the page's number, as the request has it. What is no number means the first, and a
+            number beyond the last one the last: some may have ended since the link was made.
         size: the most that a page has.
 
     Raises:
@@ -31,12 +31,12 @@ def asked_page(user: AbstractBaseUser, asked: str, size: int) -> tuple[Page, Num
         StoreUnavailable: the store could not be asked.
     """
     number = int(asked) if re.fullmatch("[1-9][0-9]{0,8}", asked) else 1
-    found = _page(user, number, size)
+    found = _read_page(user, number, size)
     there = Paginator(range(found.total), size).get_page(number)
     if there.number != number:
-        found = _page(user, there.number, size)
+        found = _read_page(user, there.number, size)
     return found, there
 
 
-def _page(user: AbstractBaseUser, number: int, size: int) -> Page:
+def _read_page(user: AbstractBaseUser, number: int, size: int) -> Page:
     return devices.page_for_user(user, start=(number - 1) * size, size=size)

@@ -1,4 +1,4 @@
-"""A view for what only the user may do, who shows it once more."""
+"""A view for what only the user may do, who shows once more who it is."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import (
-    HASH_SESSION_KEY,
-    authenticate,
-    logout,
-    update_session_auth_hash,
-)
+from django.contrib.auth import HASH_SESSION_KEY, authenticate, logout, update_session_auth_hash
 from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.validators import RegexValidator
 from django.http import HttpResponseRedirect, JsonResponse
 from django.shortcuts import resolve_url
 from django.utils.decorators import method_decorator
@@ -24,15 +22,12 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
-from .. import devices
 from ..decorators import has_recent_login
-from ..http import negotiation
-from ..http.negotiation import wants_json
+from ..http.negotiation import build_error, read_posted
+from ..http.sessions import get_session
 from .base import UserPageMixin
-from .forms import PasswordConfirmationForm
 
 if TYPE_CHECKING:
-    from django import forms
     from django.http import HttpRequest, HttpResponse
 
     _AnyFormView = FormView[Any]
@@ -40,6 +35,26 @@ else:
     _AnyFormView = FormView
 
 NOT_YOU = _("Your identity could not be confirmed. Please try again.")
+FAILED = "reauthentication_failed"
+
+
+def validate_encodable(text: str) -> None:
+    """Refuse half of a surrogate pair, as some charsets of a form have it: it can't be hashed."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValidationError(RegexValidator.message) from error
+
+
+class PasswordConfirmationForm(forms.Form):
+    """Ask a user who is logged in for the password again."""
+
+    password = forms.CharField(
+        label=_("Password"),
+        strip=False,
+        validators=[validate_encodable],
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
 
 
 @method_decorator([sensitive_post_parameters(), csrf_protect, never_cache], name="dispatch")
@@ -69,6 +84,10 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         """Tell how many sessions were ended, and go on."""
         return self._answer(ended, self.get_success_url())
 
+    def answer_json(self, ended: int) -> HttpResponse:
+        """Tell a program how many sessions were ended."""
+        return JsonResponse({"ended": ended})
+
     def log_out_here(self, ended: int) -> HttpResponse:
         """End the request's own session, tell how many it was in all, and go on as a visitor."""
         logout(self.request)
@@ -76,10 +95,10 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            self.posted: Mapping[str, Any] = negotiation.posted_by(request)
+            self.posted: Mapping[str, Any] = read_posted(request)
         except ValueError:
             refusal = _("The body of the request is not a JSON object.")
-            return negotiation.error("invalid_json", refusal, status=400)
+            return build_error("invalid_json", refusal, status=400)
         has_password = self._has_password()
         takes_login = self.accepts_recent_login or not has_password
         if takes_login and has_recent_login(request, self.recent_login_seconds):
@@ -93,26 +112,25 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         form: forms.BaseForm = super().get_form(form_class)
         names = {form.add_prefix(name) for name in form.fields}
         if names and names.isdisjoint(self.posted):
-            form.is_bound = False  # It was not shown yet, so nothing is missing.
+            form.is_bound = False  # The form was not shown yet, so nothing is missing.
         return form
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return super().get_form_kwargs() | {"data": self.posted}
 
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
-        if self.reauthenticate(form):
-            if self.owns_session:
-                devices.session_of(self.request).restart_authentication()
-            return self.confirmed()
-        if wants_json(self.request):
-            return negotiation.error("reauthentication_failed", NOT_YOU, status=403)
-        form.add_error(None, NOT_YOU)
-        return self.form_invalid(form)
+        if not self.reauthenticate(form):
+            form.add_error(None, ValidationError(NOT_YOU, code=FAILED))
+            return self.form_invalid(form)
+        if self.owns_session:
+            get_session(self.request).restart_authentication()
+        return self.confirmed()
 
-    def form_invalid(self, form: forms.BaseForm) -> HttpResponse:
-        if not wants_json(self.request):
-            return super().form_invalid(form)
-        return negotiation.error(
+    def render_json(self, context: dict[str, Any]) -> HttpResponse:
+        form: forms.BaseForm = context["form"]
+        if form.has_error(NON_FIELD_ERRORS, FAILED):
+            return build_error(FAILED, NOT_YOU, status=403)
+        return build_error(
             "reauthentication_required",
             _("Please confirm your identity."),
             status=403,
@@ -141,15 +159,15 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         return True
 
     def redirect_to_login(self) -> HttpResponseRedirect:
-        # Not back to here after the login: that would be a GET.
+        # The login can't lead back to here, since that would be a GET.
         return redirect_to_login(self.get_default_redirect_url(), self.get_login_url())
 
     def get_default_redirect_url(self) -> str:
         return resolve_url(self.next_page or settings.LOGIN_REDIRECT_URL)
 
     def _answer(self, ended: int, url: str) -> HttpResponse:
-        if wants_json(self.request):
-            return JsonResponse({"ended": ended})
+        if self.wants_json:
+            return self.answer_json(ended)
         messages.success(self.request, self.message(ended), fail_silently=True)
         return HttpResponseRedirect(url)
 

@@ -1,7 +1,8 @@
-"""The pages where a user sees which devices are logged in, and logs them out. As JSON too."""
+"""The pages where a user sees which devices are logged in, and logs them out."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from django.http import JsonResponse
@@ -13,16 +14,15 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
 
 from .. import devices
-from ..descriptions import described
-from ..http import negotiation
-from ..http.negotiation import wants_json
-from ..search.usernames import actors
+from ..descriptions import DeviceDescription, describe
+from ..http.negotiation import build_error
+from ..search.usernames import find_actors
 from .base import UserPageMixin
-from .paging import asked_page
+from .paging import find_page
 from .reauthentication import ReauthenticationView
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpResponse
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -33,49 +33,80 @@ class DevicesView(UserPageMixin, TemplateView):
     template_name = "django_multistore/devices.html"
     paginate_by = 50
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        found, there = asked_page(self.user, request.GET.get("page", ""), self.paginate_by)
-        number, pages = there.number, there.paginator.num_pages
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        found, there = find_page(self.user, self.request.GET.get("page", ""), self.paginate_by)
         this = self.this
         here = None if this is None else this.id
         listed = [record for record in found.records if record.id != here]
-        if this is not None and number == 1:
+        if this is not None and there.number == 1:
             listed.insert(0, this)
-        names = actors(listed)
-        shown = [described(record, current_id=here, usernames=names) for record in listed]
-        if wants_json(request):
-            return JsonResponse(
-                {
-                    "devices": [negotiation.device(device) for device in shown],
-                    "count": found.total,
-                    "page": number,
-                    "pages": pages,
-                    "csrf_token": get_token(request),
-                }
-            )
-        context = {"devices": shown, "count": found.total, "number": number, "pages": pages}
-        return self.render_to_response(self.get_context_data(**context))
+        names = find_actors(listed)
+        return super().get_context_data(
+            **kwargs,
+            devices=[describe(record, current_id=here, usernames=names) for record in listed],
+            count=found.total,
+            number=there.number,
+            pages=there.paginator.num_pages,
+        )
+
+    def render_json(self, context: dict[str, Any]) -> HttpResponse:
+        return JsonResponse(
+            {
+                "devices": [build_device(device) for device in context["devices"]],
+                "count": context["count"],
+                "page": context["number"],
+                "pages": context["pages"],
+                "csrf_token": get_token(self.request),
+            }
+        )
 
 
 class EndDeviceView(ReauthenticationView):
     """End one of the user's sessions, by its public name."""
 
     template_name = "django_multistore/end_device.html"
-    # One device after the other should not ask for the password each time.
+    # Who logs out one device after the other should not be asked for the password each time.
     accepts_recent_login = True
 
     def confirmed(self) -> HttpResponse:
         id, this = self.kwargs["id"], self.this
         if this is not None and this.id == id:
             return self.log_out_here(1)
-        ended = int(devices.end_session(self.user, id))
-        if not ended and wants_json(self.request):
-            refusal = _("You have no such device, or it was logged out before.")
-            return negotiation.error("not_found", refusal, status=404)
-        return self.answer(ended)
+        return self.answer(int(devices.end_session(self.user, id)))
+
+    def answer_json(self, ended: int) -> HttpResponse:
+        if ended:
+            return super().answer_json(ended)
+        refusal = _("You have no such device, or it was logged out before.")
+        return build_error("not_found", refusal, status=404)
 
     def message(self, ended: int) -> str:
         return _("The device was logged out.") if ended else _("The device was logged out before.")
+
+
+class LogoutOtherDevicesView(ReauthenticationView):
+    """
+    End the user's other sessions, after asking for the password. POST only.
+
+    See ReauthenticationView for what it asks of whom, and for where it goes.
+    """
+
+    template_name = "django_multistore/log_out_other_devices.html"
+
+    def confirmed(self) -> HttpResponse:
+        return self.answer(self.log_out_other_devices())
+
+    def log_out_other_devices(self) -> int:
+        """End them, and return how many it was."""
+        return devices.log_out_other_devices(self.request)
+
+    def message(self, ended: int) -> str:
+        said = ngettext(
+            "%(count)d other device was logged out.",
+            "%(count)d other devices were logged out.",
+            ended,
+        )
+        return said % {"count": ended}
 
 
 class LogoutEverywhereView(ReauthenticationView):
@@ -86,7 +117,7 @@ class LogoutEverywhereView(ReauthenticationView):
     def confirmed(self) -> HttpResponse:
         if not self.owns_session:
             return self.answer(devices.log_out_everywhere(self.user))
-        # This one last: if the store fails in between, the user can ask once more.
+        # This one comes last: if the store fails in between, the user can ask once more.
         others = devices.log_out_other_devices(self.request)
         return self.log_out_here(1 + others)
 
@@ -97,3 +128,9 @@ class LogoutEverywhereView(ReauthenticationView):
             ended,
         )
         return said % {"count": ended}
+
+
+def build_device(description: DeviceDescription) -> dict[str, Any]:
+    """Return one of the user's sessions as the JSON that docs/devices.md describes."""
+    # The id has 63 bits, and JavaScript's numbers have 53.
+    return asdict(description) | {"id": str(description.id)}

@@ -17,8 +17,8 @@ from ..records import Outcome, SessionRecord
 from ..session import clock, keys
 from ..session.answers import AnsweredSession
 from ..session.drafts import Draft
-from ..session.keys import HASH_UPGRADE, Secret, successors
-from ..session.merge import AUTH_KEYS, changed_keys
+from ..session.keys import HASH_UPGRADE, Secret, derive_successors
+from ..session.merge import AUTH_KEYS, find_changed_keys
 from ..session.state import Elsewhere, KeySource
 from ..stores.base import BaseStore
 from ..stores.retries import backoff
@@ -55,9 +55,9 @@ class MovedSession(AnsweredSession):
         if renewal is not None and renewal.hash is not None:
             # It goes with the move: a request that follows must not find an old one to renew.
             self._session_cache[HASH_SESSION_KEY] = renewal.hash
-            return self._secret.successor(HASH_UPGRADE)
+            return self._secret.derive(HASH_UPGRADE)
         if self.form is not None:
-            return self._secret.successor(self.form.session_key)
+            return self._secret.derive(self.form.session_key)
         return Secret(keys.new_session_key())
 
     def _leave_trail(self) -> Steps[None]:
@@ -151,7 +151,7 @@ class MovedSession(AnsweredSession):
         store = self.get_store()
         for delay in backoff(LOOKS):
             yield from pause(delay)
-            for secret in successors(old, upgraded=upgraded, form=self.form):
+            for secret in derive_successors(old, upgraded=upgraded, form=self.form):
                 stored = yield from call(store.read, store.aread, secret.key)
                 if stored is not None and self._build_name(stored) == name:
                     return secret, stored
@@ -159,7 +159,7 @@ class MovedSession(AnsweredSession):
 
     def _move_to(self, secret: Secret) -> None:
         # Whoever has the old session key can come to this one, by the same way.
-        is_followable = secret == self._secret.successor(HASH_UPGRADE)
+        is_followable = secret == self._secret.derive(HASH_UPGRADE)
         self._session_key, self._lost = secret.session_key, None
         self._history.clear()
         state = self._state
@@ -228,7 +228,7 @@ class MovedSession(AnsweredSession):
         state = self._state
         if state.base is None or state.is_cleared or state.login_at is not None:
             return True
-        changed = changed_keys(self._read_base(), self._session_cache, self.serializer())
+        changed = find_changed_keys(self._read_base(), self._session_cache, self.serializer())
         return bool(changed & AUTH_KEYS)
 
     def _keep_login_if_elsewhere(self) -> None:
@@ -258,7 +258,7 @@ class MovedSession(AnsweredSession):
         """Start anew with what was set here since it was loaded, and say whether there is any."""
         data = self._session_cache
         base = {} if self._state.is_cleared else self._read_base()
-        kept = changed_keys(base, data, self.serializer()) - AUTH_KEYS
+        kept = find_changed_keys(base, data, self.serializer()) - AUTH_KEYS
         self._lost = None if self._has_left_trail else self._secret
         self._start_anew()
         self._session_cache = {key: value for key, value in data.items() if key in kept}

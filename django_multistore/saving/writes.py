@@ -89,7 +89,7 @@ class WritingSession(MovedSession):
         else:
             is_free = (yield from self._admit(None, draft, limit)) is Outcome.DONE
         if is_free:
-            yield from call(signals.created, signals.acreated, type(self), draft.record)
+            yield from call(signals.send_created, signals.asend_created, type(self), draft.record)
         return is_free
 
     def _rotate(self, old_key: str, draft: Draft) -> Steps[Outcome]:
@@ -182,5 +182,5 @@ class WritingSession(MovedSession):
             yield from self._tell_end(Reason.LOGOUT, user_id=name.user_id, id=name.id, count=count)
 
     def _tell_end(self, reason: Reason, **name: Any) -> Steps[None]:
-        ended = partial(signals.ended, type(self), reason, **name)
-        yield from call(ended, partial(signals.aended, type(self), reason, **name))
+        ended = partial(signals.send_ended, type(self), reason, **name)
+        yield from call(ended, partial(signals.asend_ended, type(self), reason, **name))

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import takewhile
 
-from ..addresses import normal_address
+from ..addresses import normalize_address
 from ..session import clock
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -15,9 +15,9 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"
 Network = IPv4Network | IPv6Network
 
 
-def ago(text: str) -> datetime:
+def parse_age(text: str) -> datetime:
     """
-    Return the moment that is so long ago.
+    Return the time that is so long ago.
 
     Args:
         text: a whole number above 0 and a unit: 90s, 30m, 12h, 7d or 4w.
@@ -34,14 +34,14 @@ def ago(text: str) -> datetime:
     raise ValueError(f"{text!r} is no age. Give a number and a unit: 90s, 30m, 12h, 7d or 4w.")
 
 
-def network(text: str) -> Network:
+def parse_network(text: str) -> Network:
     """
     Parse an ip address, or a network such as 192.0.2.0/24 or 2001:db8::/32.
 
     Raises:
         ValueError: it is neither.
     """
-    whole = text if "/" in text else normal_address(text)
+    whole = text if "/" in text else normalize_address(text)
     try:
         return ip_network(whole or text)
     except ValueError as error:
@@ -50,22 +50,22 @@ def network(text: str) -> Network:
         ) from error
 
 
-def narrowed(network: Network) -> dict[str, str]:
+def build_condition(network: Network) -> dict[str, str]:
     """
     Return the condition that any database can put on a row's address.
 
-    All addresses of the network meet it; see is_exact() for others. Of an address databases
-    have the text, and only PostgreSQL has a type for networks.
+    All addresses of the network meet it; is_exact() says whether others do. Databases have the
+    text of an address, and only PostgreSQL has a type for networks.
     """
     if _is_address(network):
         return {"ip_address": str(network.network_address)}
-    start = "".join(_leading_parts(network))
+    start = "".join(_list_leading_parts(network))
     return {"ip_address__startswith": start} if start else {}
 
 
 def is_exact(network: Network) -> bool:
     """Say whether only the network's addresses meet its condition."""
-    bits = len(_leading_parts(network)) * (8 if network.version == 4 else 16)
+    bits = len(_list_leading_parts(network)) * (8 if network.version == 4 else 16)
     return _is_address(network) or 0 < bits == network.prefixlen
 
 
@@ -73,8 +73,8 @@ def _is_address(network: Network) -> bool:
     return network.prefixlen == network.max_prefixlen
 
 
-def _leading_parts(network: Network) -> list[str]:
-    """Return that with which all the network's addresses begin, part by part."""
+def _list_leading_parts(network: Network) -> list[str]:
+    """Return with what all the network's addresses begin, part by part."""
     address = network.network_address
     if address.version == 4:
         return [f"{part}." for part in str(address).split(".")[: network.prefixlen // 8]]

@@ -1,4 +1,4 @@
-"""Users by the names that operators know them by."""
+"""Users by the names that operators know them by, and their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 
-from ..devices import id_of_user
 from ..session import namespaces
 from ..session.users import PrimaryKey
 
@@ -18,21 +17,21 @@ if TYPE_CHECKING:
     from ..records import SessionRecord
 
 
-def user_id_from(text: str) -> str:
+def find_user_id(text: str) -> str:
     """
     Return the id of the user who has this username, or else this primary key.
 
     Returns:
-        What sessions have as that user.
+        The user id that sessions have.
 
     Raises:
         ValueError: nobody has it, or more than one.
     """
-    model = _user_model()
+    model = _find_model()
     if model is None:
         raise ValueError("this site has no user model. Give --user-id.")
-    named, numbered = _with_username(model, text), _with_primary_key(model, text)
-    found = {id_of_user(user): user for user in (named, numbered) if user is not None}
+    named, numbered = _find_by_username(model, text), _find_by_primary_key(model, text)
+    found = {namespaces.get_user_id(user): user for user in (named, numbered) if user is not None}
     if not found:
         raise ValueError(
             f"no user has the username or the primary key {text!r}. For the sessions of a user "
@@ -47,58 +46,58 @@ def user_id_from(text: str) -> str:
     return next(iter(found))
 
 
-def usernames(user_ids: Iterable[str | None]) -> dict[str, str]:
+def find_usernames(user_ids: Iterable[str | None]) -> dict[str, str]:
     """
     Return the usernames of users by their ids, as far as there are such users.
 
     Args:
         user_ids: as sessions have them; None is nobody.
     """
-    model = _user_model()
+    model = _find_model()
     if model is None:
         return {}
     known = PrimaryKey(model)
-    texts = {each: namespaces.primary_key_in(each) for each in user_ids if each is not None}
-    primary_keys = (known.from_text(text) for text in {*texts.values()} if text is not None)
+    texts = {each: namespaces.extract_primary_key(each) for each in user_ids if each is not None}
+    primary_keys = (known.parse(text) for text in {*texts.values()} if text is not None)
     users = model._base_manager.only(model.USERNAME_FIELD).in_bulk(
         [primary_key for primary_key in primary_keys if primary_key is not None]
     )
-    names = {id_of_user(user): str(user.get_username()) for user in users.values()}
-    spelled = {user_id: namespaces.respelled(user_id) for user_id in texts}
+    names = {namespaces.get_user_id(user): str(user.get_username()) for user in users.values()}
+    spelled = {user_id: namespaces.respell(user_id) for user_id in texts}
     return {user_id: names[each] for user_id, each in spelled.items() if each in names}
 
 
-def actors(sessions: Iterable[SessionRecord]) -> dict[str, str]:
-    """Return the usernames of those who act in others' sessions; of most lists there are none."""
-    return usernames(session.actor_id for session in sessions)
+def find_actors(sessions: Iterable[SessionRecord]) -> dict[str, str]:
+    """Return the usernames, by id, of those who act in others' sessions."""
+    return find_usernames(session.actor_id for session in sessions)
 
 
-def _user_model() -> Any:
+def _find_model() -> Any:
     try:
         return get_user_model()
     except ImproperlyConfigured:
-        return None  # django.contrib.auth isn't installed, nor another model.
+        return None  # Neither django.contrib.auth is installed nor another model.
 
 
-def _with_username(model: Any, text: str) -> AbstractBaseUser | None:
+def _find_by_username(model: Any, text: str) -> AbstractBaseUser | None:
     manager = model._default_manager
     try:
-        if hasattr(manager, "get_by_natural_key"):  # As logins look for it.
-            user: AbstractBaseUser = manager.get_by_natural_key(text)
-            return user
-        user = manager.get(**{model.USERNAME_FIELD: text})
+        if hasattr(manager, "get_by_natural_key"):  # Logins look for the user by it.
+            found: AbstractBaseUser = manager.get_by_natural_key(text)
+        else:
+            found = manager.get(**{model.USERNAME_FIELD: text})
     except (model.DoesNotExist, ValueError, ValidationError):
         return None
     except model.MultipleObjectsReturned as error:
         raise ValueError(
             f"more than one user has the username {text!r}. Give --user-id."
         ) from error
-    return user
+    return found
 
 
-def _with_primary_key(model: Any, text: str) -> AbstractBaseUser | None:
-    primary_key = PrimaryKey(model).from_text(text)
-    user: AbstractBaseUser | None = None
-    if primary_key is not None:
-        user = model._base_manager.filter(pk=primary_key).first()
+def _find_by_primary_key(model: Any, text: str) -> AbstractBaseUser | None:
+    primary_key = PrimaryKey(model).parse(text)
+    if primary_key is None:
+        return None
+    user: AbstractBaseUser | None = model._base_manager.filter(pk=primary_key).first()
     return user

@@ -1,5 +1,5 @@
 """
-What a session is, and what a request believes of it. Nothing here asks a store.
+One session between the calls to its store: its data, keys, user, times and what two requests do.
 
-It imports the records, the exceptions, the settings and Django's own session.
+Nothing here does I/O. This room may import records, conf, exceptions and signals, and no store.
 """

@@ -16,7 +16,7 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from ..exceptions import SessionLimitReached, StoreUnavailable
 from ..records import Admission, Outcome, SessionRecord
 from .drafts import Draft
-from .keys import Secret, key_if_valid
+from .keys import Secret, digest_if_valid
 from .state import KeySource
 from .tracking import TrackedSession
 
@@ -179,7 +179,7 @@ class AnsweredSession(TrackedSession):
     def _find_key_to_delete(self, session_key: str | None) -> str | None:
         self._require_known()
         self._unlearn_undone()
-        return self.key if session_key is None else key_if_valid(session_key)
+        return self.key if session_key is None else digest_if_valid(session_key)
 
     def _note_deletion(self, key: str, was_there: bool) -> int:
         if key == self.key:

@@ -1,5 +1,5 @@
 """
-What time it is: always with a time zone, and always in UTC.
+What time it is, always with a time zone and always in UTC.
 
 With USE_TZ = False Django's own times have none. They are the wall clock of TIME_ZONE, which in
 most places shows one hour twice a year and leaves another out, so that no two of them can be
@@ -21,9 +21,9 @@ def now() -> datetime:
     return timezone.now() if settings.USE_TZ else datetime.now(UTC)
 
 
-def utc(timestamp: datetime) -> datetime:
+def to_utc(timestamp: datetime) -> datetime:
     """
-    Return a time in UTC, and what is in no year there as the first or the last that is.
+    Return a time in UTC; one that is in no year there becomes the first or the last that is.
 
     Args:
         timestamp: without a time zone it is the wall clock of the current one; with USE_TZ = False
@@ -38,12 +38,12 @@ def utc(timestamp: datetime) -> datetime:
         return FIRST if timestamp.year == FIRST.year else LAST
 
 
-def shown(timestamp: datetime) -> datetime:
+def to_display(timestamp: datetime) -> datetime:
     """
     Return a time as people shall see it.
 
-    Templates convert what has a time zone to the current one, but not with USE_TZ = False. So it
-    has that of TIME_ZONE then.
+    Templates convert what has a time zone to the current one, but not with USE_TZ = False. Then
+    the time zone is that of TIME_ZONE.
     """
     if settings.USE_TZ:
         return timestamp

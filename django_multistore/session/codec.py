@@ -1,12 +1,12 @@
 """
-Between a session's dict and its payload.
+The way from a serialised session to its payload, and back.
 
 A payload is one tag byte, a 16-byte HMAC-SHA256 and the body: what SESSION_SERIALIZER
 made of the dict, deflated where that pays, which the tag says. The HMAC covers the key as
 well, so that a payload copied under another key is refused, and is cut to half its length,
 which RFC 2104 (section 5) allows: 128 bits.
 
-Not django.core.signing: its base64, timestamp and key derivation on each call cost more
+django.core.signing is not used: its base64, timestamp and key derivation on each call cost more
 than the database's work for a small session.
 """
 
@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 from django.conf import settings
 from django.utils.encoding import force_bytes
-from django.utils.module_loading import import_string
 
 PLAIN = b"\x01"
 DEFLATED = b"\x02"
@@ -28,8 +27,8 @@ MAC_LENGTH = 16
 HEAD_LENGTH = 1 + MAC_LENGTH
 DEFLATE_ABOVE = 1024  # bytes; below, deflating costs more than it saves
 DEFLATE_LEVEL = 1
-SAMPLE = 1024  # bytes from the middle
-WORTHWHILE = 2 / 3  # of its length, what a sample must deflate to
+SAMPLE = 1024  # bytes, from the middle
+WORTHWHILE = 2 / 3  # the part of its length to which a sample must deflate
 PURPOSE = b"django_multistore.session.codec"
 
 
@@ -39,12 +38,6 @@ class Serializer(Protocol):
     def dumps(self, obj: Any) -> bytes: ...
 
     def loads(self, data: bytes) -> Any: ...
-
-
-def serializer() -> Serializer:
-    """Return an instance of the class that SESSION_SERIALIZER names."""
-    made: Serializer = import_string(settings.SESSION_SERIALIZER)()
-    return made
 
 
 def seal(body: bytes, key: str) -> bytes:
@@ -61,7 +54,7 @@ def seal(body: bytes, key: str) -> bytes:
     tag = PLAIN
     if len(body) > DEFLATE_ABOVE and _deflates_well(body):
         tag, body = DEFLATED, zlib.compress(body, DEFLATE_LEVEL)
-    return tag + _mac(settings.SECRET_KEY, tag, key, body) + body
+    return tag + _compute_mac(settings.SECRET_KEY, tag, key, body) + body
 
 
 def unseal(payload: bytes, key: str) -> bytes | None:
@@ -78,13 +71,13 @@ def unseal(payload: bytes, key: str) -> bytes | None:
     if tag not in (PLAIN, DEFLATED):
         return None
     for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS):
-        if hmac.compare_digest(mac, _mac(secret, tag, key, body)):
+        if hmac.compare_digest(mac, _compute_mac(secret, tag, key, body)):
             # Deflated data is only touched once its HMAC held, so it can't be a bomb.
-            return _inflated(body) if tag == DEFLATED else body
+            return _inflate(body) if tag == DEFLATED else body
     return None
 
 
-def _inflated(body: bytes) -> bytes | None:
+def _inflate(body: bytes) -> bytes | None:
     try:
         return zlib.decompress(body)
     except zlib.error:  # It was damaged before it was sealed.
@@ -93,19 +86,19 @@ def _inflated(body: bytes) -> bytes | None:
 
 def _deflates_well(body: bytes) -> bool:
     # What is close to random, as tokens are, takes zlib five times as long as text does: 2 ms for
-    # 64 KiB, for the sake of a quarter.
+    # 64 KiB, and only a quarter is saved.
     middle = (len(body) - SAMPLE) // 2
     sample = zlib.compress(body[middle : middle + SAMPLE], DEFLATE_LEVEL)
     return len(sample) <= SAMPLE * WORTHWHILE
 
 
-def _mac(secret: str | bytes, tag: bytes, key: str, body: bytes) -> bytes:
-    mac = _keyed(secret).copy()
+def _compute_mac(secret: str | bytes, tag: bytes, key: str, body: bytes) -> bytes:
+    mac = _prepare_hmac(secret).copy()
     mac.update(b"%b%d:%b%b" % (tag, len(key), key.encode(), body))
     return mac.digest()[:MAC_LENGTH]
 
 
 @functools.lru_cache(maxsize=16)
-def _keyed(secret: str | bytes) -> hmac.HMAC:
-    # Only ever copied, which takes half the time of hmac.digest().
+def _prepare_hmac(secret: str | bytes) -> hmac.HMAC:
+    # It is only ever copied, which takes half the time of hmac.digest().
     return hmac.new(hashlib.sha256(PURPOSE + force_bytes(secret)).digest(), digestmod="sha256")

@@ -11,13 +11,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 
-from .. import conf
+from ..conf import conf
 from ..exceptions import StoreUnavailable
 from ..records import Device, Fate, Limit, SessionRecord, new_id
 from . import clock, codec, namespaces
 from .expiring import KEPT_AS
 from .keys import Secret
-from .lifetimes import absolute_limit, is_too_old
+from .lifetimes import compute_absolute_limit, is_too_old
 from .merge import is_same, merge_theirs
 from .owners import OwnedSession
 
@@ -144,7 +144,7 @@ class DraftingSession(OwnedSession):
 
     def _compute_expiry(self, start: datetime, now: datetime) -> datetime:
         expires_at = self._add_expiry(self.get(KEPT_AS), now)
-        limit = absolute_limit(start)
+        limit = compute_absolute_limit(start)
         return expires_at if limit is None else min(expires_at, limit)
 
     def _has_new_expiry(self, data: dict[str, Any]) -> bool:
@@ -201,7 +201,7 @@ class DraftingSession(OwnedSession):
 
     def _find_limit_for(self, record: SessionRecord) -> Limit | None:
         """Return the limit that a write has to keep; None if it adds no session to a user's."""
-        limit = conf.session_limit()
+        limit = conf.session_limit
         if limit is None or record.user_id is None or record.actor_id is not None:
             return None
         stored = self._state.record
@@ -230,7 +230,7 @@ class DraftingSession(OwnedSession):
         stored = self._state.record
         if stored is None or moved is None:
             return None
-        interval = conf.touch_interval_of(moved.expires_at - moved.last_seen_at)
+        interval = conf.get_touch_interval(moved.expires_at - moved.last_seen_at)
         ahead = stored.last_seen_at - clock.now()  # Of this host's clock, by another's.
         renews = settings.SESSION_SAVE_EVERY_REQUEST or self.modified
         # A request that renewed nothing may have moved last-seen just now.

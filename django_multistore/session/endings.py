@@ -1,4 +1,4 @@
-"""Which sessions the request that is served here has ended itself: its own may be among them."""
+"""Which sessions the present request has ended itself. Its own session may be among them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeAlias
 
-# By user id and the session's public name; None for all that the user had.
+# The user id and the session's public name; None for all that the user had.
 Ending: TypeAlias = tuple[str | None, int | None]
 Endings: TypeAlias = Set[Ending]
 
@@ -15,8 +15,8 @@ _endings: ContextVar[set[Ending] | None] = ContextVar("django_multistore.endings
 
 
 @contextmanager
-def noting() -> Iterator[Endings]:
-    """Note what is ended meanwhile, in tasks and threads of this context too."""
+def collect_endings() -> Iterator[Endings]:
+    """Collect what is ended meanwhile, in tasks and threads of this context too."""
     endings: set[Ending] = set()
     token = _endings.set(endings)
     try:

@@ -38,7 +38,7 @@ def check_expiry(value: object) -> Any:
         ValueError: it is no number, or reaches beyond the years 1 to 9999.
     """
     if isinstance(value, datetime):
-        return clock.utc(value)
+        return clock.to_utc(value)
     if value is None or isinstance(value, timedelta):
         seconds = value.total_seconds() if value else 0
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -58,7 +58,7 @@ def read_expiry(kept: object) -> Expiry:
         except ValueError:
             return None
     if isinstance(kept, datetime):
-        return clock.utc(kept)
+        return clock.to_utc(kept)
     if isinstance(kept, int | float) and not isinstance(kept, bool) and _is_finite(kept):
         return kept
     return None
@@ -145,14 +145,14 @@ class ExpiringSession(SessionBase):
         return add_seconds(used_at, expiry or self.get_session_cookie_age())
 
     def _compute_age(self, *, expiry: object, modification: datetime | None = None) -> int:
-        used_at = clock.now() if modification is None else clock.utc(modification)
+        used_at = clock.now() if modification is None else clock.to_utc(modification)
         # Django makes a cookie's date of it.
         expires_at = min(max(self._add_expiry(expiry, used_at), EPOCH), LATEST_COOKIE)
         left = expires_at - used_at
         return left.days * 86400 + left.seconds
 
     def _compute_date(self, *, expiry: object, modification: datetime | None = None) -> datetime:
-        used_at = clock.now() if modification is None else clock.utc(modification)
+        used_at = clock.now() if modification is None else clock.to_utc(modification)
         expires_at = self._add_expiry(expiry, used_at)
         if settings.USE_TZ:
             return expires_at

@@ -1,4 +1,4 @@
-"""What is a session key, how one is made, and how one travels through functions."""
+"""What a session key is, how one is made, and how one travels through functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils.crypto import salted_hmac
 from ..records import key_of
 
 SESSION_KEY_LENGTH = 32
-# From a random byte to one of base32's 32 letters and digits, each as likely as any other.
+# It maps a random byte to one of base32's 32 letters and digits, all of them equally likely.
 SESSION_KEY_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 VALID_SESSION_KEY = re.compile(r"[a-z0-9]{8,128}")
 DERIVED_BYTES = 20
@@ -23,7 +23,7 @@ HASH_UPGRADE = "the auth hash of a SECRET_KEY_FALLBACKS was renewed"
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A session key on its way through functions: error reports show the reprs of locals."""
+    """A session key that no error report shows, though these have the reprs of locals."""
 
     session_key: str = field(repr=False)
 
@@ -32,12 +32,12 @@ class Secret:
         """The key under which a store will know it."""
         return key_of(self.session_key)
 
-    def successor(self, occasion: str) -> Secret:
+    def derive(self, occasion: str) -> Secret:
         """
         Derive the session key to which a rotation on this occasion moves the session.
 
-        Whoever has this session key and knows the occasion comes to the same one, but only here:
-        it takes SECRET_KEY.
+        Whoever has this session key and knows the occasion derives the same one, but only in this
+        site: it takes SECRET_KEY.
 
         Args:
             occasion: what only those know who may follow.
@@ -58,7 +58,7 @@ def new_session_key() -> str:
     return secrets.token_bytes(SESSION_KEY_LENGTH).translate(SESSION_KEY_LETTERS).decode()
 
 
-def successors(old: Secret, *, upgraded: bool, form: Secret | None) -> Iterator[Secret]:
+def derive_successors(old: Secret, *, upgraded: bool, form: Secret | None) -> Iterator[Secret]:
     """
     Yield the session keys to which another request may have moved the session of this one.
 
@@ -68,18 +68,19 @@ def successors(old: Secret, *, upgraded: bool, form: Secret | None) -> Iterator[
         form: what only the form has by whose first POST it was moved; None if there is none.
     """
     if form is not None:
-        yield old.successor(form.session_key)
+        yield old.derive(form.session_key)
     if upgraded:
-        renewed = old.successor(HASH_UPGRADE)
+        renewed = old.derive(HASH_UPGRADE)
         yield renewed
         if form is not None:
-            yield renewed.successor(form.session_key)
+            yield renewed.derive(form.session_key)
 
 
 def is_session_key(session_key: object) -> TypeGuard[str]:
+    """Say whether it may be a session key."""
     return isinstance(session_key, str) and VALID_SESSION_KEY.fullmatch(session_key) is not None
 
 
-def key_if_valid(session_key: object) -> str | None:
-    """Return the key of a session key; None for what can't be one."""
+def digest_if_valid(session_key: object) -> str | None:
+    """Return the key under which stores keep a session; None for what can't be a session key."""
     return key_of(session_key) if is_session_key(session_key) else None

@@ -18,7 +18,7 @@ from .codec import Serializer
 # A user id with another login's backend or hash would be a login that nobody made, and one with
 # another's actor a takeover.
 AUTH_KEYS = frozenset({SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, ACTOR_SESSION_KEY})
-# Whose repr() tells apart what is equal: 0.0 and -0.0, or Decimal("1.0") and Decimal("1.00").
+# The repr() of these tells apart what is equal: 0.0 and -0.0, Decimal("1.0") and Decimal("1.00").
 TOLD_BY_REPR = frozenset(
     {
         *(NoneType, bool, int, float, complex, str, bytes),
@@ -47,8 +47,10 @@ def merge_theirs(
         serializer: decides what a change is. A value is unchanged if its serialised form
             is; a tuple or an int key never equals its decoded self.
     """
-    spelling = {_decoded_key(key, serializer): key for key in ours}
-    for key in changed_keys(base, theirs, serializer) - changed_keys(base, ours, serializer):
+    spelling = {_decode_key(key, serializer): key for key in ours}
+    for key in find_changed_keys(base, theirs, serializer) - find_changed_keys(
+        base, ours, serializer
+    ):
         ours.pop(spelling.get(key, key), None)
         if key in theirs:
             ours[key] = theirs[key]
@@ -62,31 +64,31 @@ def is_same(before: bytes, after: bytes, serializer: Serializer) -> bool:
     it happens to be, and one that encrypts makes other bytes each time. So values are compared
     where the bytes differ, and by their types as well: 1 is not True.
     """
-    # Django's does, so the usual session is not loaded for it.
+    # Django's serializer does, so that the usual session is not loaded for this.
     if before == after or type(serializer).dumps is JSONSerializer.dumps:
         return before == after
     try:
         was, now = serializer.loads(before), serializer.loads(after)
-        return _comparable(was, serializer) == _comparable(now, serializer)
+        return _make_comparable(was, serializer) == _make_comparable(now, serializer)
     except Exception:  # noqa: BLE001 - what can't be compared counts as changed, and is written
         return False
 
 
-def _comparable(value: Any, serializer: Serializer) -> Hashable:
+def _make_comparable(value: Any, serializer: Serializer) -> Hashable:
     kind = type(value)
     if kind is dict:
-        # In its order, which is a part of it since Python 3.7: JSON has it, too.
-        pairs = ((_comparable(each, serializer) for each in pair) for pair in value.items())
+        # The order counts: a dict keeps it, and JSON does.
+        pairs = ((_make_comparable(each, serializer) for each in pair) for pair in value.items())
         return kind, tuple(map(tuple, pairs))
     if kind in (set, frozenset):
-        return kind, frozenset(_comparable(each, serializer) for each in value)
+        return kind, frozenset(_make_comparable(each, serializer) for each in value)
     if kind in (list, tuple):
-        return kind, tuple(_comparable(each, serializer) for each in value)
-    # Of others nobody knows what their __eq__ looks at: that of a model's instance at its key.
+        return kind, tuple(_make_comparable(each, serializer) for each in value)
+    # Nobody knows what the __eq__ of others looks at; that of a model's instance looks at its key.
     return kind, repr(value) if kind in TOLD_BY_REPR else serializer.dumps({"": value})
 
 
-def changed_keys(
+def find_changed_keys(
     base: Mapping[Any, Any], now: Mapping[Any, Any], serializer: Serializer
 ) -> set[Any]:
     """
@@ -94,19 +96,19 @@ def changed_keys(
 
     The three keys of a login are one: if one of them differs, all are returned.
     """
-    before, after = dict(_fingerprints(base, serializer)), dict(_fingerprints(now, serializer))
+    before, after = dict(_fingerprint(base, serializer)), dict(_fingerprint(now, serializer))
     shared = before.keys() & after.keys()
     keys = {key for key in shared if not is_same(before[key], after[key], serializer)}
     keys |= before.keys() ^ after.keys()
     return keys | AUTH_KEYS if keys & AUTH_KEYS else keys
 
 
-def _fingerprints(data: Mapping[Any, Any], serializer: Serializer) -> Iterator[tuple[Any, bytes]]:
+def _fingerprint(data: Mapping[Any, Any], serializer: Serializer) -> Iterator[tuple[Any, bytes]]:
     for key, value in data.items():
-        yield _decoded_key(key, serializer), serializer.dumps({key: value})
+        yield _decode_key(key, serializer), serializer.dumps({key: value})
 
 
-def _decoded_key(key: Any, serializer: Serializer) -> Any:
+def _decode_key(key: Any, serializer: Serializer) -> Any:
     if isinstance(key, str):
         return key
     (decoded,) = serializer.loads(serializer.dumps({key: None}))

@@ -29,7 +29,7 @@ class OwnedSession(ExpiringSession):
             data: the session.
         """
         user_id = data.get(SESSION_KEY)
-        return None if user_id in (None, "") else users.text_from(user_id)
+        return None if user_id in (None, "") else users.spell(user_id)
 
     def stored_user_id(self, data: dict[str, Any]) -> str | None:
         """
@@ -41,7 +41,7 @@ class OwnedSession(ExpiringSession):
         user_id, stored = self.get_user_id(data), self._state.record
         if user_id is None:
             return None
-        return namespaces.stored(user_id, None if stored is None else stored.user_id)
+        return namespaces.qualify(user_id, None if stored is None else stored.user_id)
 
     def get_actor_id(self, data: dict[str, Any]) -> str | None:
         """
@@ -67,11 +67,11 @@ class OwnedSession(ExpiringSession):
         Args:
             user_id: as stores have it.
         """
-        return namespaces.spellings(user_id) if cls._has_users_of_django() else (user_id,)
+        return namespaces.list_spellings(user_id) if cls._has_users_of_django() else (user_id,)
 
     @classmethod
     def _respell(cls, user_id: str) -> str:
-        return namespaces.respelled(user_id) if cls._has_users_of_django() else user_id
+        return namespaces.respell(user_id) if cls._has_users_of_django() else user_id
 
     def _is_of(self, stored: SessionRecord, user_id: str) -> bool:
         """Say whether a session is a user's, who may have been spelled otherwise in it."""

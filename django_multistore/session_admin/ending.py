@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from django.contrib.auth import logout
 
 from .. import devices
+from ..http.sessions import get_session
 from ..records import parse_id
+from ..session import namespaces
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -24,10 +26,10 @@ class Ended:
     """What was ended at once."""
 
     number: int
-    ids: tuple[int, ...]  # Of no more than MOST_IDS_LOGGED.
+    ids: tuple[int, ...]  # Those of the first MOST_IDS_LOGGED.
 
     def __str__(self) -> str:
-        # In English: the admin's log is read in other languages than it was written in.
+        # It is in English: the admin's log is read in other languages than it was written in.
         said = f"Ended {self.number} {'session' if self.number == 1 else 'sessions'}"
         if not self.ids:
             return f"{said}."
@@ -40,20 +42,20 @@ class Own:
 
     def __init__(self, request: HttpRequest) -> None:
         self._request = request
-        self._session = devices.session_of(request)
+        self._session = get_session(request)
         self._record = self._session.record
 
     def is_of(self, user: AbstractBaseUser) -> bool:
-        return self._record is not None and self._record.user_id in devices.ids_of_user(user)
+        return self._record is not None and self._record.user_id in namespaces.list_user_ids(user)
 
     def has_id(self, id: int) -> bool:
         return self._record is not None and self._record.id == id
 
     def end(self) -> bool:
-        # By a logout: ended under the request, it would make the response a 400.
+        # Without a logout the response would be a 400, as where somebody else ends the session.
         actor = self._request.user
         logout(self._request)
-        self._request.user = actor  # Whom the log is to name.
+        self._request.user = actor  # The log names the user of the request.
         return self._session.was_flushed
 
 
@@ -67,7 +69,7 @@ def end_all(request: HttpRequest, user: AbstractBaseUser) -> Ended:
 def end_some(request: HttpRequest, user: AbstractBaseUser, names: Iterable[str]) -> Ended:
     own = Own(request)
     ended = []
-    for id in _ids(names):
+    for id in _parse_ids(names):
         is_own = own.has_id(id) and own.is_of(user)
         # A request beside this one may have moved it to a new key, which the logout misses.
         if (is_own and own.end()) or devices.end_session(user, id):
@@ -75,7 +77,7 @@ def end_some(request: HttpRequest, user: AbstractBaseUser, names: Iterable[str])
     return Ended(len(ended), tuple(ended[:MOST_IDS_LOGGED]))
 
 
-def _ids(names: Iterable[str]) -> Iterator[int]:
+def _parse_ids(names: Iterable[str]) -> Iterator[int]:
     for name in dict.fromkeys(names):
         with suppress(ValueError):
             yield parse_id(name)

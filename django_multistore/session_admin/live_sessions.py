@@ -18,11 +18,11 @@ from django.db.models import Count, Exists, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from ..devices import configured_engine
+from ..http.sessions import find_engine
 from ..models import SessionRowQuerySet
 from ..session import clock
-from ..session.namespaces import in_sql
-from ..session.users import key_of
+from ..session.namespaces import qualify_sql
+from ..session.users import get_primary_key
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -35,31 +35,31 @@ if TYPE_CHECKING:
 class LiveSessions:
     """The live sessions of each user of a queryset, for subqueries in it."""
 
-    # Those of the outer query's user, by each spelling of the primary key. Not by one condition:
-    # MariaDB leaves its index on user_id aside for a list of expressions.
+    # The sessions of the outer query's user, by each spelling of the primary key. In one condition
+    # MariaDB would leave its index on user_id aside, for it is a list of expressions.
     rows: tuple[SessionRowQuerySet, ...]
 
     @classmethod
-    def beside(cls, users: models.QuerySet[Any]) -> Self | None:
-        """Return those of these users; None where the database can't tell them."""
-        engine = configured_engine()
+    def find_beside(cls, users: models.QuerySet[Any]) -> Self | None:
+        """Return the live sessions of these users; None where the database can't tell them."""
+        engine = find_engine()
         if engine is None or not engine.get_store().has_database_index:
             return None
         index = engine.get_store().database_index()
         if index.db != users.db:
             return None
-        texts = key_of(users.model).in_sql(users.model, users.db)
+        texts = get_primary_key(users.model).build_sql(users.model, users.db)
         if texts is None:
             return None
-        return cls(tuple(index.filter(user_id=user_id) for user_id in in_sql(texts)))
+        return cls(tuple(index.filter(user_id=user_id) for user_id in qualify_sql(texts)))
 
-    def exist(self, **conditions: Any) -> Q:
-        """Return whether the user has such a session."""
+    def build_exists(self, **conditions: Any) -> Q:
+        """Build the condition that the user has such a session."""
         return reduce(or_, (Q(Exists(rows.filter(**conditions))) for rows in self.rows))
 
-    def number(self) -> Combinable:
-        """Return how many the user has."""
-        return reduce(add, map(_number_of, self.rows))
+    def build_number(self) -> Combinable:
+        """Build the number of the user's sessions."""
+        return reduce(add, map(_count_rows, self.rows))
 
 
 class LiveSessionsFilter(SimpleListFilter):
@@ -88,21 +88,21 @@ class LiveSessionsFilter(SimpleListFilter):
     def queryset(
         self, request: HttpRequest, queryset: models.QuerySet[Any]
     ) -> models.QuerySet[Any]:
-        chosen, sessions = self.value(), LiveSessions.beside(queryset)
+        chosen, sessions = self.value(), LiveSessions.find_beside(queryset)
         if chosen is None or sessions is None:
             return queryset
         if chosen in self.seen_within:
             seen_since = clock.now() - self.seen_within[chosen]
-            return queryset.filter(sessions.exist(last_seen_at__gte=seen_since))
+            return queryset.filter(sessions.build_exists(last_seen_at__gte=seen_since))
         if chosen == "live":
-            return queryset.filter(sessions.exist())
+            return queryset.filter(sessions.build_exists())
         if chosen == "none":
-            return queryset.filter(~sessions.exist())
+            return queryset.filter(~sessions.build_exists())
         if chosen == "several":
-            queryset = queryset.alias(_sessions=sessions.number()).filter(_sessions__gte=2)
+            queryset = queryset.alias(_sessions=sessions.build_number()).filter(_sessions__gte=2)
         return queryset
 
 
-def _number_of(rows: SessionRowQuerySet) -> Combinable:
+def _count_rows(rows: SessionRowQuerySet) -> Combinable:
     counted = rows.order_by().values("user_id").annotate(number=Count("*"))
     return Coalesce(Subquery(counted.values("number")), 0)

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from .. import conf
+from ..conf import DEFAULT_STORES, conf
 from ..exceptions import InvalidStore
 from .base import BaseStore
 
@@ -47,7 +47,7 @@ class StoreHandler:
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the aliases, as SESSION_STORES has them."""
-        return iter(conf.session_stores())
+        return iter(conf.session_stores)
 
     def _build(self, alias: str) -> BaseStore:
         if not apps.is_installed("django_multistore"):
@@ -55,11 +55,11 @@ class StoreHandler:
                 "SESSION_ENGINE is 'django_multistore.engine', but the app isn't installed. "
                 "Add 'django_multistore' to INSTALLED_APPS, then run 'manage.py migrate'."
             )
-        config = conf.session_stores()
+        config = conf.session_stores
         if not isinstance(config, dict) or not isinstance(config.get(alias, {}), dict):
             raise InvalidStore(
                 "SESSION_STORES must be a dictionary of dictionaries, for example "
-                f"{conf.DEFAULT_STORES!r}."
+                f"{DEFAULT_STORES!r}."
             )
         if alias not in config:
             known = ", ".join(map(repr, config)) or "none at all"

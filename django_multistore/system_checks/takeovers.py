@@ -1,4 +1,4 @@
-"""A check: other packages' takeovers don't count as the user's own logins."""
+"""A check that other packages' takeovers don't count as the user's own logins."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.urls import get_resolver
 
-from .. import conf
-from ..devices import configured_engine
+from ..conf import conf
+from ..http.sessions import find_engine
 
-# What begins or ends a takeover.
+# These views begin or end a takeover.
 VIEWS = frozenset(
     {
         "hijack.views.AcquireUserView",
@@ -25,14 +25,14 @@ VIEWS = frozenset(
 
 def check_takeovers(**kwargs: Any) -> list[CheckMessage]:
     """Check that the views of django-hijack and django-loginas are wrapped, where it matters."""
-    if conf.session_limit() is None or configured_engine() is None:
+    if conf.session_limit is None or find_engine() is None:
         return []
     if not getattr(settings, "ROOT_URLCONF", None):
         return []
     unmarked = {
         name
-        for view in _views(get_resolver().url_patterns)
-        if (name := _name_of(view)) in VIEWS and not getattr(view, "marks_takeovers", False)
+        for view in _iterate_views(get_resolver().url_patterns)
+        if (name := _get_name(view)) in VIEWS and not getattr(view, "marks_takeovers", False)
     }
     if not unmarked:
         return []
@@ -47,15 +47,15 @@ def check_takeovers(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def _views(patterns: list[Any]) -> Iterator[Any]:
+def _iterate_views(patterns: list[Any]) -> Iterator[Any]:
     for pattern in patterns:
         if hasattr(pattern, "url_patterns"):
-            yield from _views(pattern.url_patterns)
+            yield from _iterate_views(pattern.url_patterns)
         else:
             yield pattern.callback
 
 
-def _name_of(view: Any) -> str:
-    # What as_view() returns has the class, and so has what wraps that.
+def _get_name(view: Any) -> str:
+    # What as_view() returns knows the class, and so does what wraps that.
     named = getattr(view, "view_class", view)
     return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', '')}"

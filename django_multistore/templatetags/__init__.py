@@ -1,0 +1,1 @@
+"""The template library `multistore`, which may import devices and http/."""

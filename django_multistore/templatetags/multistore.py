@@ -9,7 +9,7 @@ from django.template import Context
 
 from .. import devices
 from ..exceptions import OtherUser, StoreUnavailable
-from ..http.subject import whose
+from ..http.subject import find_subject
 
 register = template.Library()
 
@@ -19,14 +19,14 @@ def devices_count(context: Context) -> int | str:
     """
     Return on how many devices the user of the request is logged in.
 
-    One more query, or round trip, of the store. Nothing, if the store could not be asked, or if
-    the pages would refuse the user: a number beside a link is not worth an error.
+    It takes one more query, or round trip, of the store. It is empty if the store could not be
+    asked, or if the pages would refuse the user: a number beside a link is not worth an error.
 
     Raises:
         StoreUnavailable: the store could not be asked, and the view's transaction is lost with it.
     """
     try:
-        user = _user_of(context)
+        user = _find_user(context)
         if user is None or not user.is_authenticated:
             return 0
         return devices.count_for_user(user)
@@ -38,9 +38,9 @@ def devices_count(context: Context) -> int | str:
         return ""
 
 
-def _user_of(context: Context) -> Any:
+def _find_user(context: Context) -> Any:
     request: Any = context.get("request")
-    # A page about a user may have that one as `user`.
+    # A page about another user may have that one as `user`.
     if hasattr(request, "session") and hasattr(request, "user"):
-        return whose(request)[0]
+        return find_subject(request)[0]
     return context.get("user")

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from django_multistore import devices
 from django_multistore.auth.deactivation import note_deactivation
+from django_multistore.http.sessions import find_engine
 from django_multistore.receivers import end_sessions_if_deactivated
 from tests import servers
 from tests.models import Customer, LeavingUser, NamedUser, ProxyUser
@@ -188,7 +189,7 @@ class DeactivationTests(TestCase):
         self.inactive_since_long()
         self.user.last_login = None
         with override_settings(AUTHENTICATION_BACKENDS=[TAKES_ALL]):
-            session = devices.configured_engine()()  # type: ignore[misc]
+            session = find_engine()()  # type: ignore[misc]
             login(request_with(session), self.user, backend=TAKES_ALL)
             session.save()
         self.user.refresh_from_db()

@@ -7,7 +7,7 @@ from pathlib import Path
 from django.test import SimpleTestCase, TestCase, override_settings
 from django.utils import timezone
 
-from django_multistore.descriptions import DeviceDescription, described
+from django_multistore.descriptions import DeviceDescription, describe
 from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import Device, SessionRecord
 from django_multistore.stores import stores
@@ -47,7 +47,7 @@ def row_of(
 class DescribedTests(SimpleTestCase):
     def test_a_record(self) -> None:
         record = logged_in_record()
-        assert described(record) == DeviceDescription(
+        assert describe(record) == DeviceDescription(
             id=record.id,
             name="Firefox on Linux",
             browser="Firefox",
@@ -60,26 +60,26 @@ class DescribedTests(SimpleTestCase):
             expires_at=record.expires_at,
             is_current=False,
         )
-        assert described(record).last_seen == "1 hour ago"
+        assert describe(record).last_seen == "1 hour ago"
 
     def test_rows_of_either_table_are_described_as_records(self) -> None:
         record = logged_in_record()
         for table in (StoredSession, UserSession):
-            assert described(row_of(record, table).record()) == described(record)
+            assert describe(row_of(record, table).record()) == describe(record)
 
     def test_a_session_that_began_without_a_login(self) -> None:
         record = replace(logged_in_record(), authenticated_at=None)
-        assert described(record).signed_in_at == record.created_at
+        assert describe(record).signed_in_at == record.created_at
 
     def test_the_current_one(self) -> None:
         record, other = make_record(), make_record()
-        assert described(record, current_id=record.id).is_current is True
-        assert described(record, current_id=other.id).is_current is False
-        assert described(record).is_current is False
-        assert described(make_record(id=0)).is_current is False
+        assert describe(record, current_id=record.id).is_current is True
+        assert describe(record, current_id=other.id).is_current is False
+        assert describe(record).is_current is False
+        assert describe(make_record(id=0)).is_current is False
 
     def test_a_device_of_which_nothing_is_known(self) -> None:
-        description = described(make_record(device=Device()))
+        description = describe(make_record(device=Device()))
         assert description.name == "Unknown device"
         nothing = (description.browser, description.system, description.user_agent)
         assert nothing == ("", "", "")
@@ -87,7 +87,7 @@ class DescribedTests(SimpleTestCase):
 
     def test_nothing_that_opens_a_session_is_in_it(self) -> None:
         record = logged_in_record()
-        description = described(record)
+        description = describe(record)
         assert not {field.name for field in fields(description)} & {"key", "payload", "version"}
         for shown in (repr(description), repr(asdict(description))):
             assert record.key not in shown
@@ -97,7 +97,7 @@ class DescribedTests(SimpleTestCase):
 def test_the_place(tmp_path: Path) -> None:
     write_database(tmp_path / "GeoLite2-City.mmdb", "GeoLite2-City")
     with override_settings(GEOIP_PATH=tmp_path):
-        assert described(logged_in_record()).place == "Graz, Austria"
+        assert describe(logged_in_record()).place == "Graz, Austria"
 
 
 class StoredTests(TestCase):
@@ -105,5 +105,5 @@ class StoredTests(TestCase):
         record = logged_in_record()
         assert stores["default"].create(record)
         (listed,) = stores["default"].sessions_for_user("7")
-        assert described(listed) == described(record)
-        assert described(StoredSession.objects.get(id=record.id).record()) == described(record)
+        assert describe(listed) == describe(record)
+        assert describe(StoredSession.objects.get(id=record.id).record()) == describe(record)

@@ -14,7 +14,7 @@ from django.contrib.gis import geoip2
 from django.test import override_settings
 
 from django_multistore.descriptions import places
-from django_multistore.descriptions.places import place_of
+from django_multistore.descriptions.places import find_place
 from tests.support.descriptions import (
     GRAZ,
     GRAZ_IPV6,
@@ -33,7 +33,7 @@ NO_ADDRESSES = ["", "localhost", "graz.example.org", "5.1.0.7:80", "5.1.0", "é"
 @pytest.fixture(autouse=True)
 def _closed_afterwards() -> Iterator[None]:
     yield
-    places._database.cache_clear()
+    places._open_database.cache_clear()
 
 
 @pytest.fixture
@@ -54,16 +54,16 @@ def country(tmp_path: Path) -> Iterator[Path]:
 class TestCities:
     @pytest.mark.parametrize("ip_address", [GRAZ, GRAZ_IPV6])
     def test_a_place(self, ip_address: str) -> None:
-        assert place_of(ip_address) == "Graz, Austria"
+        assert find_place(ip_address) == "Graz, Austria"
 
     def test_what_is_known_of_it(self) -> None:
-        assert place_of(NO_CITY) == "Austria"
-        assert place_of(NO_COUNTRY) == "Graz"
-        assert place_of(NO_NAMES) is None
+        assert find_place(NO_CITY) == "Austria"
+        assert find_place(NO_COUNTRY) == "Graz"
+        assert find_place(NO_NAMES) is None
 
     @pytest.mark.parametrize("ip_address", [ELSEWHERE, ELSEWHERE_IPV6, None, *PRIVATE])
     def test_no_place(self, ip_address: str | None) -> None:
-        assert place_of(ip_address) is None
+        assert find_place(ip_address) is None
 
     @pytest.mark.parametrize("text", NO_ADDRESSES, ids=lambda text: ascii(text)[:20])
     def test_what_is_no_address_is_not_looked_up_anywhere(
@@ -71,7 +71,7 @@ class TestCities:
     ) -> None:
         asked: list[str] = []
         monkeypatch.setattr(socket, "gethostbyname", lambda name: asked.append(name) or GRAZ)
-        assert place_of(text) is None
+        assert find_place(text) is None
         assert asked == []
 
 
@@ -79,11 +79,11 @@ class TestCities:
 class TestCountries:
     @pytest.mark.parametrize("ip_address", [GRAZ, GRAZ_IPV6, NO_CITY])
     def test_a_country(self, ip_address: str) -> None:
-        assert place_of(ip_address) == "Austria"
+        assert find_place(ip_address) == "Austria"
 
     @pytest.mark.parametrize("ip_address", [ELSEWHERE, ELSEWHERE_IPV6, NO_COUNTRY, *PRIVATE])
     def test_no_country(self, ip_address: str) -> None:
-        assert place_of(ip_address) is None
+        assert find_place(ip_address) is None
 
 
 class TestSettings:
@@ -95,23 +95,23 @@ class TestSettings:
             {"GEOIP_PATH": tmp_path / "cities.mmdb"},
         ):
             with override_settings(**changed):
-                assert place_of(GRAZ) == "Graz, Austria"
-            assert place_of(GRAZ) is None
+                assert find_place(GRAZ) == "Graz, Austria"
+            assert find_place(GRAZ) is None
         with override_settings(GEOIP_PATH=tmp_path, GEOIP_COUNTRY="countries.mmdb"):
-            assert place_of(GRAZ) == "Austria"
+            assert find_place(GRAZ) == "Austria"
             with override_settings(GEOIP_CITY="cities.mmdb"):
-                assert place_of(GRAZ) == "Graz, Austria"
-            assert place_of(GRAZ) == "Austria"
+                assert find_place(GRAZ) == "Graz, Austria"
+            assert find_place(GRAZ) == "Austria"
 
     def test_it_is_opened_once(self, city: Path) -> None:
-        assert place_of(GRAZ) == "Graz, Austria"
+        assert find_place(GRAZ) == "Graz, Austria"
         city.unlink()
-        assert place_of(GRAZ) == "Graz, Austria"
+        assert find_place(GRAZ) == "Graz, Austria"
 
     def test_without_a_database_nothing_is_imported(self) -> None:
         code = (
-            "import sys; from django_multistore.descriptions import place_of\n"
-            f"assert place_of({GRAZ!r}) is None\n"
+            "import sys; from django_multistore.descriptions.places import find_place\n"
+            f"assert find_place({GRAZ!r}) is None\n"
             "assert not {'geoip2', 'django.contrib.gis.geoip2'} & sys.modules.keys()\n"
         )
         subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
@@ -119,7 +119,7 @@ class TestSettings:
 
 def assert_one_warning(caplog: pytest.LogCaptureFixture, reason: str) -> None:
     with caplog.at_level(logging.WARNING, logger="django_multistore"):
-        assert [place_of(GRAZ), place_of(GRAZ_IPV6), place_of(GRAZ)] == [None] * 3
+        assert [find_place(GRAZ), find_place(GRAZ_IPV6), find_place(GRAZ)] == [None] * 3
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.name == "django_multistore"
@@ -164,12 +164,12 @@ class TestWhatIsBroken:
     ) -> None:
         write_database(tmp_path / "GeoLite2-City.mmdb", "GeoLite2-City", ip_version=4)
         with override_settings(GEOIP_PATH=tmp_path):
-            assert place_of(GRAZ) == "Graz, Austria"
-            assert place_of(GRAZ_IPV6) is None
+            assert find_place(GRAZ) == "Graz, Austria"
+            assert find_place(GRAZ_IPV6) is None
         assert caplog.records == []
 
     def test_a_damaged_database(self, city: Path) -> None:
         content = city.read_bytes()
         # The names point to nowhere; what says where they begin is at the file's end.
         city.write_bytes(content.replace(b"Graz", b"\xff" * 4).replace(b"names", b"\xff" * 5))
-        assert place_of(GRAZ) is None
+        assert find_place(GRAZ) is None

@@ -15,12 +15,7 @@ import ua_parser
 from ua_parser.lazy import OSMatcher, UserAgentMatcher
 
 from django_multistore.descriptions import user_agents
-from django_multistore.descriptions.user_agents import (
-    MAX_LENGTH,
-    UserAgent,
-    device_name,
-    recognised,
-)
+from django_multistore.descriptions.user_agents import MAX_LENGTH, UserAgent, recognise
 from django_multistore.records import USER_AGENT_MAX_LENGTH
 from tests.support.descriptions import FIREFOX
 from tests.support.helpers import environment
@@ -105,23 +100,23 @@ HOSTILE = [
 @pytest.fixture(autouse=True)
 def _new_parser() -> Iterator[None]:
     yield
-    user_agents._parser.cache_clear()
+    user_agents._load_parser.cache_clear()
 
 
 class TestRecognised:
     @pytest.mark.parametrize("user_agent", KNOWN)
     def test_it_has_the_words_of_the_name(self, user_agent: str) -> None:
-        known = recognised(user_agent)
-        assert device_name(user_agent) == " on ".join(filter(None, [known.browser, known.system]))
+        known = recognise(user_agent)
+        assert known.name == " on ".join(filter(None, [known.browser, known.system]))
 
     def test_each_alone(self) -> None:
-        assert recognised(FIREFOX) == UserAgent(browser="Firefox", system="Linux")
-        assert recognised("curl/8.14.1") == UserAgent(browser="curl")
-        assert recognised("(X11; Linux x86_64)") == UserAgent(system="Linux")
+        assert recognise(FIREFOX) == UserAgent(browser="Firefox", system="Linux")
+        assert recognise("curl/8.14.1") == UserAgent(browser="curl")
+        assert recognise("(X11; Linux x86_64)") == UserAgent(system="Linux")
 
     @pytest.mark.parametrize("user_agent", UNKNOWN)
     def test_nothing(self, user_agent: str) -> None:
-        assert recognised(user_agent) == UserAgent()
+        assert recognise(user_agent) == UserAgent()
 
     @pytest.mark.parametrize(
         "wrong",
@@ -133,25 +128,25 @@ class TestRecognised:
     ) -> None:
         matchers = ([wrong], [], []) if isinstance(wrong, UserAgentMatcher) else ([], [wrong], [])
         monkeypatch.setattr(ua_parser, "load_lazy_builtins", lambda: matchers)
-        user_agents._parser.cache_clear()
+        user_agents._load_parser.cache_clear()
         with pytest.raises((LookupError, TypeError, ValueError)):
             ua_parser.Parser.from_matchers(matchers).parse("y")
-        assert recognised("y") == UserAgent()
-        assert recognised("xy") != UserAgent() or wrong.regex == "y"
+        assert recognise("y") == UserAgent()
+        assert recognise("xy") != UserAgent() or wrong.regex == "y"
 
 
 class TestDeviceName:
     @pytest.mark.parametrize("user_agent", KNOWN)
     def test_words_that_people_know(self, user_agent: str) -> None:
-        assert device_name(user_agent) == KNOWN[user_agent]
+        assert recognise(user_agent).name == KNOWN[user_agent]
 
     @pytest.mark.parametrize("user_agent", UNKNOWN)
     def test_what_is_not_known_is_shown_as_it_is(self, user_agent: str) -> None:
-        assert device_name(user_agent) == UNKNOWN[user_agent]
+        assert recognise(user_agent).name == UNKNOWN[user_agent]
 
     def test_a_name_that_was_made_up_is_short_and_printable(self) -> None:
         app = "You have won!\x1b[31m\u202e " * 9
-        name = device_name(f"{app}/1 CFNetwork/1 Darwin/24.1.0")
+        name = recognise(f"{app}/1 CFNetwork/1 Darwin/24.1.0").name
         assert name.startswith("You have won! [31m You have won!")
         assert name.endswith("… on iOS")
         assert name.isprintable()
@@ -160,18 +155,18 @@ class TestDeviceName:
     @pytest.mark.parametrize("installed", [None, ModuleType("ua_parser")], ids=["no", "below 1.0"])
     def test_without_the_library(self, installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "ua_parser", installed)
-        user_agents._parser.cache_clear()
-        assert recognised(FIREFOX) == UserAgent()
-        assert device_name(FIREFOX) == f"{FIREFOX[: MAX_LENGTH - 1]}…"
-        assert device_name("curl/8.14.1") == "curl/8.14.1"
-        assert device_name("") == "Unknown device"
+        user_agents._load_parser.cache_clear()
+        assert recognise(FIREFOX) == UserAgent()
+        assert recognise(FIREFOX).name == f"{FIREFOX[: MAX_LENGTH - 1]}…"
+        assert recognise("curl/8.14.1").name == "curl/8.14.1"
+        assert recognise("").name == "Unknown device"
 
     def test_the_library_is_loaded_once_there_is_something_to_parse(self) -> None:
         code = (
-            "import sys; from django_multistore.descriptions import device_name\n"
+            "import sys; from django_multistore.descriptions.user_agents import recognise\n"
             "import django.conf; django.conf.settings.USE_I18N = False\n"
-            "assert device_name('') == 'Unknown device' and 'ua_parser' not in sys.modules\n"
-            "assert device_name('curl/8') == 'curl' and 'ua_parser' in sys.modules\n"
+            "assert recognise('').name == 'Unknown device' and 'ua_parser' not in sys.modules\n"
+            "assert recognise('curl/8').name == 'curl' and 'ua_parser' in sys.modules\n"
             "assert 'ua_parser_builtins.matchers' not in sys.modules\n"
         )
         subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
@@ -180,10 +175,10 @@ class TestDeviceName:
 class TestHostileUserAgents:
     @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
     def test_they_take_little_time(self, text: str) -> None:
-        device_name("compile the expressions")
+        recognise("compile the expressions")
         user_agent = (text * USER_AGENT_MAX_LENGTH)[:USER_AGENT_MAX_LENGTH]
         before = time.thread_time()
-        device_name(user_agent)
+        assert recognise(user_agent).name
         assert time.thread_time() - before < 0.5  # seconds; 0.02 where this was written
 
     def test_whatever_comes_has_a_name(self) -> None:
@@ -191,7 +186,7 @@ class TestHostileUserAgents:
         words = [*" ".join(KNOWN).split(), *HOSTILE, "\x00", "é", "\u2028", "%s"]
         for _ in range(300):
             chosen = chance.choices(words, k=chance.randrange(1, 40))
-            name = device_name(chance.choice(("", " ")).join(chosen)[:USER_AGENT_MAX_LENGTH])
+            name = recognise(chance.choice(("", " ")).join(chosen)[:USER_AGENT_MAX_LENGTH]).name
             assert name.strip()
             assert name.isprintable()
             assert len(name) <= 2 * MAX_LENGTH + len(" on ")

@@ -18,7 +18,7 @@ from django.test import modify_settings
 from django.utils import timezone, translation
 
 import django_multistore
-from django_multistore.descriptions.wording import time_ago
+from django_multistore.descriptions.wording import say_time_ago
 from django_multistore.models import StoredSession
 from tests import servers
 from tests.support.cases.device_pages import PagesTestCase
@@ -141,7 +141,8 @@ AGO = {
 def test_how_long_ago(language: str) -> None:
     with translation.override(language):
         assert (
-            tuple(time_ago(NOW - timedelta(days=days), NOW) for days in (0, 1, 5)) == AGO[language]
+            tuple(say_time_ago(NOW - timedelta(days=days), NOW) for days in (0, 1, 5))
+            == AGO[language]
         )
 
 

@@ -30,9 +30,9 @@ PACKAGE = Path(django_multistore.__path__[0])
 # Every `while`, and what ends it. Whoever adds one says so here.
 ENDS = {
     "migrations.0004_times_in_utc.convert": "primary keys rise",
-    "search.SessionSearch._batches": "ids rise",
-    "session.users.PrimaryKey.old_spellings": "the text, which gets shorter",
-    "session.users._stored_field": "the models above one",
+    "search.sessions.SessionSearch._iterate_batches": "ids rise",
+    "session.users.PrimaryKey.iterate_old_spellings": "the text, which gets shorter",
+    "session.users._find_stored_field": "the models above one",
     "stores.cache.answers.may_be_a_value": "an error is looked at once",
     "stores.cache.probe._manners": "the trial's time",
     "stores.cache.locks.Locks.take": "the time that a lock lasts",

@@ -10,13 +10,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.contrib import auth
 from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import Signal
 
-from django_multistore import devices, signals, takeovers, token_clients
+from django_multistore import decorators, devices, signals, takeovers, token_clients
 from django_multistore.auth import openable, request_users
 from django_multistore.engine import SessionStore
-from django_multistore.http import cookies
+from django_multistore.http import cookies, subject
 from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
@@ -44,11 +45,14 @@ HOMES = [
     cookies,
     cookies.CookieSession,
     BaseStore,
+    auth,
+    decorators,
     devices,
     openable,
     request_users,
     signals,
     steps,
+    subject,
     takeovers,
     token_clients,
     losses,
@@ -100,17 +104,8 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
     [
         pair
         for home in (
-            SessionStore,
-            SessionMiddleware,
-            cookies,
-            cookies.CookieSession,
-            devices,
-            openable,
-            takeovers,
-            signals,
-            token_clients,
-            Client,
-            Request,
+            *(SessionStore, SessionMiddleware, cookies, cookies.CookieSession, Client, Request),
+            *(decorators, devices, openable, signals, subject, takeovers, token_clients),
         )
         for pair in twins(home)
     ],

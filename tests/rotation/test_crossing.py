@@ -405,7 +405,7 @@ def test_no_other_rotation_is_followed_by_who_has_the_old_cookie(
     with pytest.raises(SessionInterrupted):
         call(thief).cycle_key()
     assert data_of(session_key) is None
-    assert data_of(Secret(session_key).successor(HASH_UPGRADE).session_key) is None
+    assert data_of(Secret(session_key).derive(HASH_UPGRADE).session_key) is None
 
 
 @EVERYWHERE
@@ -417,7 +417,7 @@ def test_who_has_followed_is_shut_out_by_log_out_other_devices(
     call(request.session).save()
     assert call(devices).log_out_other_devices(request) == 0
     assert data_of(old_hash) is None
-    assert data_of(Secret(old_hash).successor(HASH_UPGRADE).session_key) is None
+    assert data_of(Secret(old_hash).derive(HASH_UPGRADE).session_key) is None
     assert data_of(request.session.session_key) == login_of(user)
 
 

@@ -77,7 +77,7 @@ def test_what_means_something_is_meant(call: Call, value: Callable[[], Any]) -> 
     assert abs(call(again).get_expiry_age() - 3600) <= 2
     expires_at = call(again).get_expiry_date()
     assert (expires_at.tzinfo is not None) == django_settings.USE_TZ
-    assert abs(clock.utc(expires_at) - clock.now() - HOUR) < timedelta(seconds=3)
+    assert abs(clock.to_utc(expires_at) - clock.now() - HOUR) < timedelta(seconds=3)
     assert call(again).get_expire_at_browser_close() is False
 
 
@@ -194,7 +194,7 @@ def test_a_number_beyond_the_years_is_their_end(kept: int) -> None:
     session = SessionStore()
     session["_session_expiry"] = kept
     end = clock.LAST if kept > 0 else clock.FIRST
-    assert abs(clock.utc(session.get_expiry_date()) - end) <= timedelta(hours=14)
+    assert abs(clock.to_utc(session.get_expiry_date()) - end) <= timedelta(hours=14)
     assert respond(lambda session: session.update({"_session_expiry": kept})).status_code == 200
 
 

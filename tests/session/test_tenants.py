@@ -20,16 +20,16 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from django_multistore import devices
-from django_multistore.checks import check_tenants, check_user_namespace
 from django_multistore.engine import SessionStore
 from django_multistore.models import UserSession
-from django_multistore.search.usernames import user_id_from, usernames
+from django_multistore.search.usernames import find_user_id, find_usernames
 from django_multistore.session import namespaces
 from django_multistore.session_admin.live_sessions import LiveSessions
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.redis import RedisStore
+from django_multistore.system_checks.tenants import check_tenants, check_user_namespace
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.models import BareUUIDUser, NamedUser
@@ -94,7 +94,7 @@ def test_user_1_of_two_tenants(
         with current.of(name):
             (listed,) = calls("sessions_for_user")(user)
             assert listed.id == mine[name].record.id
-            assert listed.user_id == devices.id_of_user(user)
+            assert listed.user_id == namespaces.get_user_id(user)
             assert namespaces.split(listed.user_id) == (name, str(user.pk))
             assert calls("count_for_user")(user) == 1
             page = calls("page_for_user")(user, start=0, size=9)
@@ -169,16 +169,16 @@ def test_no_two_users_have_one_id() -> None:
             for text in NAMES:
                 if namespace == "|":
                     with pytest.raises(ImproperlyConfigured, match=r"without '\|'"):
-                        namespaces.stored(text)
+                        namespaces.qualify(text)
                     continue
-                user_id = namespaces.stored(text)
+                user_id = namespaces.qualify(text)
                 assert ids.setdefault(user_id, (namespace, text)) == (namespace, text)
                 assert namespaces.split(user_id) == (namespace, text)
-                assert namespaces.primary_key_in(user_id) == text
+                assert namespaces.extract_primary_key(user_id) == text
                 assert namespaces.is_here(user_id)
                 with current.of("other"):
                     assert not namespaces.is_here(user_id)
-                    assert namespaces.primary_key_in(user_id) is None
+                    assert namespaces.extract_primary_key(user_id) is None
     assert len(ids) == 4 * len(NAMES)
 
 
@@ -204,10 +204,10 @@ def test_old_spellings_have_the_namespace_too(settings: Any) -> None:
     user = BareUUIDUser()
     settings.AUTH_USER_MODEL = user._meta.label
     with current.of("a"):
-        ids = devices.ids_of_user(user)
+        ids = namespaces.list_user_ids(user)
         assert len(ids) == 4
         assert {namespaces.split(each)[0] for each in ids} == {"a"}
-        assert namespaces.spellings(ids[-1]) == ids
+        assert namespaces.list_spellings(ids[-1]) == ids
 
 
 # Commands.
@@ -245,8 +245,8 @@ def test_the_command_sees_the_tenant_whose_turn_it_is(kind: str, three: User) ->
         ):
             assert sessions("count", *arguments)[0] == 1
         assert sessions("count", "--user-id", f"A|{three.pk}")[0] == 0
-        assert user_id_from("bob") == f"a|{three.pk}"
-        names = usernames([f"a|{three.pk}", f"A|{three.pk}", str(three.pk), None])
+        assert find_user_id("bob") == f"a|{three.pk}"
+        names = find_usernames([f"a|{three.pk}", f"A|{three.pk}", str(three.pk), None])
         assert names == {f"a|{three.pk}": "bob"}
         with ends_told() as told:
             assert sessions("end", "--all", "--yes")[0] == 1
@@ -285,10 +285,10 @@ def test_the_admin_counts_the_tenant_s(kind: str, settings: Any) -> None:
             for namespace, number in (("a", 1), (None, 2), ("b", 0)):
                 with current.of(namespace):
                     found = model.objects.using(database).filter(pk=user.pk)
-                    live = LiveSessions.beside(found)
-                    (counted,) = found.annotate(number=live.number())
+                    live = LiveSessions.find_beside(found)
+                    (counted,) = found.annotate(number=live.build_number())
                     assert counted.number == number
-                    assert found.filter(live.exist()).exists() is (number > 0)
+                    assert found.filter(live.build_exists()).exists() is (number > 0)
 
 
 @pytest.mark.parametrize("kind", on("sqlite", "postgres", "mariadb"))
@@ -300,10 +300,10 @@ def test_the_admin_counts_each_spelling_once(kind: str, settings: Any) -> None:
     user.save(using=database)
     for namespace in (None, "a"):
         with current.of(namespace):
-            for user_id in devices.ids_of_user(user):
+            for user_id in namespaces.list_user_ids(user):
                 stores["default"].create(make_record(user_id=user_id))
             found = BareUUIDUser.objects.using(database)
-            (counted,) = found.annotate(number=LiveSessions.beside(found).number())
+            (counted,) = found.annotate(number=LiveSessions.find_beside(found).build_number())
             assert counted.number == 4
 
 
@@ -437,5 +437,5 @@ def test_tenants_of_whom_nothing_is_said(
     del settings.SESSION_USER_NAMESPACE
     with override_settings(**changed):
         assert check_tenants() == []
-        with patch("django_multistore.checks.apps.is_installed", lambda name: True):
+        with patch("django_multistore.system_checks.tenants.apps.is_installed", lambda name: True):
             assert reasons(check_tenants()) == expected

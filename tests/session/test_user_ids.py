@@ -18,8 +18,9 @@ from django.utils import timezone
 from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.records import SessionRecord, user_id_of
-from django_multistore.search.usernames import user_id_from, usernames
-from django_multistore.session.endings import noting
+from django_multistore.search.usernames import find_user_id, find_usernames
+from django_multistore.session import namespaces
+from django_multistore.session.endings import collect_endings
 from django_multistore.stores import stores
 from django_multistore.testing import Calls, make_record
 from tests.models import (
@@ -130,13 +131,13 @@ def test_stores_take_a_primary_key_of_the_user_model_as_sessions_have_it(setting
 def test_a_child_with_a_primary_key_of_its_own_is_its_parent_s_user(settings: Any) -> None:
     guest = Guest(name="bob", number=7, named_user_id="bob")
     settings.AUTH_USER_MODEL = "tests.NamedUser"
-    assert devices.id_of_user(guest) == "bob"
+    assert namespaces.get_user_id(guest) == "bob"
     settings.AUTH_USER_MODEL = "tests.Guest"
-    assert devices.id_of_user(guest) == "7"
+    assert namespaces.get_user_id(guest) == "7"
     settings.AUTH_USER_MODEL = "auth.User"
-    assert devices.id_of_user(Customer(id=7, user_ptr_id=7)) == "7"
-    assert devices.id_of_user(Customer(user_ptr_id=7)) == "7"
-    assert devices.id_of_user(UUIDUser(id=CODE)) == DASHED
+    assert namespaces.get_user_id(Customer(id=7, user_ptr_id=7)) == "7"
+    assert namespaces.get_user_id(Customer(user_ptr_id=7)) == "7"
+    assert namespaces.get_user_id(UUIDUser(id=CODE)) == DASHED
 
 
 # On the stores.
@@ -189,7 +190,7 @@ def test_what_was_stored_under_an_old_spelling_is_found(
 ) -> None:
     for user in new_users():
         settings.AUTH_USER_MODEL = user._meta.label
-        *old, spelled = devices.ids_of_user(user)
+        *old, spelled = namespaces.list_user_ids(user)
         assert old
         stored = [store_under(user_id) for user_id in (*old, spelled)]
         ids = {record.id for record in stored}
@@ -226,7 +227,7 @@ def test_a_save_respells_it_and_is_no_login(
         session["cart"] = 1
         Calls(session, twins=twins).save()
         after = Calls(stores["default"], twins=twins).read(old.key)
-        *_, spelled = devices.ids_of_user(user)
+        *_, spelled = namespaces.list_user_ids(user)
         assert (after.id, after.user_id) == (before.id, spelled)
         assert after.authenticated_at == before.authenticated_at
         assert Calls(stores["default"], twins=twins).sessions_for_user(before.user_id) == []
@@ -243,11 +244,11 @@ def test_a_request_that_ends_its_own_session_of_an_old_spelling_starts_anew(
         settings.AUTH_USER_MODEL = "auth.User"
         old = log_in(user, twins=twins)
         settings.AUTH_USER_MODEL = user._meta.label
-        with noting() as endings:
+        with collect_endings() as endings:
             session = SessionStore(old.session_key)
             session.own_endings = endings
             Calls(session, twins=twins).open()
-            assert session.record.user_id != devices.id_of_user(user)
+            assert session.record.user_id != namespaces.get_user_id(user)
             calls(name)(user, *([old.record.id] if name == "end_session" else []))
             session["goodbye"] = 1
             Calls(session, twins=twins).save()
@@ -260,12 +261,14 @@ def test_commands_find_each_spelling(kind: str, settings: Any, capsys: Any) -> N
     settings.SESSION_STORES = store_setting(kind)
     for user in new_users():
         settings.AUTH_USER_MODEL = user._meta.label
-        *old, spelled = devices.ids_of_user(user)
+        *old, spelled = namespaces.list_user_ids(user)
         for user_id in (*old, spelled):
             store_under(user_id)
-        assert usernames([*old, None]) == dict.fromkeys(old, usernames([spelled])[spelled])
+        assert find_usernames([*old, None]) == dict.fromkeys(
+            old, find_usernames([spelled])[spelled]
+        )
         for text in (*old, spelled):
-            assert user_id_from(text) == spelled
+            assert find_user_id(text) == spelled
             for option in ("user", "user_id"):
                 assert call_command("sessions", "count", **{option: text}) == 1 + len(old)
         assert call_command("sessions", "count", user_id=user.pk) == 1 + len(old)
@@ -288,12 +291,12 @@ def test_composite_keys(settings: Any) -> None:
     session.save()
     assert devices.count_for_user(user) == 1
     assert devices.count_for_user(other) == 0
-    assert usernames([session.record.user_id, "7", "[", '["a"]']) == {'["a|b", "7"]': "bob"}
+    assert find_usernames([session.record.user_id, "7", "[", '["a"]']) == {'["a|b", "7"]': "bob"}
     for text in ('["a|b", 7]', "bob"):
-        assert user_id_from(text) == '["a|b", "7"]'
+        assert find_user_id(text) == '["a|b", "7"]'
     for text in ("7", "{}", "null", '"ab"', '["a|b"]', '["a|b", 1e99]', "[" * 10_000):
         with pytest.raises(ValueError, match="no user has"):
-            user_id_from(text)
+            find_user_id(text)
     assert devices.log_out_everywhere(user) == 1
 
 
@@ -323,7 +326,7 @@ def test_what_it_costs(django_assert_num_queries: Any, settings: Any) -> None:
     counts = []
     for user in (User(pk=7), NamedUser(pk="bob"), UUIDUser(pk=CODE), DecimalUser(pk=Decimal(7))):
         settings.AUTH_USER_MODEL = user._meta.label
-        with django_assert_num_queries(len(devices.ids_of_user(user))) as captured:
+        with django_assert_num_queries(len(namespaces.list_user_ids(user))) as captured:
             devices.log_out_everywhere(user)
         counts.append(len(captured))
     assert counts == [1, 1, 4, 3]

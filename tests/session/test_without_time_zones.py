@@ -23,10 +23,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_multistore.decorators import has_recent_login
-from django_multistore.descriptions import described
+from django_multistore.descriptions import describe
 from django_multistore.engine import SessionStore
-from django_multistore.http.negotiation import device
 from django_multistore.models import StoredSession, UserSession
+from django_multistore.pages.views import build_device
 from django_multistore.records import SessionRecord
 from django_multistore.session import clock
 from django_multistore.stores import stores
@@ -224,9 +224,9 @@ def test_what_is_shown_is_the_time_there(settings: Any) -> None:
     page = Template("{{ d.last_seen_at|date:'H:i' }} {{ d.last_seen_at|date:'c' }}")
     for use_tz in (False, True):
         settings.USE_TZ = use_tz
-        shown = page.render(Context({"d": described(record)}))
+        shown = page.render(Context({"d": describe(record)}))
         assert shown == "02:10 2027-10-31T02:10:00+01:00"
-        answer = json.loads(json.dumps(device(described(record)), default=str))
+        answer = json.loads(json.dumps(build_device(describe(record)), default=str))
         assert datetime.fromisoformat(answer["last_seen_at"]) == moment
 
 

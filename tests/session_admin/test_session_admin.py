@@ -652,9 +652,9 @@ class OtherKeysTests(SessionAdminTestCase):
         bob = NamedUser.objects.create(name="bob")
         for user_id in ("Bob", "bob ", "BOB"):
             open_session(user_id)
-        sessions = LiveSessions.beside(NamedUser.objects.all())
+        sessions = LiveSessions.find_beside(NamedUser.objects.all())
         assert sessions is not None
-        numbered = NamedUser.objects.annotate(number=sessions.number())
+        numbered = NamedUser.objects.annotate(number=sessions.build_number())
         self.assertEqual(numbered.get().number, 0)
         self.open(1, bob)
         self.assertEqual(numbered.get().number, 1)
@@ -792,13 +792,13 @@ class ListTests(SessionAdminTestCase):
 
     @override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies")
     def test_another_engine(self) -> None:
-        self.assertIsNone(LiveSessions.beside(User.objects.all()))
+        self.assertIsNone(LiveSessions.find_beside(User.objects.all()))
 
     @pytest.mark.skipif(len(connections.databases) < 2, reason="there is no other database")
     def test_users_in_another_database(self) -> None:
         [another, *_] = [alias for alias in connections if alias != "default"]
-        self.assertIsNone(LiveSessions.beside(User.objects.using(another)))
-        self.assertIsNotNone(LiveSessions.beside(User.objects.using("default")))
+        self.assertIsNone(LiveSessions.find_beside(User.objects.using(another)))
+        self.assertIsNotNone(LiveSessions.find_beside(User.objects.using("default")))
 
     def assert_plain_list(self) -> None:
         self.client.force_login(self.admin)
@@ -845,9 +845,10 @@ class PlanTests(TransactionTestCase):
                 self.subTest(model.__name__),
                 override_settings(SESSION_USER_NAMESPACE=namespace),
             ):
-                sessions = LiveSessions.beside(users)
+                sessions = LiveSessions.find_beside(users)
                 assert sessions is not None
-                numbered = users.filter(sessions.exist()).annotate(number=sessions.number())
+                with_sessions = users.filter(sessions.build_exists())
+                numbered = with_sessions.annotate(number=sessions.build_number())
                 list(numbered)
                 self.assertIn("multistore_session_user", numbered.explain())
 

@@ -87,7 +87,7 @@ def test_the_session_keys_that_a_rotation_leads_to() -> None:
         ("an occasion", "25qagtszfjyo6dawphyhqwxj3okiw37q"),
         (HASH_UPGRADE, "pyo5kdysjcknw3ohhqfbwacpzp7gvryf"),
     ):
-        assert Secret(SESSION_KEY).successor(occasion).session_key == session_key
+        assert Secret(SESSION_KEY).derive(occasion).session_key == session_key
 
 
 class TestPayloads:

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from ...devices import configured_engine
 from ...engine import SessionStore
 from ...exceptions import MultistoreError
+from ...http.sessions import find_engine
 from ...records import parse_id
 from ...search import SessionSearch, Tally
-from ...search.filters import ago, network
-from ...search.listing import details, listed, table
-from ...search.usernames import user_id_from
+from ...search.filters import parse_age, parse_network
+from ...search.listing import describe_sessions, format_details, format_table
+from ...search.usernames import find_user_id
 from ...session import namespaces, users
 from ...stores import stores
 from ..output import write
@@ -76,7 +76,7 @@ class Command(BaseCommand):
         acts = {"list": self._list, "count": self._tell_count, "show": self._show, "end": self._end}
         self._so_far = ""
         try:
-            acts[options["action"]](_search(options), options)
+            acts[options["action"]](_build_search(options), options)
         except MultistoreError as error:
             raise CommandError(f"{error}{self._so_far}") from error
         except Error as error:
@@ -88,31 +88,31 @@ class Command(BaseCommand):
             raise CommandError(message, returncode=INTERRUPTED) from None
 
     def _list(self, search: SessionSearch, options: dict[str, Any]) -> None:
-        limit = _parsed(options, "limit", _positive) or DEFAULT_LIMIT
-        page = search.page(limit)
+        limit = _parse(options, "limit", _parse_positive) or DEFAULT_LIMIT
+        page = search.find_page(limit)
         self._count = page.total
-        shown = listed(page.records)
+        shown = describe_sessions(page.records)
         if options["json"]:
             self.stdout.write(json.dumps(shown))
         else:
-            write(self.stdout, "\n".join(table(shown)) if shown else "No sessions.")
+            write(self.stdout, "\n".join(format_table(shown)) if shown else "No sessions.")
         if page.total > limit:
             self.stderr.write(f"{page.total - limit} more: see --limit.", style_func=str)
 
     def _tell_count(self, search: SessionSearch, options: dict[str, Any]) -> None:
-        self._count = search.total()
+        self._count = search.count()
         self._write(options, {"count": self._count}, str(self._count))
 
     def _show(self, search: SessionSearch, options: dict[str, Any]) -> None:
-        session = search.one()
+        session = search.find_one()
         if session is None:
             raise CommandError(
                 f"Session store {search.store.alias!r} has no session {options['session_id']}."
             )
         self._count = 1
-        (shown,) = listed([session])
+        (shown,) = describe_sessions([session])
         shown["version"] = session.version
-        self._write(options, shown, "\n".join(details(shown)))
+        self._write(options, shown, "\n".join(format_details(shown)))
 
     def _end(self, search: SessionSearch, options: dict[str, Any]) -> None:
         is_chosen = not search.is_unfiltered or search.user_id is not None
@@ -125,14 +125,16 @@ class Command(BaseCommand):
         if options["dry_run"]:
             tally = search.tally()
             self._count = tally.sessions
-            self._write(options, {"would_end": tally.sessions}, f"Would end {_in_words(tally)}.")
+            self._write(
+                options, {"would_end": tally.sessions}, f"Would end {_format_tally(tally)}."
+            )
             return
         if options["yes"] or self._is_confirmed(search.tally()):
             self._end_all(search)
-        self._write(options, {"ended": self._count}, f"Ended {_plural(self._count, 'session')}.")
+        self._write(options, {"ended": self._count}, f"Ended {_pluralize(self._count, 'session')}.")
 
     def _end_all(self, search: SessionSearch) -> None:
-        steps = search.end(configured_engine() or SessionStore)
+        steps = search.end(find_engine() or SessionStore)
         self._note(0)
         for step in steps:
             self._note(step)
@@ -149,10 +151,10 @@ class Command(BaseCommand):
             return True
         if sys.stdin is None or not sys.stdin.isatty():
             raise CommandError(
-                f"This would end {_in_words(tally)}, and there is no terminal to ask at. "
+                f"This would end {_format_tally(tally)}, and there is no terminal to ask at. "
                 "Give --yes to end them all the same. Nothing was ended."
             )
-        self.stderr.write(f"End {_in_words(tally)}? [y/N] ", style_func=str, ending="")
+        self.stderr.write(f"End {_format_tally(tally)}? [y/N] ", style_func=str, ending="")
         self.stderr.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -199,25 +201,25 @@ def _add_filters(parser: ArgumentParser) -> None:
     )
 
 
-def _search(options: dict[str, Any]) -> SessionSearch:
+def _build_search(options: dict[str, Any]) -> SessionSearch:
     if options["user"] is not None and options["user_id"] is not None:
         raise CommandError("Give --user or --user-id, not both.")
-    named = _parsed(options, "user", lambda text: user_id_from(_text(text)))
-    user_id = _parsed(options, "user_id", lambda text: namespaces.read(_text(text)))
-    engine = configured_engine() or SessionStore
+    named = _parse(options, "user", lambda text: find_user_id(_read_text(text)))
+    user_id = _parse(options, "user_id", lambda text: namespaces.parse(_read_text(text)))
+    engine = find_engine() or SessionStore
     alias = engine.store_alias if options["store"] is None else options["store"]
     return SessionSearch(
         store=stores[alias],
         user_id=user_id if named is None else named,
-        ids=_parsed(options, "session_id" if options["action"] == "show" else "id", _ids),
-        network=_parsed(options, "ip", network),
-        signed_in_until=_parsed(options, "signed_in_before", ago),
-        seen_until=_parsed(options, "idle_for", ago),
+        ids=_parse(options, "session_id" if options["action"] == "show" else "id", _parse_ids),
+        network=_parse(options, "ip", parse_network),
+        signed_in_until=_parse(options, "signed_in_before", parse_age),
+        seen_until=_parse(options, "idle_for", parse_age),
     )
 
 
-def _parsed(options: dict[str, Any], name: str, parse: Callable[[Any], Parsed]) -> Parsed | None:
-    """Parse here what call_command() may have handed on as it is."""
+def _parse(options: dict[str, Any], name: str, parse: Callable[[Any], Parsed]) -> Parsed | None:
+    """Parse an option here, for call_command() hands it on as it is."""
     value = options.get(name)
     if value is None:
         return None
@@ -228,9 +230,9 @@ def _parsed(options: dict[str, Any], name: str, parse: Callable[[Any], Parsed]) 
         raise CommandError(f"{option}: {error}") from error
 
 
-def _text(value: object) -> str:
-    """Take a user's primary key as itself or as text, and refuse what no store can have."""
-    text = value if isinstance(value, str) else users.text_of(value)
+def _read_text(value: object) -> str:
+    """Return a user's primary key as text, and refuse what no store can have."""
+    text = value if isinstance(value, str) else users.to_text(value)
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -240,20 +242,20 @@ def _text(value: object) -> str:
     return text
 
 
-def _ids(texts: str | int | list[str]) -> frozenset[int]:
+def _parse_ids(texts: str | int | list[str]) -> frozenset[int]:
     return frozenset(map(parse_id, texts if isinstance(texts, list) else [texts]))
 
 
-def _positive(text: str | int) -> int:
+def _parse_positive(text: str | int) -> int:
     if not re.fullmatch("[0-9]{1,9}", str(text)) or not int(text):
         raise ValueError(f"{text!r} is no number above 0.")
     return int(text)
 
 
-def _plural(number: int, noun: str) -> str:
+def _pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _in_words(tally: Tally) -> str:
-    words = f"{_plural(tally.sessions, 'session')} of {_plural(tally.users, 'user')}"
+def _format_tally(tally: Tally) -> str:
+    words = f"{_pluralize(tally.sessions, 'session')} of {_pluralize(tally.users, 'user')}"
     return f"{words}, {tally.anonymous} of them anonymous" if tally.anonymous else words

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ... import conf
+from ...conf import conf
 from ...models import SessionRowQuerySet, UserSession, as_stored
 from ...records import SessionRecord
 from ...session import clock
@@ -188,7 +188,7 @@ class UserIndex:
 
     def _listing(self, record: SessionRecord) -> Listing:
         # With room for a session that slides until the row is written again.
-        room = conf.touch_interval_of(record.expires_at - record.last_seen_at)
+        room = conf.get_touch_interval(record.expires_at - record.last_seen_at)
         return Listing(
             written_at=record.last_seen_at,
             valid_until=record.expires_at + room,

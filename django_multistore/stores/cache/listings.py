@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ... import conf
+from ...conf import conf
 from ...records import SessionRecord
 from ..steps import Steps, call_database
 from .index import UserIndex
@@ -40,7 +40,7 @@ class Listings:
             return None
         if listing is None or old.user_id != record.user_id:
             return (yield from call_database(self._index.insert, record))
-        interval = conf.touch_interval_of(record.expires_at - record.last_seen_at)
+        interval = conf.get_touch_interval(record.expires_at - record.last_seen_at)
         is_due = (
             record.last_seen_at - listing.written_at >= interval
             or record.expires_at > listing.valid_until

@@ -7,7 +7,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
-from django_multistore.descriptions.wording import time_ago
+from django_multistore.descriptions.wording import say_time_ago
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -36,14 +36,14 @@ AGO = {
 
 @pytest.mark.parametrize("elapsed", AGO, ids=str)
 def test_the_largest_unit(elapsed: timedelta) -> None:
-    assert time_ago(NOW - elapsed, NOW) == AGO[elapsed]
+    assert say_time_ago(NOW - elapsed, NOW) == AGO[elapsed]
 
 
 def test_now_is_the_default() -> None:
     with patch("django.utils.timezone.now", return_value=NOW):
-        assert time_ago(NOW - timedelta(hours=2)) == "2 hours ago"
+        assert say_time_ago(NOW - timedelta(hours=2)) == "2 hours ago"
 
 
 @override_settings(USE_TZ=False)
 def test_without_time_zones() -> None:
-    assert time_ago(timezone.now() - timedelta(hours=2)) == "2 hours ago"
+    assert say_time_ago(timezone.now() - timedelta(hours=2)) == "2 hours ago"

@@ -1,0 +1,79 @@
+"""What pages, JSON, the admin and commands show of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ..session import clock
+from .places import find_place
+from .user_agents import recognise
+from .wording import name_actor, say_time_ago
+
+if TYPE_CHECKING:
+    from ..records import SessionRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceDescription:
+    """One session in words, in the language that was current when it was described."""
+
+    id: int  # The session's public name.
+    name: str  # Such as "Firefox on Linux"; see UserAgent.name.
+    browser: str  # Empty: not known.
+    system: str  # Empty: not known.
+    user_agent: str  # As the browser sent it.
+    ip_address: str | None
+    place: str | None  # Such as "Graz, Austria"; None: not known.
+    # With a time zone: UTC; with USE_TZ = False that of TIME_ZONE, as templates don't convert then.
+    signed_in_at: datetime  # Last login; without a user when the session began.
+    last_seen_at: datetime  # Last use, to the precision of SESSION_TOUCH_INTERVAL.
+    expires_at: datetime  # The session is dead from this moment on.
+    is_current: bool  # Whether it is the session of who asks.
+    is_takeover: bool = False  # Whether another user acts in it; see takeovers.py.
+    actor: str | None = None  # That user's username; None: not known, or no takeover.
+
+    @property
+    def last_seen(self) -> str:
+        """How long ago it was used, in words."""
+        return say_time_ago(self.last_seen_at)
+
+    @property
+    def acted_by(self) -> str:
+        """Who acts in it, in words; empty for the user's own."""
+        return name_actor(self.actor) if self.is_takeover else ""
+
+
+def describe(
+    session: SessionRecord,
+    *,
+    current_id: int | None = None,
+    usernames: Mapping[str, str] | None = None,
+) -> DeviceDescription:
+    """
+    Describe a session, without anything that opens it.
+
+    Args:
+        session: which; its payload isn't needed.
+        current_id: the id of the session of who asks.
+        usernames: of those who act in others' sessions, by their ids.
+    """
+    user_agent, ip_address = session.device.user_agent, session.device.ip_address
+    known, actor_id = recognise(user_agent), session.actor_id
+    return DeviceDescription(
+        id=session.id,
+        name=known.name,
+        browser=known.browser,
+        system=known.system,
+        user_agent=user_agent,
+        ip_address=ip_address,
+        place=find_place(ip_address),
+        signed_in_at=clock.to_display(session.authenticated_at or session.created_at),
+        last_seen_at=clock.to_display(session.last_seen_at),
+        expires_at=clock.to_display(session.expires_at),
+        is_current=session.id == current_id,
+        is_takeover=actor_id is not None,
+        actor=None if actor_id is None or usernames is None else usernames.get(actor_id),
+    )

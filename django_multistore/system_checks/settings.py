@@ -1,0 +1,96 @@
+"""Checks of the values of settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+
+from ..conf import CHOICES, DEFAULT_IP_RESOLVER, DEFAULT_TOUCH_INTERVAL, conf
+from ..exceptions import InvalidStore
+from ..http.sessions import find_engine
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """Check the settings that hold numbers, and those that hold one of a few words."""
+    return [*_find_wrong_numbers(), *_find_unknown_choices()]
+
+
+def check_limit(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the engine's store can count what SESSION_MAX_PER_USER limits."""
+    engine = find_engine()
+    if engine is None or conf.session_limit is None:
+        return []
+    try:
+        store = engine.get_store()
+    except InvalidStore:
+        return []  # check_stores() says it.
+    if store.supports_users:
+        return []
+    return [
+        Error(
+            f"SESSION_MAX_PER_USER is set, and session store {store.alias!r} "
+            f"({type(store).__name__}) can't find the sessions of one user.",
+            hint="Use django_multistore.stores.orm.OrmStore, for example.",
+            id="django_multistore.E013",
+        )
+    ]
+
+
+def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:
+    """Check that SESSION_IP_RESOLVER is, or names, something to call."""
+    try:
+        is_usable = conf.ip_resolver is None or callable(conf.ip_resolver)
+        reason = "it can't be called"
+    except ImportError as error:
+        is_usable, reason = False, str(error)
+    if is_usable:
+        return []
+    return [
+        Error(
+            f"SESSION_IP_RESOLVER can't be used: {reason}.",
+            hint="Set it to a function that takes a request, or to the dotted path of one, for "
+            f"example {DEFAULT_IP_RESOLVER!r}.",
+            id="django_multistore.E012",
+        )
+    ]
+
+
+def _find_wrong_numbers() -> Iterator[CheckMessage]:
+    if not _is_seconds(getattr(settings, "SESSION_TOUCH_INTERVAL", 0)):
+        yield Error(
+            "SESSION_TOUCH_INTERVAL is no number of seconds.",
+            hint=f"Set it to {DEFAULT_TOUCH_INTERVAL}, for example, or to 0.",
+            id="django_multistore.E002",
+        )
+    absolute_age = getattr(settings, "SESSION_ABSOLUTE_AGE", None)
+    if absolute_age is not None and (not _is_seconds(absolute_age) or absolute_age == 0):
+        yield Error(
+            "SESSION_ABSOLUTE_AGE is neither None nor a number of seconds above 0.",
+            hint="Set it to 60 * 60 * 12, for example.",
+            id="django_multistore.E003",
+        )
+    most = getattr(settings, "SESSION_MAX_PER_USER", None)
+    if most is not None and (type(most) is not int or most < 1):
+        yield Error(
+            "SESSION_MAX_PER_USER is neither None nor a whole number above 0.",
+            hint="Set it to 5, for example.",
+            id="django_multistore.E010",
+        )
+
+
+def _find_unknown_choices() -> Iterator[CheckMessage]:
+    for name, choices in CHOICES.items():
+        chosen = getattr(settings, name, choices[0])
+        if chosen not in choices:
+            yield Error(
+                f"{name} is {chosen!r}.",
+                hint=f"Set it to {' or '.join(map(repr, choices))}.",
+                id="django_multistore.E011",
+            )
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
