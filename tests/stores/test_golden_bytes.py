@@ -61,6 +61,7 @@ ENDED = replace(ANONYMOUS, id=4, key=key_of("ended"))
 # Microseconds since the epoch, as every format but the table's has times.
 CREATED, LAST_SEEN, EXPIRES = "0006475ef6574f35", "0006475ef6669175", "00117b8dae1acf35"
 NEVER = "8000000000000000"
+NO_NONCE = "0000000000000000"
 PAYLOAD = b"payload".hex()
 
 
@@ -157,30 +158,43 @@ def test_the_table() -> None:
     ]
 
 
+# A record as one value. Kind; id, created, version; authenticated, last seen, expires; until when
+# Redis' index has it; the lengths of user id, IP address and user agent; these, the actor with its
+# length, the payload. The nonce of 8 bytes after the kind is left out: in Redis each write has
+# another, and in caches there is none.
+RECORDS = {
+    ANONYMOUS.key: (
+        f"01 0000000000000001 {CREATED} 00000001 {NEVER} {LAST_SEEN} {EXPIRES} 00000000"
+        f"ffff ff 0000 {PAYLOAD}"
+    ),
+    MOVED_TO.key: (
+        f"01 0000000000000002 {CREATED} 00000002 {CREATED} {LAST_SEEN} {EXPIRES} 00000000"
+        f"0001 ff 0000 37 {PAYLOAD}"
+    ),
+    TAKEOVER.key: (
+        f"04 0000000000000003 {CREATED} 00000001 {CREATED} {LAST_SEEN} {EXPIRES} 00000000"
+        f"0001 09 0007 37 3139322e302e322e31 46697265666f78 0001 38 {PAYLOAD}"
+    ),
+}
+
+
 class TestCaches:
     # A cache that can't keep a value for long has the session expire after 30 days.
     SOON, INDEX_HOLDS_UNTIL = "000649ba75a3d175", "000649ba87857475"
-    # Format, flags, id, version; created, authenticated, last seen, expires; when the index was
-    # written and until when it holds; the lengths of user id, IP address and user agent; these,
-    # the actor with its length, the payload.
-    VALUES = {
-        f"s:{ANONYMOUS.key}": (
-            f"01 00 0000000000000001 0000000000000001 {CREATED} {NEVER} {LAST_SEEN} {SOON}"
-            f"{NEVER} {NEVER} 0000 00 0000 {PAYLOAD}"
-        ),
-        f"s:{MOVED_TO.key}": (
-            f"01 03 0000000000000002 0000000000000002 {CREATED} {CREATED} {LAST_SEEN} {SOON}"
-            f"{LAST_SEEN} {INDEX_HOLDS_UNTIL} 0001 00 0000 37 {PAYLOAD}"
-        ),
-        f"s:{TAKEOVER.key}": (
-            f"01 0f 0000000000000003 0000000000000001 {CREATED} {CREATED} {LAST_SEEN} {SOON}"
-            f"{LAST_SEEN} {INDEX_HOLDS_UNTIL} 0001 09 0007 37 3139322e302e322e31 46697265666f78"
-            f"0001 38 {PAYLOAD}"
-        ),
-        f"s:{OF_USER.key}": b"dead".hex(),
-        f"s:{ENDED.key}": b"dead".hex(),
-        f"t:{ENDED.key}": b"dead".hex(),
+    # Before the record: whether the index has a row, when that was written, until when it holds.
+    LISTINGS = {
+        ANONYMOUS.key: "10 0000000000000000 0000000000000000",
+        MOVED_TO.key: f"12 {LAST_SEEN} {INDEX_HOLDS_UNTIL}",
+        TAKEOVER.key: f"12 {LAST_SEEN} {INDEX_HOLDS_UNTIL}",
     }
+    DEAD = (f"s:{OF_USER.key}", f"s:{ENDED.key}", f"t:{ENDED.key}")
+
+    def values(self) -> dict[str, bytes]:
+        values = dict.fromkeys(self.DEAD, b"dead")
+        for key, listing in self.LISTINGS.items():
+            record = RECORDS[key].replace(EXPIRES, self.SOON)
+            values[f"s:{key}"] = bytes.fromhex(f"{listing} {record[:2]} {NO_NONCE} {record[2:]}")
+        return values
 
     @pytest.fixture(autouse=True)
     def _stored(self, db: None) -> None:
@@ -192,14 +206,14 @@ class TestCaches:
         names = [name.removeprefix(":1:") for name in caches["locmem"]._cache]
         found = {name: caches["locmem"].get(name) for name in names}
         moved = found.pop(f"t:{OF_USER.key}")
-        assert found == {name: bytes.fromhex(value) for name, value in self.VALUES.items()}
+        assert found == self.values()
         # Whoever moves a session knows its own tombstone by that.
         assert len(moved) == 8
 
     def test_values_of_before_are_sessions(self) -> None:
         caches["locmem"].clear()
-        for name, value in self.VALUES.items():
-            caches["locmem"].set(name, bytes.fromhex(value))
+        for name, value in self.values().items():
+            caches["locmem"].set(name, value)
         store = CacheStore("web", CACHE="locmem")
         with at(NOW):
             soon = NOW + timedelta(days=30, seconds=1)
@@ -233,28 +247,12 @@ class TestCaches:
         ]
 
 
-# By how a site's Redis is used: what is under which name. A nonce of 8 bytes is left out, as each
-# write has another. Format; id, created, version; authenticated, last seen, expires; until when the
-# index has it (on a cluster alone); the lengths of user id, IP address and user agent; these, the
-# actor with its length, the payload. A tombstone has no more than the user id, and the next key.
-ON_A_SERVER = {
-    ANONYMOUS.key: (
-        f"01 0000000000000001 {CREATED} 00000001 {NEVER} {LAST_SEEN} {EXPIRES} 00000000"
-        f"ffff ff 0000 {PAYLOAD}"
-    ),
-    MOVED_TO.key: (
-        f"01 0000000000000002 {CREATED} 00000002 {CREATED} {LAST_SEEN} {EXPIRES} 00000000"
-        f"0001 ff 0000 37 {PAYLOAD}"
-    ),
-    TAKEOVER.key: (
-        f"04 0000000000000003 {CREATED} 00000001 {CREATED} {LAST_SEEN} {EXPIRES} 00000000"
-        f"0001 09 0007 37 3139322e302e322e31 46697265666f78 0001 38 {PAYLOAD}"
-    ),
-}
+# What is under which name, by how a site's Redis is used. A tombstone has no more than the user id,
+# and the next key.
 ON_A_CLUSTER = {
-    ANONYMOUS.key: ON_A_SERVER[ANONYMOUS.key],
-    MOVED_TO.key: ON_A_SERVER[MOVED_TO.key].replace(f"{EXPIRES} 00000000", f"{EXPIRES} ffffffff"),
-    TAKEOVER.key: ON_A_SERVER[TAKEOVER.key].replace(f"{EXPIRES} 00000000", f"{EXPIRES} ffffffff"),
+    ANONYMOUS.key: RECORDS[ANONYMOUS.key],
+    MOVED_TO.key: RECORDS[MOVED_TO.key].replace(f"{EXPIRES} 00000000", f"{EXPIRES} ffffffff"),
+    TAKEOVER.key: RECORDS[TAKEOVER.key].replace(f"{EXPIRES} 00000000", f"{EXPIRES} ffffffff"),
     OF_USER.key: (
         f"03 0000000000000002 {CREATED} 00000001 {CREATED} {LAST_SEEN} {EXPIRES} ffffffff"
         f"0001 ff 0000 37 {MOVED_TO.key}"
@@ -263,7 +261,7 @@ ON_A_CLUSTER = {
         f"02 0000000000000004 {CREATED} 00000001 {NEVER} {LAST_SEEN} {EXPIRES} 00000000ffff ff 0000"
     ),
 }
-MADE = {"server": (server_store, ON_A_SERVER), "cluster": (cluster_store, ON_A_CLUSTER)}
+MADE = {"server": (server_store, RECORDS), "cluster": (cluster_store, ON_A_CLUSTER)}
 
 
 @pytest.fixture
