@@ -19,6 +19,7 @@ from django_multistore.engine import SessionStore
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
+from django_multistore.stores.cache.client import CacheClient
 from django_multistore.stores.sql import transactions
 from django_multistore.stores.steps import Pause
 from django_multistore.testing import INTERFACE
@@ -37,6 +38,7 @@ def twin_name(name: str) -> str:
 HOMES = [
     SessionStore,
     BaseStore,
+    CacheClient,
     devices,
     openable,
     request_users,
@@ -84,7 +86,15 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
     ("function", "twin"),
     [
         pair
-        for home in (SessionStore, devices, openable, takeovers, signals, token_clients)
+        for home in (
+            SessionStore,
+            CacheClient,
+            devices,
+            openable,
+            takeovers,
+            signals,
+            token_clients,
+        )
         for pair in twins(home)
     ],
 )

@@ -11,7 +11,6 @@ from ... import conf
 from ...models import SessionRowQuerySet, UserSession
 from ...records import SessionRecord
 from ...session import clock
-from ..base import BaseStore
 from ..sql.rows import row_values
 from ..sql.table import Table
 from ..sql.writer import Statement, StatementWriter
@@ -52,19 +51,20 @@ class Row:
 class UserIndex:
     """The rows of models.UserSession that belong to one store. One statement a method."""
 
-    def __init__(self, store: BaseStore, namespace: Callable[[], str]) -> None:
+    def __init__(self, alias: str, table: Table, namespace: Callable[[], str]) -> None:
         """
         Take a store's place in the table.
 
         Args:
-            store: whose sessions are entered.
+            alias: the store's whose sessions are entered.
+            table: models.UserSession, with write_index_statements().
             namespace: stands for the names that it gives them just now. Under other names they
                 are not found, and their rows are left to whoever finds them.
         """
-        self._alias = store.alias
-        self._of_any_namespace = f"{store.alias}@"
+        self._alias = alias
+        self._of_any_namespace = f"{alias}@"
         self._namespace = namespace
-        self._table = Table(store, UserSession, _write_statements)
+        self._table = table
 
     @property
     def place(self) -> str:
@@ -214,7 +214,7 @@ def _row(values: Sequence[Any]) -> Row:
     return Row(**dict(zip(FOUND, values, strict=True)))
 
 
-def _write_statements(using: str) -> dict[str, Statement]:
+def write_index_statements(using: str) -> dict[str, Statement]:
     writer = StatementWriter(UserSession, using)
     parameter = writer.parameter
     of_user = {"user_id": parameter("user_id"), "store": parameter("store")}

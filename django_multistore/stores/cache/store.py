@@ -8,19 +8,20 @@ from typing import Any, ClassVar
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
-from ...models import SessionRowQuerySet
+from ...models import SessionRowQuerySet, UserSession
 from ...records import SessionRecord
 from ..base import GC_BATCH_SIZE
 from ..batches import batch_sizes
 from ..sql.checks import check_database
 from ..sql.isolation_checks import check_isolation
+from ..sql.table import Table
 from ..steps import Result, Steps, arun, run
 from ..stepwise import StepwiseStore
 from .cells import Cells
 from .checks import check_cache, check_cache_always
 from .client import CacheClient
 from .failures import Failures
-from .index import AT_A_TIME, UserIndex
+from .index import AT_A_TIME, UserIndex, write_index_statements
 from .locks import Locks
 from .options import read_options
 from .protocol import CacheProtocol
@@ -58,7 +59,8 @@ class CacheStore(StepwiseStore):
         super().__init__(alias, **options)
         self._options = read_options(alias, self.options)
         failures = Failures(alias, self._options.cache, self.unavailable)
-        self._index = UserIndex(self, self._options.namespace)
+        table = Table(self, UserSession, write_index_statements)
+        self._index = UserIndex(alias, table, self._options.namespace)
         self._client = CacheClient(self._options, failures)
         self._cells = Cells(alias, self._options, self._client, failures)
         locks = Locks(self._options, self._client, failures)
