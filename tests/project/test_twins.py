@@ -22,6 +22,7 @@ from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
+from django_multistore.stores.cache.client import CacheClient
 from django_multistore.stores.redis.client.base import Client
 from django_multistore.stores.redis.requests import Request
 from django_multistore.stores.sql import losses
@@ -45,6 +46,7 @@ HOMES = [
     cookies,
     cookies.CookieSession,
     BaseStore,
+    CacheClient,
     auth,
     decorators,
     devices,
@@ -104,7 +106,8 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
     [
         pair
         for home in (
-            *(SessionStore, SessionMiddleware, cookies, cookies.CookieSession, Client, Request),
+            *(SessionStore, SessionMiddleware, cookies, cookies.CookieSession),
+            *(CacheClient, Client, Request),
             *(decorators, devices, openable, signals, subject, takeovers, token_clients),
         )
         for pair in twins(home)

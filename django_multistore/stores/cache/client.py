@@ -177,7 +177,7 @@ class CacheClient:
 
     async def _aread_halves(self, names: Sequence[str]) -> dict[str, Any]:
         if len(names) == 1:
-            return await self._aread_read_alone(names[0])
+            return await self._aread_alone(names[0])
         half = len(names) // 2
         return await self.aget_many(names[:half]) | await self.aget_many(names[half:])
 
@@ -187,7 +187,7 @@ class CacheClient:
         values = self._read([name])
         return {name: UNREADABLE} if values is None else values
 
-    async def _aread_read_alone(self, name: str) -> dict[str, Any]:
+    async def _aread_alone(self, name: str) -> dict[str, Any]:
         if not await self._ais_there(name):
             return {}
         values = await self._aread([name])
