@@ -265,7 +265,7 @@ class SessionStore(WritingSession):
         """
         Find out whether the browser may have a newer cookie, which this session's would replace.
 
-        For a visitor's session whose request came with a session key that no store knows.
+        It may where the session is anonymous, and its request came with a key that no store knows.
         """
         run(self._look_for_trail())
 
@@ -285,13 +285,13 @@ class SessionStore(WritingSession):
         """
         Go on with the session that the first POST of a form has moved, if this is its second.
 
-        For a request whose session key no store knows. `form` has to be set.
+        It may be where no store knows the request's session key. `form` has to be set.
         """
         return run(self._follow_form())
 
     @locked
     def touch(self) -> None:
-        """Note that the session is in use, once in SESSION_TOUCH_INTERVAL. Needs it loaded."""
+        """Note that a loaded session is in use, once in SESSION_TOUCH_INTERVAL."""
         self._touch_if_due(self._draft_touch())
 
     @alocked

@@ -166,18 +166,20 @@ class SessionMiddleware(DjangoSessionMiddleware):
     def _run_dry(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
     ) -> CookieSession:
-        """Find out what Django's process_response() wants, by one that nobody sees."""
+        """Find out what Django's process_response() wants of a session and of a response."""
         cookie = CookieSession(session, request.COOKIES.get(settings.SESSION_COOKIE_NAME))
         seen = CookieRequest(request, cookie.wishes, was_flushed=session.was_flushed)
-        scratch = Scratch(response.status_code)
-        super().process_response(seen, scratch)  # type: ignore[arg-type]
-        cookie.is_done = not (scratch.is_touched or cookie.wishes.needs_load)
+        cookie.scratch = Scratch(response.status_code)
+        super().process_response(seen, cookie.scratch)  # type: ignore[arg-type]
         return cookie
 
     def _run(
         self, request: HttpRequest, cookie: CookieSession, response: HttpResponse
     ) -> HttpResponse:
-        if cookie.is_done:
+        """Let Django's process_response() answer, if it has more to say than "Vary"."""
+        if not (cookie.wishes.needs_load or cookie.scratch.has_cookie):
+            if "Vary" in cookie.scratch.headers:
+                patch_vary_headers(response, [cookie.scratch.headers["Vary"]])
             return response
         seen = CookieRequest(request, cookie, was_flushed=cookie.was_flushed)
         return super().process_response(seen, response)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
 """
-Whether a session's auth hash still holds, which is Django's way to end sessions by password.
+Whether a session's auth hash is valid still, which is Django's way to end sessions by password.
 
-As django.contrib.auth.get_user() finds out; it asks only for rare moments in which two requests
-of one browser cross. https://docs.djangoproject.com/en/stable/topics/auth/default/
+This finds it out as django.contrib.auth.get_user() does, for the rare moments in which two requests
+of one browser cross. Source: https://docs.djangoproject.com/en/stable/topics/auth/default/
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..stores.steps import Steps, call
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What get_user() rotates a session for whose auth hash isn't the present one."""
+    """The reason of a rotation by get_user(), for an auth hash that isn't the present one."""
 
     # The new hash in place of one of SECRET_KEY_FALLBACKS; None if the password was changed.
     hash: str | None

@@ -1,12 +1,12 @@
 """
 Sessions that no request can open, which SESSION_MAX_PER_USER must not refuse a login for.
 
-Looked for only where a login would be refused, and no further than it takes to make room.
+They are looked for only where a login would be refused, and no further than it takes to make room.
 
-What was logged in with a password that is no longer the user's is dead to everyone: Django's
-get_user() ends it wherever it is met, and so does this. What only this process can't open lives on,
-and takes no place: what is too old by its clock and its SESSION_ABSOLUTE_AGE, or was sealed with a
-SECRET_KEY that isn't known here yet.
+A session of a password that is no longer the user's is closed to everyone: Django's get_user() ends
+it wherever it meets it, and so does this. A session that only this process can't open lives on, and
+takes no place: one that is too old by this clock and SESSION_ABSOLUTE_AGE, or that was sealed with
+a SECRET_KEY that isn't known here yet.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from ..session.tracking import TrackedSession
     from ..stores.base import BaseStore
 
-# How many more sessions than the limit allows are read, at the most.
+# So many sessions are read beyond those that the limit allows, at the most.
 A_LITTLE = 10
 
 
 class Verdict(enum.Enum):
     """What may be said of a session."""
 
-    OPENS = "opens"  # Or it can't be told.
-    IS_DOUBTFUL = "is doubtful"  # Its hash is another than that of the login.
-    HAS_OTHER_HASH = "has other hash"  # Than any by which the user's sessions open.
+    OPENS = "opens"  # This is said as well where nobody can tell.
+    IS_DOUBTFUL = "is doubtful"  # The session has another hash than the login.
+    HAS_OTHER_HASH = "has other hash"  # None of the user's present and former keys makes this hash.
     UNREADABLE = "unreadable"
     TOO_OLD = "too old"
 
@@ -51,7 +51,7 @@ class Search:
     The sessions to look at, and what was found.
 
     Args:
-        session: that is to get in.
+        session: the one that is to get in.
         record: what was to be written of it.
         limit: what refused it.
         listed: all sessions of its user.
@@ -121,7 +121,7 @@ def make_room(
     Look for sessions of a user that take a place, and that no request can open.
 
     Args:
-        session: that is to get in.
+        session: the one that is to get in.
         store: the engine's.
         record: what was to be written of it.
         limit: what refused it.

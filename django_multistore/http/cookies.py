@@ -50,18 +50,17 @@ class Wishes:
 class Scratch:
     """A response that nobody gets, with what process_response() uses of one."""
 
-    is_touched = False
+    has_cookie = False
 
     def __init__(self, status_code: int) -> None:
         self.status_code = status_code
         self.headers: dict[str, str] = {}
 
     def has_header(self, name: str) -> bool:
-        self.is_touched = True
         return name in self.headers
 
     def set_cookie(self, *args: Any, **kwargs: Any) -> None:
-        self.is_touched = True
+        self.has_cookie = True
 
     delete_cookie = set_cookie
 
@@ -71,10 +70,13 @@ class CookieSession:
     The session as far as its cookie is concerned: what is done for it, and what came of that.
 
     Attributes:
-        is_done: whether process_response() wants nothing, and would do nothing to the response.
+        wishes: what process_response() wants of the session.
+        scratch: what it has done to a response that nobody gets.
         was_saved: whether the store was asked to save it, whatever it said.
         is_left_alone: whether the response can say nothing of it because of an outage.
     """
+
+    scratch: Scratch
 
     def __init__(self, session: SessionStore, session_key_in_cookie: str | None) -> None:
         self._session = session
@@ -83,7 +85,7 @@ class CookieSession:
         self._was_loaded_here = False
         # What the view has made of it, and not what is done here.
         self.accessed, self.modified = session.accessed, session.modified
-        self.is_done = self.was_saved = False
+        self.was_saved = False
         # What could not be loaded for the view need not be asked for once more.
         self.is_left_alone = session.was_out_of_reach and not session.is_loaded
         # A thread that the view has left behind may go on to write into it.

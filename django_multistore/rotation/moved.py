@@ -26,9 +26,9 @@ from ..stores.steps import Steps, call, pause
 from . import trails
 from .trails import Name
 
-# While a session moves, some stores have it under no key for a moment.
+# A session that moves is under no key of some stores for a moment: so often it is looked for.
 LOOKS = 10
-# How often a session may move on before a save that is after it gives up.
+# A save that is after a session which moves on and on tries so often.
 CATCHES = 3
 
 
@@ -188,7 +188,7 @@ class MovedSession(AnsweredSession):
     # A save that finds nothing.
 
     def _catch_up(self, draft: Draft) -> Steps[Outcome]:
-        """Write to where the session is by now, if it was moved: a request before that may."""
+        """Write to where the session was moved: a request that came before that may."""
         if self._changes_login():
             return Outcome.GONE
         store = self.get_store()

@@ -106,7 +106,6 @@ class DraftingSession(OwnedSession):
         # A session's time doesn't go back where this host's clock is behind another's.
         now = max(clock_now, stored.last_seen_at)
         body = self.serializer().dumps(data)
-        is_as_stored = body == state.base and key == stored.key
         user_id = self.stored_user_id(data)
         authenticated_at = self._find_authentication(stored, user_id, clock_now)
         expires_at = self._compute_expiry(authenticated_at or stored.created_at, now)
@@ -119,7 +118,7 @@ class DraftingSession(OwnedSession):
         record = SessionRecord(
             id=stored.id,
             key=key,
-            payload=stored.payload if is_as_stored else codec.seal(body, key),
+            payload=self._seal(body, key, stored),
             version=stored.version,
             user_id=user_id,
             created_at=stored.created_at,
@@ -130,8 +129,13 @@ class DraftingSession(OwnedSession):
             actor_id=self.get_actor_id(data),
             fate=Fate(),
         )
-        ends_session = is_over and not had_expired
-        return Draft(record=record, body=body, secret=secret, ends_session=ends_session)
+        return Draft(
+            record=record, body=body, secret=secret, ends_session=is_over and not had_expired
+        )
+
+    def _seal(self, body: bytes, key: str, stored: SessionRecord) -> bytes:
+        is_as_stored = body == self._state.base and key == stored.key
+        return stored.payload if is_as_stored else codec.seal(body, key)
 
     def _find_authentication(
         self, stored: SessionRecord, user_id: str | None, now: datetime
