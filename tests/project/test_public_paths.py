@@ -15,9 +15,9 @@ PUBLIC = {
     "addresses": "TrustedProxies remote_address",
     "decorators": "has_recent_login recent_login_required",
     "devices": """
-        Pages aend_session alog_out_everywhere alog_out_other_devices aother_user
+        aend_session alog_out_everywhere alog_out_other_devices
         asessions_for_user count_for_user end_session log_out_everywhere log_out_other_devices
-        other_user page_for_user sessions_for_user
+        page_for_user sessions_for_user
     """,
     "engine": "SessionStore",
     "exceptions": """
