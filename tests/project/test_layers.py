@@ -32,7 +32,7 @@ FLOORS = {
         stores/handler stores/__init__
     """,
     "what Django does with it": """
-        signals rotation/trails session/tracking session/answers auth/ rotation/ saving/ engine
+        signals auth/ rotation/ saving/ engine
     """,
     "what a site does with it": """
         http/ devices takeovers token_clients search/ middleware receivers
