@@ -28,6 +28,7 @@ from .http.cookies import (
 )
 from .http.outages import answer_503, replace_if_outage
 from .session.endings import collect_endings
+from .stores.steps import Steps, arun, call, run
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -61,14 +62,14 @@ class SessionMiddleware(DjangoSessionMiddleware):
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
             return super().process_response(request, response)
-        return self._respond(request, session, response)
+        return run(self._respond(request, session, response))
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """See process_response()."""
         session = getattr(request, "session", None)
         if not isinstance(session, SessionStore):
             return await sync_to_async(super().process_response)(request, response)
-        return await self._arespond(request, session, response)
+        return await arun(self._respond(request, session, response))
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         if self.async_mode:
@@ -95,42 +96,26 @@ class SessionMiddleware(DjangoSessionMiddleware):
 
     def _respond(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> HttpResponse:
+    ) -> Steps[HttpResponse]:
         try:
-            response = self._save(request, session, replace_if_outage(response, request))
+            response = yield from self._save(request, session, replace_if_outage(response, request))
         except SessionInterrupted:
             raise
         except Exception as error:
             # Django answers it where no cookie can be set any more.
             if not session.is_moved:
                 raise
-            response = answer_error(request, error)
-        if self._owes_cookie(request, session, response):
-            self._send_new_key(session, response)
-        return response
-
-    async def _arespond(
-        self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> HttpResponse:
-        try:
-            response = await self._asave(request, session, replace_if_outage(response, request))
-        except SessionInterrupted:
-            raise
-        except Exception as error:
-            # Django answers it where no cookie can be set any more.
-            if not session.is_moved:
-                raise
-            response = await aanswer_error(request, error)
-        if await self._aowes_cookie(request, session, response):
+            response = yield from call(answer_error, aanswer_error, request, error)
+        if (yield from self._owes_cookie(request, session, response)):
             self._send_new_key(session, response)
         return response
 
     def _save(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> HttpResponse:
+    ) -> Steps[HttpResponse]:
         cookie = self._run_dry(request, session, response)
         try:
-            cookie.act(response.status_code)
+            yield from cookie.act(response.status_code)
         except StoreUnavailable as outage:
             return answer_503(outage, request)
         response = self._run(request, cookie, response)
@@ -139,28 +124,9 @@ class SessionMiddleware(DjangoSessionMiddleware):
         elif not cookie.was_saved and session.is_stored_for_user and session.needs_new_key:
             # The view has saved it with a user whom it didn't have, under a key others may know.
             with suppress(StoreUnavailable, SessionInterrupted):
-                session.cycle_key()
+                yield from call(session.cycle_key, session.acycle_key)
         elif not cookie.was_saved and response.status_code < 500:
-            session.touch()
-        return response
-
-    async def _asave(
-        self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> HttpResponse:
-        cookie = self._run_dry(request, session, response)
-        try:
-            await cookie.aact(response.status_code)
-        except StoreUnavailable as outage:
-            return answer_503(outage, request)
-        response = self._run(request, cookie, response)
-        if cookie.is_in_doubt:
-            add_never_cache_headers(response)
-        elif not cookie.was_saved and session.is_stored_for_user and session.needs_new_key:
-            # The view has saved it with a user whom it didn't have, under a key others may know.
-            with suppress(StoreUnavailable, SessionInterrupted):
-                await session.acycle_key()
-        elif not cookie.was_saved and response.status_code < 500:
-            await session.atouch()
+            yield from call(session.touch, session.atouch)
         return response
 
     def _run_dry(
@@ -186,40 +152,24 @@ class SessionMiddleware(DjangoSessionMiddleware):
 
     def _owes_cookie(
         self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> bool:
+    ) -> Steps[bool]:
         """Say whether the browser's session key is dead, and nothing has told it the new one."""
         if not session.has_new_key:
             return False
         with suppress(StoreUnavailable):
             if settings.SESSION_COOKIE_NAME not in response.cookies:
                 if session.record is not None and session.record.user_id is None:
-                    session.look_for_trail()
+                    yield from call(session.look_for_trail, session.alook_for_trail)
                 if session.may_have_moved_on:
-                    session.look_for_key()
+                    yield from call(session.look_for_key, session.alook_for_key)
         key = find_unsent_key(request, session, response)
         if key is None:
             return False
         with suppress(StoreUnavailable):
-            return session.is_move_certain or session.get_store().read(key) is not None
-        return False
-
-    async def _aowes_cookie(
-        self, request: HttpRequest, session: SessionStore, response: HttpResponse
-    ) -> bool:
-        """See _owes_cookie()."""
-        if not session.has_new_key:
-            return False
-        with suppress(StoreUnavailable):
-            if settings.SESSION_COOKIE_NAME not in response.cookies:
-                if session.record is not None and session.record.user_id is None:
-                    await session.alook_for_trail()
-                if session.may_have_moved_on:
-                    await session.alook_for_key()
-        key = find_unsent_key(request, session, response)
-        if key is None:
-            return False
-        with suppress(StoreUnavailable):
-            return session.is_move_certain or await session.get_store().aread(key) is not None
+            if session.is_move_certain:
+                return True
+            store = session.get_store()
+            return (yield from call(store.read, store.aread, key)) is not None
         return False
 
     def _send_new_key(self, session: SessionStore, response: HttpResponse) -> None:

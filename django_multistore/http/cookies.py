@@ -18,6 +18,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.core.handlers.exception import response_for_exception
 
 from ..exceptions import StoreUnavailable
+from ..stores.steps import Steps, call
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -118,7 +119,7 @@ class CookieSession:
         """Whether the response is an anonymous one because of an outage."""
         return self._session.tolerates_outage and (self.is_left_alone or self._session.is_unknown)
 
-    def act(self, status: int) -> None:
+    def act(self, status: int) -> Steps[None]:
         """
         Do what process_response() wants.
 
@@ -132,50 +133,25 @@ class CookieSession:
         if self.wishes.needs_load and not self._session.is_loaded:
             self._was_loaded_here = True
             with self._leaving_alone():
-                self._session.open()
+                yield from call(self._session.open, self._session.aopen)
         if self.wishes.needs_save and not self.is_empty():
-            self._look_around()
-        if self.wishes.needs_save and not self.is_empty():
-            with self._saving(status):
-                # Whoever made the visitor use the session key may know it.
-                if self._session.needs_new_key:
-                    self._session.cycle_key()
-                else:
-                    self._session.save()
-            self._look_around()
-
-    async def aact(self, status: int) -> None:
-        """See act()."""
-        if self.wishes.needs_load and not self._session.is_loaded:
-            self._was_loaded_here = True
-            with self._leaving_alone():
-                await self._session.aopen()
-        if self.wishes.needs_save and not self.is_empty():
-            await self._alook_around()
+            yield from self._look_around()
         if self.wishes.needs_save and not self.is_empty():
             with self._saving(status):
                 # Whoever made the visitor use the session key may know it.
                 if self._session.needs_new_key:
-                    await self._session.acycle_key()
+                    yield from call(self._session.cycle_key, self._session.acycle_key)
                 else:
-                    await self._session.asave()
-            await self._alook_around()
+                    yield from call(self._session.save, self._session.asave)
+            yield from self._look_around()
 
-    def _look_around(self) -> None:
+    def _look_around(self) -> Steps[None]:
         """Find out whether another request has got the browser a newer cookie."""
         with self._leaving_alone():
             if not self.is_empty() and self._session.may_be_overtaken:
-                self._session.look_for_trail()
+                yield from call(self._session.look_for_trail, self._session.alook_for_trail)
             if self.was_saved and not self.is_empty() and self._session.may_have_moved_on:
-                self._session.look_for_key()
-
-    async def _alook_around(self) -> None:
-        """See _look_around()."""
-        with self._leaving_alone():
-            if not self.is_empty() and self._session.may_be_overtaken:
-                await self._session.alook_for_trail()
-            if self.was_saved and not self.is_empty() and self._session.may_have_moved_on:
-                await self._session.alook_for_key()
+                yield from call(self._session.look_for_key, self._session.alook_for_key)
 
     @contextmanager
     def _leaving_alone(self) -> Iterator[None]:

@@ -44,7 +44,6 @@ HOMES = [
     SessionStore,
     SessionMiddleware,
     cookies,
-    cookies.CookieSession,
     BaseStore,
     CacheClient,
     auth,
@@ -106,7 +105,7 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
     [
         pair
         for home in (
-            *(SessionStore, SessionMiddleware, cookies, cookies.CookieSession),
+            *(SessionStore, SessionMiddleware, cookies),
             *(CacheClient, Client, Request),
             *(decorators, devices, openable, signals, subject, takeovers, token_clients),
         )
