@@ -38,6 +38,8 @@ class Door:
 
     def __exit__(self, *exception: object) -> None:
         self.shut()
+        # What was accepted as it was shut is let in, and aborted, in the loop's next rounds.
+        self._run(asyncio.sleep(0.1))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
