@@ -9,7 +9,7 @@ from typing import Any
 from ...records import Page, SessionRecord, is_id, latest_first
 from ..record_bytes import LONGEST_HEAD
 from ..steps import Steps
-from . import layout, values
+from . import layout
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
 from .scripts import CLUSTER_END_OF_USER, WRONG_TYPE, Command
 
@@ -35,7 +35,7 @@ class ClusterUsers(RedisProtocol):
                 record = layout.unpack(key, head, alias=self.alias)
                 if record is not None and record.user_id == user_id:
                     found[key] = record
-                successor = None if head is None else values.successor_of(head)
+                successor = None if head is None else layout.successor_of(head)
                 if successor is not None and successor not in looked_at:
                     waiting.append(successor)
         return list(found.values())
@@ -134,10 +134,10 @@ class ClusterUsers(RedisProtocol):
     def _ending(self, user_id: str, key: str, id: int | None, is_followed: bool) -> Command:
         return CLUSTER_END_OF_USER(
             (self.session_name(key),),
-            values.make_nonce(),
+            layout.make_nonce(),
             TOMBSTONE_LIFE,
             user_id.encode(),
-            b"" if id is None else values.pack_id(id),
+            b"" if id is None else id.to_bytes(8, "big", signed=True),
             int(is_followed),
         )
 
@@ -163,13 +163,13 @@ class ClusterUsers(RedisProtocol):
         """Return what is under each key: a head, a tombstone, something else, or nothing."""
         names = [self.session_name(key) for key in keys]
         heads: list[bytes] = yield from self.call_many(
-            [("GETRANGE", name, 0, values.MOST_OF_A_HEAD - 1) for name in names]
+            [("GETRANGE", name, 0, layout.MOST_OF_A_HEAD - 1) for name in names]
         )
-        cut = [place for place, head in enumerate(heads) if values.is_cut(head)]
+        cut = [place for place, head in enumerate(heads) if layout.is_cut(head)]
         if cut:
             whole: list[bytes] = yield from self.call_many(
                 [("GETRANGE", names[place], 0, LONGEST_HEAD - 1) for place in cut]
             )
             for place, head in zip(cut, whole, strict=True):
                 heads[place] = head
-        return [values.head_alone(head) if head else None for head in heads]
+        return [layout.head_alone(head) if head else None for head in heads]
