@@ -56,15 +56,9 @@ class ClusterProtocol(ClusterUsers):
         user_id, until = record.user_id, b""
         if user_id is not None and life and is_login:
             until = yield from self._raise_index(user_id, record.key, life)
+        name, version = self.session_name(record.key), layout.pack_version(record.version)
         for _ in range(LISTING_ATTEMPTS):
-            command = scripts.CLUSTER_UPDATE(
-                (self.session_name(record.key),),
-                value,
-                layout.pack_version(record.version),
-                life,
-                until,
-                TOMBSTONE_LIFE,
-            )
+            command = scripts.CLUSTER_UPDATE((name,), value, version, life, until, TOMBSTONE_LIFE)
             outcome, *old_users = yield from self.call(*command)
             if outcome == UNLISTED and user_id is not None:
                 until = yield from self._raise_index(user_id, record.key, at_most)
@@ -87,12 +81,9 @@ class ClusterProtocol(ClusterUsers):
         if life == 0:
             return (yield from self.update(replace(record, key=old_key)))
         at_most = life or layout.whole_life(record)
+        name, version = self.session_name(old_key), layout.pack_version(record.version)
         claim = scripts.CLUSTER_CLAIM(
-            (self.session_name(old_key),),
-            value[layout.NONCE],
-            layout.pack_version(record.version),
-            bytes.fromhex(record.key),
-            TOMBSTONE_LIFE,
+            (name,), value[layout.NONCE], version, bytes.fromhex(record.key), TOMBSTONE_LIFE
         )
         deadline: int | bytes = b""
         if record.user_id is None:
@@ -120,16 +111,14 @@ class ClusterProtocol(ClusterUsers):
         return Outcome.DONE if created == DONE else Outcome.GONE
 
     def touch(self, record: SessionRecord) -> Steps[bool]:
+        name, version = self.session_name(record.key), layout.pack_version(record.version)
+        times, device = (
+            layout.pack_timestamps(record),
+            layout.pack_device(self.alias, record.device),
+        )
         life, until = layout.milliseconds_left(record), b""
         for _ in range(LISTING_ATTEMPTS):
-            command = scripts.CLUSTER_TOUCH(
-                (self.session_name(record.key),),
-                layout.pack_version(record.version),
-                layout.pack_timestamps(record),
-                life,
-                *layout.pack_device(self.alias, record.device),
-                until,
-            )
+            command = scripts.CLUSTER_TOUCH((name,), version, times, life, *device, until)
             outcome: int = yield from self.call(*command)
             if outcome != UNLISTED or record.user_id is None or not life:
                 return outcome == DONE
@@ -137,9 +126,8 @@ class ClusterProtocol(ClusterUsers):
         raise self._too_late()
 
     def destroy(self, key: str) -> Steps[bool]:
-        command = scripts.CLUSTER_DESTROY(
-            (self.session_name(key),), layout.make_nonce(), TOMBSTONE_LIFE
-        )
+        name, nonce = self.session_name(key), layout.make_nonce()
+        command = scripts.CLUSTER_DESTROY((name,), nonce, TOMBSTONE_LIFE)
         was_alive, *users = yield from self.call(*command)
         for user in users:
             yield from self._unlist(self.indexes + user, [key])

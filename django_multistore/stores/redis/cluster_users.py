@@ -132,14 +132,9 @@ class ClusterUsers(RedisProtocol):
         return ended, others
 
     def _ending(self, user_id: str, key: str, id: int | None, is_followed: bool) -> Command:
-        return CLUSTER_END_OF_USER(
-            (self.session_name(key),),
-            layout.make_nonce(),
-            TOMBSTONE_LIFE,
-            user_id.encode(),
-            b"" if id is None else id.to_bytes(8, "big", signed=True),
-            int(is_followed),
-        )
+        name, nonce, user = self.session_name(key), layout.make_nonce(), user_id.encode()
+        wanted, follow = b"" if id is None else id.to_bytes(8, "big"), int(is_followed)
+        return CLUSTER_END_OF_USER((name,), nonce, TOMBSTONE_LIFE, user, wanted, follow)
 
     def _keys_in_index(self, user_id: str) -> Steps[list[str]]:
         """Return the keys that the index has, in the order of their expiry."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from .sources import RawOptions, read_cache, read_url
+from .sources import RawOptions, Source, read_cache, read_url
 
 DEFAULT_PREFIX = "ms:"
 DEFAULT_MAX_CONNECTIONS = 100  # of an event loop; as redis-py's pools have it
@@ -28,16 +28,10 @@ DECIDED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisOptions:
+class RedisOptions(Source):
     """What OPTIONS says, of the right types."""
 
-    arguments: dict[str, Any] = field(repr=False)  # for each connection, as redis-py has them
-    is_tls: bool = False
-    sentinels: list[tuple[str, int]] = field(default_factory=list)
-    service: str = ""  # what the sentinels call the master and its replicas
-    sentinel_arguments: dict[str, Any] = field(repr=False, default_factory=dict)
     is_cluster: bool = False
-    prefix_or_maker: bytes | Callable[[], bytes] = field(repr=False)  # see prefix
     connect_timeout: float  # seconds
     timeout: float  # seconds
     max_connections: int  # of an event loop
@@ -46,7 +40,7 @@ class RedisOptions:
 
     @property
     def prefix(self) -> bytes:
-        """What every name begins with just now: a cache's KEY_FUNCTION may go by the tenant."""
+        """What every name begins with just now."""
         made = self.prefix_or_maker
         return made if isinstance(made, bytes) else made()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +11,7 @@ from ...records import Outcome, SessionRecord
 from ..retries import backoff
 from ..steps import Result, Steps, call, pause
 from ..stepwise import Operations
-from . import layout, scripts
+from . import layout
 from .client.base import Client
 from .options import RedisOptions
 from .scripts import WRONG_TYPE, Command, Word
@@ -35,7 +35,7 @@ MOVES = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # The commands have keys in them.
 class Request(Generic[Result]):
     """
     Commands that are sent in one round trip, and what makes the result of their replies.
@@ -132,12 +132,6 @@ class RedisProtocol(Operations):
             f"Session store {self.alias!r}: {ATTEMPTS} attempts to save one session met "
             "another request's save each time. Nothing was written."
         )
-
-    def trim(self, names: Sequence[bytes], at_most: int, *, dry_run: bool) -> Steps[list[int]]:
-        """Take what has expired out of indexes, and return how many it was of each."""
-        commands = [scripts.TRIM((name,), at_most, int(dry_run)) for name in names]
-        counts: list[int] = yield from self.call_many(commands)
-        return counts
 
     def keys_of(self, members: Any) -> list[str]:
         """Return the keys among the members of an index, which may be damaged."""

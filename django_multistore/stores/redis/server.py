@@ -53,15 +53,10 @@ class ServerProtocol(RedisProtocol):
         return Request(self.client, [command, *self._wait], self._read_rotation)
 
     def touch(self, record: SessionRecord) -> Request[bool]:
-        command = scripts.TOUCH(
-            (self.session_name(record.key),),
-            layout.pack_version(record.version),
-            layout.pack_timestamps(record),
-            layout.milliseconds_left(record),
-            *layout.pack_device(self.alias, record.device),
-            self.indexes,
-            bytes.fromhex(record.key),
-        )
+        name, version = self.session_name(record.key), layout.pack_version(record.version)
+        life, times = layout.milliseconds_left(record), layout.pack_timestamps(record)
+        device, key = layout.pack_device(self.alias, record.device), bytes.fromhex(record.key)
+        command = scripts.TOUCH((name,), version, times, life, *device, self.indexes, key)
         return Request(self.client, [command], _is_done)
 
     def destroy(self, key: str) -> Request[bool]:
@@ -181,16 +176,9 @@ class ServerProtocol(RedisProtocol):
         names: tuple[bytes, ...] = (self.session_name(old_key), self.session_name(record.key))
         if script is scripts.WRITE_IF_ROOM:
             names += (self.index_name(user_id_of(record.user_id)),)
-        return script(
-            names,
-            layout.pack(self.alias, record),
-            layout.pack_version(record.version),
-            layout.milliseconds_left(record),
-            self.indexes,
-            bytes.fromhex(old_key),
-            bytes.fromhex(record.key),
-            *more,
-        )
+        value, version = layout.pack(self.alias, record), layout.pack_version(record.version)
+        keys, life = (old_key, record.key), layout.milliseconds_left(record)
+        return script(names, value, version, life, self.indexes, *map(bytes.fromhex, keys), *more)
 
     def _read_rotation(self, replies: list[Any]) -> Outcome:
         if replies[0] == DONE:

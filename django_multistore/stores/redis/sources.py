@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -65,20 +66,18 @@ class RawOptions:
         return value
 
 
-class Source(NamedTuple):
-    """
-    What one of URL and CACHE says.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What one of URL and CACHE says."""
 
-    The prefix is what every name begins with. A cache's may change with the tenant, whom its
-    KEY_FUNCTION may go by.
-    """
-
-    arguments: dict[str, Any]
-    is_tls: bool
-    sentinels: list[tuple[str, int]]
-    service: str
-    sentinel_arguments: dict[str, Any]
-    prefix_or_maker: bytes | Callable[[], bytes]
+    arguments: dict[str, Any] = field(repr=False)  # for each connection, as redis-py has them
+    is_tls: bool = False
+    sentinels: list[tuple[str, int]] = field(default_factory=list)
+    service: str = ""  # what the sentinels call the master and its replicas
+    sentinel_arguments: dict[str, Any] = field(repr=False, default_factory=dict)
+    # What every name begins with. A cache's may change with the tenant, whom its KEY_FUNCTION may
+    # go by.
+    prefix_or_maker: bytes | Callable[[], bytes] = field(repr=False)
 
 
 def read_url(options: RawOptions) -> Source:
@@ -93,7 +92,6 @@ def read_url(options: RawOptions) -> Source:
         is_tls=is_tls,
         sentinels=_read_sentinels(options),
         service=options["SERVICE"] or "",
-        sentinel_arguments={},
         prefix_or_maker=_read_prefix(options),
     )
 

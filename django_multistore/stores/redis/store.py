@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage
 
 from ...records import SessionRecord
 from ..batches import Batch
-from ..steps import Result, run
+from ..steps import Result
 from ..stepwise import Operation, StepwiseStore
 from .checks import check_redis
 from .client.base import Client
@@ -18,6 +18,7 @@ from .cluster import ClusterProtocol
 from .layout import unpack
 from .options import DEFAULT_PREFIX, read_options
 from .protocol import RedisProtocol, Request
+from .scripts import TRIM
 from .server import ServerProtocol
 
 PAGE = 1_000  # names that one SCAN looks at
@@ -84,7 +85,7 @@ class RedisStore(StepwiseStore):
 
     def remove_expired(self, cursor: IndexWalk | None, size: int, *, dry_run: bool) -> Batch:
         # Redis forgets sessions by itself. What they leave behind is their place in an index.
-        walk = cursor or IndexWalk(self._protocol)
+        walk = cursor or IndexWalk(self._client, self._protocol.indexes)
         count = walk.trim(size, dry_run=dry_run)
         return Batch(count, None if walk.is_over else walk)
 
@@ -103,11 +104,11 @@ class RedisStore(StepwiseStore):
 
 
 class IndexWalk:
-    """A walk through all indexes, to take the keys of expired sessions out of them."""
+    """A walk through all indexes by their prefix, to take expired sessions out of them."""
 
-    def __init__(self, protocol: RedisProtocol) -> None:
-        self._protocol = protocol
-        self._pages = protocol.client.scan(_pattern(protocol.indexes), PAGE)
+    def __init__(self, client: Client, prefix: bytes) -> None:
+        self._client = client
+        self._pages = client.scan(_pattern(prefix), PAGE)
         self._waiting: list[bytes] | None = next(self._pages, None)
 
     @property
@@ -121,7 +122,8 @@ class IndexWalk:
         # So many indexes that all of them together can't be more than one step may remove.
         each = min(AT_A_TIME, size)
         names, waiting = self._waiting[: size // each], self._waiting[size // each :]
-        counts = run(self._protocol.trim(names, each, dry_run=dry_run))
+        commands = [TRIM((name,), each, int(dry_run)) for name in names]
+        counts: list[int] = self._client.call_many(commands)
         if not dry_run:
             waiting += [name for name, count in zip(names, counts, strict=True) if count == each]
         self._waiting = waiting or next(self._pages, None)

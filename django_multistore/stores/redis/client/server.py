@@ -116,7 +116,7 @@ class ServerClient(Client):
         return replies
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)  # The commands have keys in them.
 class Sending:
     """
     Commands that are sent until there are replies.
