@@ -112,11 +112,9 @@ class ClusterProtocol(ClusterUsers):
 
     def touch(self, record: SessionRecord) -> Steps[bool]:
         name, version = self.session_name(record.key), layout.pack_version(record.version)
-        times, device = (
-            layout.pack_timestamps(record),
-            layout.pack_device(self.alias, record.device),
-        )
-        life, until = layout.milliseconds_left(record), b""
+        device = layout.pack_device(self.alias, record.device)
+        life, times = layout.milliseconds_left(record), layout.pack_timestamps(record)
+        until = b""
         for _ in range(LISTING_ATTEMPTS):
             command = scripts.CLUSTER_TOUCH((name,), version, times, life, *device, until)
             outcome: int = yield from self.call(*command)
