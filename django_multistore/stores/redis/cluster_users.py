@@ -114,9 +114,8 @@ class ClusterUsers(RedisProtocol):
             yield from rounds.begin()
             commands = [self._ending(user_id, key, id, are_followed) for key in batch]
             successors: list[str] = []
-            for key, (outcome, *successor) in zip(
-                batch, (yield from self.call_many(commands)), strict=True
-            ):
+            replies = yield from self.call_many(commands)
+            for key, (outcome, *successor) in zip(batch, replies, strict=True):
                 if outcome == b"other":
                     others.add(key)
                 if outcome == b"barred":
