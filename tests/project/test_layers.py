@@ -27,7 +27,7 @@ FLOORS = {
     """,
     "where it is kept": """
         stores/ stores/sql/ stores/orm/ stores/cache/
-        stores/redis/layout stores/redis/scripts stores/redis/raw_options stores/redis/sources
+        stores/redis/layout stores/redis/scripts stores/redis/sources
         stores/redis/options stores/redis/client/ stores/redis/
         stores/handler stores/__init__
     """,

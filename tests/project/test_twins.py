@@ -24,7 +24,7 @@ from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.cache.client import CacheClient
 from django_multistore.stores.redis.client.base import Client
-from django_multistore.stores.redis.requests import Request
+from django_multistore.stores.redis.protocol import Request
 from django_multistore.stores.sql import losses
 from django_multistore.stores.steps import Pause
 from django_multistore.testing import INTERFACE

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_multistore.records import Device, key_of, new_id
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import values as packing
-from django_multistore.stores.redis import layout, values
+from django_multistore.stores.redis import layout
 from django_multistore.testing import make_record
 
 KEY = key_of("key")
@@ -41,7 +41,7 @@ def test_an_actor_that_is_cut_off_is_no_session(actor_id: str) -> None:
             assert layout.unpack(KEY, in_redis[:-length]) is None
             assert packing.unpack(KEY, in_cache[:-length]) is None
     assert layout.unpack(KEY, in_redis) == record
-    assert layout.unpack(KEY, values.head_alone(in_redis + b"payload")) == record
+    assert layout.unpack(KEY, layout.head_alone(in_redis + b"payload")) == record
 
 
 @pytest.mark.django_db

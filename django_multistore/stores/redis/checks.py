@@ -19,42 +19,31 @@ KEEPS_ALL = "noeviction"
 
 
 def check_redis(alias: str, options: RedisOptions, client: Client) -> list[CheckMessage]:
-    """
-    Warn of a Redis that can't keep what the store promises.
-
-    Args:
-        alias: the store's.
-        options: the store's.
-        client: what asks it.
-    """
-    messages = [*_check_client(alias)]
+    """Warn of a Redis that can't keep what the store promises."""
+    messages: list[CheckMessage] = []
+    if find_spec("hiredis") is None:
+        messages.append(
+            Warning(
+                f"Session store {alias!r} reads Redis' replies in Python: hiredis isn't installed.",
+                hint="Install hiredis. See docs/checks.md#w014.",
+                id="django_multistore.W014",
+            )
+        )
     try:
         servers = client.facts()
     except StoreUnavailable as error:
-        return [*messages, _warn_of_silence(alias, options, error)]
+        silence = Warning(
+            f"Session store {alias!r} could not ask {options.address} how it is configured "
+            f"({type(error.__cause__).__name__}: {error.__cause__}).",
+            hint="Start it, or correct where OPTIONS says it is. Its user needs the command INFO. "
+            "See docs/checks.md#w015.",
+            id="django_multistore.W015",
+        )
+        return [*messages, silence]
     found = {
         message.id: message for facts in servers for message in _check_server(alias, options, facts)
     }
     return [*messages, *found.values()]
-
-
-def _check_client(alias: str) -> Iterator[CheckMessage]:
-    if find_spec("hiredis") is None:
-        yield Warning(
-            f"Session store {alias!r} reads Redis' replies in Python: hiredis isn't installed.",
-            hint="Install hiredis. See docs/checks.md#w014.",
-            id="django_multistore.W014",
-        )
-
-
-def _warn_of_silence(alias: str, options: RedisOptions, error: StoreUnavailable) -> CheckMessage:
-    return Warning(
-        f"Session store {alias!r} could not ask {options.address} how it is configured "
-        f"({type(error.__cause__).__name__}: {error.__cause__}).",
-        hint="Start it, or correct where OPTIONS says it is. Its user needs the command INFO. See "
-        "docs/checks.md#w015.",
-        id="django_multistore.W015",
-    )
 
 
 def _check_server(

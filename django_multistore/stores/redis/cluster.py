@@ -7,7 +7,7 @@ from dataclasses import replace
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, SessionRecord
 from ..steps import Steps, to_its_end
-from . import layout, scripts, values
+from . import layout, scripts
 from .cluster_users import TOMBSTONE_LIFE, ClusterUsers
 from .scripts import DONE, GONE, OUTCOMES, UNLISTED, Command
 
@@ -33,22 +33,22 @@ class ClusterProtocol(ClusterUsers):
 
     def create(self, record: SessionRecord) -> Steps[bool]:
         name, value = self.session_name(record.key), layout.pack(self.alias, record)
-        life = values.milliseconds_left(record)
+        life = layout.milliseconds_left(record)
         if not life:
             taken: int = yield from self.call("EXISTS", name)
             return not taken
         deadline: int | bytes = b""
         if record.user_id is not None:
             now, until = yield from self.call(*self._list_command(record.user_id, record.key, life))
-            value, deadline = values.set_listed_until(value, until), now + DEADLINE
+            value, deadline = layout.set_listed_until(value, until), now + DEADLINE
         outcome: int = yield from self.call(*scripts.CLUSTER_CREATE((name,), value, life, deadline))
         if outcome == UNLISTED:
             raise self._too_late()
         return outcome == DONE
 
     def update(self, record: SessionRecord) -> Steps[Outcome]:
-        value, life = layout.pack(self.alias, record), values.milliseconds_left(record)
-        at_most = life or values.whole_life(record)
+        value, life = layout.pack(self.alias, record), layout.milliseconds_left(record)
+        at_most = life or layout.whole_life(record)
         is_login = (
             record.authenticated_at is not None
             and (record.last_seen_at - record.authenticated_at).total_seconds() < JUST_NOW
@@ -56,15 +56,9 @@ class ClusterProtocol(ClusterUsers):
         user_id, until = record.user_id, b""
         if user_id is not None and life and is_login:
             until = yield from self._raise_index(user_id, record.key, life)
+        name, version = self.session_name(record.key), layout.pack_version(record.version)
         for _ in range(LISTING_ATTEMPTS):
-            command = scripts.CLUSTER_UPDATE(
-                (self.session_name(record.key),),
-                value,
-                values.pack_version(record.version),
-                life,
-                until,
-                TOMBSTONE_LIFE,
-            )
+            command = scripts.CLUSTER_UPDATE((name,), value, version, life, until, TOMBSTONE_LIFE)
             outcome, *old_users = yield from self.call(*command)
             if outcome == UNLISTED and user_id is not None:
                 until = yield from self._raise_index(user_id, record.key, at_most)
@@ -83,16 +77,13 @@ class ClusterProtocol(ClusterUsers):
         return to_its_end(self._rotate(old_key, record))
 
     def _rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
-        value, life = layout.pack(self.alias, record), values.milliseconds_left(record)
+        value, life = layout.pack(self.alias, record), layout.milliseconds_left(record)
         if life == 0:
             return (yield from self.update(replace(record, key=old_key)))
-        at_most = life or values.whole_life(record)
+        at_most = life or layout.whole_life(record)
+        name, version = self.session_name(old_key), layout.pack_version(record.version)
         claim = scripts.CLUSTER_CLAIM(
-            (self.session_name(old_key),),
-            values.nonce_of(value),
-            values.pack_version(record.version),
-            bytes.fromhex(record.key),
-            TOMBSTONE_LIFE,
+            (name,), value[layout.NONCE], version, bytes.fromhex(record.key), TOMBSTONE_LIFE
         )
         deadline: int | bytes = b""
         if record.user_id is None:
@@ -100,14 +91,14 @@ class ClusterProtocol(ClusterUsers):
         else:
             listing = self._list_command(record.user_id, record.key, at_most)
             (outcome, *stored), (now, until) = yield from self.call_many([claim, listing])
-            value, deadline = values.set_listed_until(value, until), now + DEADLINE
+            value, deadline = layout.set_listed_until(value, until), now + DEADLINE
         if outcome != DONE:
             if record.user_id is not None:
                 yield from self._unlist(self.index_name(record.user_id), [record.key])
             return OUTCOMES[outcome]
         head, *lives = stored
-        value = values.succeed(head, value)
-        old_user = values.user_of(head)
+        value = layout.succeed(head, value)
+        old_user = layout.user_of(head)
         if not life:  # It lives as long as it had to live, unless a first reply was lost.
             life = max(1, lives[0]) if lives else at_most
         commands = [scripts.CLUSTER_CREATE((self.session_name(record.key),), value, life, deadline)]
@@ -120,16 +111,12 @@ class ClusterProtocol(ClusterUsers):
         return Outcome.DONE if created == DONE else Outcome.GONE
 
     def touch(self, record: SessionRecord) -> Steps[bool]:
-        life, until = values.milliseconds_left(record), b""
+        name, version = self.session_name(record.key), layout.pack_version(record.version)
+        device = layout.pack_device(self.alias, record.device)
+        life, times = layout.milliseconds_left(record), layout.pack_timestamps(record)
+        until = b""
         for _ in range(LISTING_ATTEMPTS):
-            command = scripts.CLUSTER_TOUCH(
-                (self.session_name(record.key),),
-                values.pack_version(record.version),
-                values.pack_timestamps(record),
-                life,
-                *layout.pack_device(self.alias, record.device),
-                until,
-            )
+            command = scripts.CLUSTER_TOUCH((name,), version, times, life, *device, until)
             outcome: int = yield from self.call(*command)
             if outcome != UNLISTED or record.user_id is None or not life:
                 return outcome == DONE
@@ -137,9 +124,8 @@ class ClusterProtocol(ClusterUsers):
         raise self._too_late()
 
     def destroy(self, key: str) -> Steps[bool]:
-        command = scripts.CLUSTER_DESTROY(
-            (self.session_name(key),), values.make_nonce(), TOMBSTONE_LIFE
-        )
+        name, nonce = self.session_name(key), layout.make_nonce()
+        command = scripts.CLUSTER_DESTROY((name,), nonce, TOMBSTONE_LIFE)
         was_alive, *users = yield from self.call(*command)
         for user in users:
             yield from self._unlist(self.indexes + user, [key])
@@ -157,7 +143,7 @@ class ClusterProtocol(ClusterUsers):
     def _raise_index(self, user_id: str, key: str, life: int) -> Steps[bytes]:
         """Have the index say that the session lives so long, and return until when it says so."""
         _, until = yield from self.call(*self._list_command(user_id, key, life))
-        return values.pack_until(until)
+        return layout.pack_until(until)
 
     def _too_late(self) -> StoreUnavailable:
         return StoreUnavailable(

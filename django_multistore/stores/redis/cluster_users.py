@@ -9,7 +9,7 @@ from typing import Any
 from ...records import Page, SessionRecord, is_id, latest_first
 from ..record_bytes import LONGEST_HEAD
 from ..steps import Steps
-from . import layout, values
+from . import layout
 from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
 from .scripts import CLUSTER_END_OF_USER, WRONG_TYPE, Command
 
@@ -35,7 +35,7 @@ class ClusterUsers(RedisProtocol):
                 record = layout.unpack(key, head, alias=self.alias)
                 if record is not None and record.user_id == user_id:
                     found[key] = record
-                successor = None if head is None else values.successor_of(head)
+                successor = None if head is None else layout.successor_of(head)
                 if successor is not None and successor not in looked_at:
                     waiting.append(successor)
         return list(found.values())
@@ -114,9 +114,8 @@ class ClusterUsers(RedisProtocol):
             yield from rounds.begin()
             commands = [self._ending(user_id, key, id, are_followed) for key in batch]
             successors: list[str] = []
-            for key, (outcome, *successor) in zip(
-                batch, (yield from self.call_many(commands)), strict=True
-            ):
+            replies = yield from self.call_many(commands)
+            for key, (outcome, *successor) in zip(batch, replies, strict=True):
                 if outcome == b"other":
                     others.add(key)
                 if outcome == b"barred":
@@ -132,14 +131,9 @@ class ClusterUsers(RedisProtocol):
         return ended, others
 
     def _ending(self, user_id: str, key: str, id: int | None, is_followed: bool) -> Command:
-        return CLUSTER_END_OF_USER(
-            (self.session_name(key),),
-            values.make_nonce(),
-            TOMBSTONE_LIFE,
-            user_id.encode(),
-            b"" if id is None else values.pack_id(id),
-            int(is_followed),
-        )
+        name, nonce, user = self.session_name(key), layout.make_nonce(), user_id.encode()
+        wanted, follow = b"" if id is None else id.to_bytes(8, "big"), int(is_followed)
+        return CLUSTER_END_OF_USER((name,), nonce, TOMBSTONE_LIFE, user, wanted, follow)
 
     def _keys_in_index(self, user_id: str) -> Steps[list[str]]:
         """Return the keys that the index has, in the order of their expiry."""
@@ -163,13 +157,13 @@ class ClusterUsers(RedisProtocol):
         """Return what is under each key: a head, a tombstone, something else, or nothing."""
         names = [self.session_name(key) for key in keys]
         heads: list[bytes] = yield from self.call_many(
-            [("GETRANGE", name, 0, values.MOST_OF_A_HEAD - 1) for name in names]
+            [("GETRANGE", name, 0, layout.MOST_OF_A_HEAD - 1) for name in names]
         )
-        cut = [place for place, head in enumerate(heads) if values.is_cut(head)]
+        cut = [place for place, head in enumerate(heads) if layout.is_cut(head)]
         if cut:
             whole: list[bytes] = yield from self.call_many(
                 [("GETRANGE", names[place], 0, LONGEST_HEAD - 1) for place in cut]
             )
             for place, head in zip(cut, whole, strict=True):
                 heads[place] = head
-        return [values.head_alone(head) if head else None for head in heads]
+        return [layout.head_alone(head) if head else None for head in heads]

@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from .raw_options import RawOptions
-from .sources import read_cache, read_url
+from .sources import RawOptions, Source, read_cache, read_url
 
 DEFAULT_PREFIX = "ms:"
 DEFAULT_MAX_CONNECTIONS = 100  # of an event loop; as redis-py's pools have it
 SHORTEST_WAIT = 0.001  # seconds; less would be 0, which is for ever
 
-# What the store decides, whatever a URL or an entry in CACHES says: it reads bytes, by RESP2 and
-# from masters, sends again by itself, and keeps its own connections.
-DECIDED = (
-    "cache",
-    "cache_config",
-    "cluster_error_retry_attempts",
-    "command_packer",
-    "connection_class",
-    "decode_responses",
-    "encoding",
-    "encoding_errors",
-    "is_master",
-    "legacy_responses",
-    "load_balancing_strategy",
-    "maint_notifications_config",
-    "parser_class",
-    "protocol",
-    "read_from_replicas",
-    "reinitialize_steps",
-    "retry",
-    "retry_on_error",
-    "retry_on_timeout",
-    "ssl",
-    "timeout",
-    "url",
-)
+# What the store decides, whatever a URL or an entry in CACHES says.
+DECIDED = {
+    # It keeps its own connections.
+    *("connection_class", "ssl", "url", "timeout", "maint_notifications_config"),
+    # It reads bytes, by RESP2.
+    *("protocol", "parser_class", "command_packer", "legacy_responses"),
+    *("decode_responses", "encoding", "encoding_errors", "cache", "cache_config"),
+    # It reads from masters.
+    *("is_master", "read_from_replicas", "load_balancing_strategy"),
+    # It sends again by itself.
+    *("retry", "retry_on_error", "retry_on_timeout"),
+    *("cluster_error_retry_attempts", "reinitialize_steps"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisOptions:
+class RedisOptions(Source):
     """What OPTIONS says, of the right types."""
 
-    arguments: dict[str, Any] = field(repr=False)  # for each connection, as redis-py has them
-    is_tls: bool = False
-    sentinels: list[tuple[str, int]] = field(default_factory=list)
-    service: str = ""  # what the sentinels call the master and its replicas
-    sentinel_arguments: dict[str, Any] = field(repr=False, default_factory=dict)
     is_cluster: bool = False
-    make_prefix: Callable[[], bytes] = field(repr=False)  # see prefix
     connect_timeout: float  # seconds
     timeout: float  # seconds
     max_connections: int  # of an event loop
@@ -60,12 +40,12 @@ class RedisOptions:
 
     @property
     def prefix(self) -> bytes:
-        """What every name begins with just now: a cache's KEY_FUNCTION may go by the tenant."""
-        return self.make_prefix()
+        """What every name begins with just now."""
+        made = self.prefix_or_maker
+        return made if isinstance(made, bytes) else made()
 
     @property
     def is_socket(self) -> bool:
-        """Whether it is a socket in the file system."""
         return "path" in self.arguments
 
     @property
@@ -84,11 +64,7 @@ class RedisOptions:
 
 def read_options(alias: str, options: Mapping[str, Any]) -> RedisOptions:
     """
-    Read the options of a store.
-
-    Args:
-        alias: the store's.
-        options: all of them, with defaults.
+    Read the options of a store, all of them with defaults.
 
     Raises:
         InvalidStore: one has a value that can't work, or two exclude each other.
@@ -113,7 +89,7 @@ def read_options(alias: str, options: Mapping[str, Any]) -> RedisOptions:
         service=source.service,
         sentinel_arguments=source.sentinel_arguments | raw.read_dictionary("SENTINEL_CONNECTION"),
         is_cluster=raw["CLUSTER"],
-        make_prefix=source.make_prefix,
+        prefix_or_maker=source.prefix_or_maker,
         connect_timeout=connect_timeout or raw.read_seconds("CONNECT_TIMEOUT"),
         timeout=timeout or raw.read_seconds("TIMEOUT"),
         max_connections=max_connections or DEFAULT_MAX_CONNECTIONS,

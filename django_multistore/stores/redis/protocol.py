@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, SessionRecord
 from ..retries import backoff
-from ..steps import Steps, call, pause
+from ..steps import Result, Steps, call, pause
 from ..stepwise import Operations
-from . import layout, scripts
+from . import layout
 from .client.base import Client
 from .options import RedisOptions
 from .scripts import WRONG_TYPE, Command, Word
@@ -34,16 +35,38 @@ MOVES = (
 )
 
 
+@dataclass(slots=True, repr=False)  # The commands have keys in them.
+class Request(Generic[Result]):
+    """
+    Commands that are sent in one round trip, and what makes the result of their replies.
+
+    A request is sent by itself, or is one of the steps of an operation that has several: see
+    Operation.
+    """
+
+    client: Client
+    commands: list[Command]
+    read: Callable[[list[Any]], Result]
+
+    def send(self) -> Result:
+        """Send the commands and return the result. See Client.call_many()."""
+        return self.read(self.client.call_many(self.commands))
+
+    async def asend(self) -> Result:
+        """See send()."""
+        return self.read(await self.client.acall_many(self.commands))
+
+    def __iter__(self) -> Steps[Result]:
+        return call(self.send, self.asend)
+
+
 class Rounds:
     """
     The rounds of an operation that goes on until nothing is left, and so might never end.
 
     Others may keep it going, by logins or rotations. It may have twice as many rounds as what was
-    there at the start takes, and AT_ONCE; and then ATTEMPTS more, with pauses.
-
-    Args:
-        alias: the store's.
-        trouble: what went on, if that was not enough.
+    there at the start takes, and AT_ONCE; and then ATTEMPTS more, with pauses. If that was not
+    enough, the trouble says what went on.
     """
 
     def __init__(self, alias: str, trouble: str) -> None:
@@ -58,12 +81,7 @@ class Rounds:
         self._due = max(self._due, AT_ONCE + 2 * (count // in_a_round))
 
     def begin(self) -> Steps[None]:
-        """
-        Begin a round, with a pause before it if there were many.
-
-        Raises:
-            StoreUnavailable: there were too many.
-        """
+        """Begin a round, after a pause if there were many; or raise StoreUnavailable."""
         self.begun += 1
         if self.begun <= self._due:
             return
@@ -74,14 +92,7 @@ class Rounds:
 
 
 class RedisProtocol(Operations):
-    """
-    The operations, each as a Request or as steps.
-
-    Args:
-        alias: the store's.
-        client: what sends the commands.
-        options: what every name begins with, among others.
-    """
+    """The operations, each as a Request or as steps."""
 
     def __init__(self, alias: str, client: Client, options: RedisOptions) -> None:
         self.alias = alias
@@ -99,7 +110,6 @@ class RedisProtocol(Operations):
         return self._options.prefix + INDEX
 
     def session_name(self, key: str) -> bytes:
-        """Return the name under which Redis has a session."""
         return self.sessions + bytes.fromhex(key)
 
     def index_name(self, user_id: str) -> bytes:
@@ -123,12 +133,6 @@ class RedisProtocol(Operations):
             "another request's save each time. Nothing was written."
         )
 
-    def trim(self, names: Sequence[bytes], at_most: int, *, dry_run: bool) -> Steps[list[int]]:
-        """Take what has expired out of indexes, and return how many it was of each."""
-        commands = [scripts.TRIM((name,), at_most, int(dry_run)) for name in names]
-        counts: list[int] = yield from self.call_many(commands)
-        return counts
-
     def keys_of(self, members: Any) -> list[str]:
         """Return the keys among the members of an index, which may be damaged."""
         if members == WRONG_TYPE:
@@ -140,11 +144,9 @@ class RedisProtocol(Operations):
         return keys
 
     def call(self, *command: Word) -> Steps[Any]:
-        """Send one command."""
         return call(self.client.call, self.client.acall, *command)
 
     def call_many(self, commands: list[Command]) -> Steps[list[Any]]:
-        """Send commands in one round trip."""
         return call(self.client.call_many, self.client.acall_many, commands)
 
 

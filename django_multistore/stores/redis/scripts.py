@@ -30,10 +30,8 @@ class Script:
     """
     A script by the digest of its text, which the server usually knows.
 
-    Before its parts come the constants that they name, each as a local variable.
-
-    Args:
-        parts: its files, the last one the script itself.
+    Its parts are files, the last one the script itself. Before them come the constants that they
+    name, each as a local variable.
     """
 
     _by_digest: ClassVar[dict[Word, Script]] = {}
@@ -47,13 +45,7 @@ class Script:
         self._by_digest[self.digest] = self
 
     def __call__(self, names: tuple[bytes, ...], *arguments: Word) -> Command:
-        """
-        Return the command that runs it.
-
-        Args:
-            names: KEYS.
-            arguments: ARGV.
-        """
+        """Return the command that runs it, with names as KEYS and arguments as ARGV."""
         return ("EVALSHA", self.digest, len(names), *names, *arguments)
 
     @classmethod
@@ -65,7 +57,6 @@ class Script:
 
     @classmethod
     def text_of(cls, command: Command) -> str:
-        """Return the text of the script that a command runs."""
         return cls._by_digest[command[1]].text
 
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from ...exceptions import StoreUnavailable
 from ...records import Limit, Outcome, Page, SessionRecord, latest_first, user_id_of
 from ..steps import Steps
-from . import layout, scripts, values
+from . import layout, scripts
 from .client.base import Client
 from .options import RedisOptions
-from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Rounds, batches
-from .requests import Request
-from .scripts import DONE, OUTCOMES, Command, Word
+from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Request, Rounds, batches
+from .scripts import DONE, OUTCOMES, Command, Script, Word
 
 # Sessions that one script lists or ends, which takes Redis about a millisecond. Meanwhile nobody
 # else is served.
 IN_A_SCRIPT = 250
-
-Names: TypeAlias = tuple[bytes, ...]
-Arguments: TypeAlias = tuple[Word, ...]
 
 logger = logging.getLogger("django_multistore")
 
@@ -36,7 +32,6 @@ class ServerProtocol(RedisProtocol):
 
     def __init__(self, alias: str, client: Client, options: RedisOptions) -> None:
         super().__init__(alias, client, options)
-        self._replicas = options.wait_replicas
         # It follows what the replicas must know of before it counts as done.
         wait: Command = ("WAIT", options.wait_replicas, int(options.wait_timeout * 1000))
         self._wait = [wait] if options.wait_replicas else []
@@ -44,30 +39,24 @@ class ServerProtocol(RedisProtocol):
     # One session.
 
     def create(self, record: SessionRecord) -> Request[bool]:
-        if not values.milliseconds_left(record):
-            return Request(self.client, [("EXISTS", self.session_name(record.key))], _is_nothing)
-        names, arguments = self._creating(record)
-        return Request(self.client, [scripts.CREATE(names, *arguments)], _is_done)
+        if not layout.milliseconds_left(record):
+            command: Command = ("EXISTS", self.session_name(record.key))
+            return Request(self.client, [command], lambda replies: not replies[0])
+        return Request(self.client, [self._create_by(scripts.CREATE, record)], _is_done)
 
     def update(self, record: SessionRecord) -> Request[Outcome]:
-        names, arguments = self._writing(record.key, record)
-        return Request(self.client, [scripts.WRITE(names, *arguments)], _read_outcome)
+        command = self._write_by(scripts.WRITE, record.key, record)
+        return Request(self.client, [command], lambda replies: OUTCOMES[replies[0]])
 
     def rotate(self, old_key: str, record: SessionRecord) -> Request[Outcome]:
-        names, arguments = self._writing(old_key, record)
-        command = scripts.WRITE(names, *arguments)
+        command = self._write_by(scripts.WRITE, old_key, record)
         return Request(self.client, [command, *self._wait], self._read_rotation)
 
     def touch(self, record: SessionRecord) -> Request[bool]:
-        command = scripts.TOUCH(
-            (self.session_name(record.key),),
-            values.pack_version(record.version),
-            values.pack_timestamps(record),
-            values.milliseconds_left(record),
-            *layout.pack_device(self.alias, record.device),
-            self.indexes,
-            bytes.fromhex(record.key),
-        )
+        name, version = self.session_name(record.key), layout.pack_version(record.version)
+        life, times = layout.milliseconds_left(record), layout.pack_timestamps(record)
+        device, key = layout.pack_device(self.alias, record.device), bytes.fromhex(record.key)
+        command = scripts.TOUCH((name,), version, times, life, *device, self.indexes, key)
         return Request(self.client, [command], _is_done)
 
     def destroy(self, key: str) -> Request[bool]:
@@ -108,9 +97,8 @@ class ServerProtocol(RedisProtocol):
 
     def destroy_for_user(self, user_id: str, *, except_key: str | None = None) -> Steps[int]:
         kept_key = b"" if except_key is None else bytes.fromhex(except_key)
-        command = scripts.END_USER(
-            (self.index_name(user_id),), self.sessions, kept_key, IN_A_SCRIPT
-        )
+        index = self.index_name(user_id)
+        command = scripts.END_USER((index,), self.sessions, kept_key, IN_A_SCRIPT)
         ended: int = 0
         commands = [command]
         rounds = Rounds(self.alias, f"{STAYS} {GROWS}")
@@ -143,18 +131,14 @@ class ServerProtocol(RedisProtocol):
 
     def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Outcome]:
         is_unlimited = limit.evicts or record.actor_id is not None
-        if is_unlimited or not values.milliseconds_left(record):
+        if is_unlimited or not layout.milliseconds_left(record):
             return (yield from super()._admitted(old_key, record, limit))
         # Of two that come at once, one takes the last place and the other finds it taken.
         if old_key is None:
-            names, arguments = self._creating(record)
-            created: int = yield from self.call(
-                *scripts.CREATE_IF_ROOM(names, *arguments, limit.most)
-            )
+            command = self._create_by(scripts.CREATE_IF_ROOM, record, limit.most)
+            created: int = yield from self.call(*command)
             return OUTCOMES[created] if created else Outcome.CONFLICT
-        names, arguments = self._writing(old_key, record)
-        names += (self.index_name(user_id_of(record.user_id)),)
-        command = scripts.WRITE_IF_ROOM(names, *arguments, limit.most)
+        command = self._write_by(scripts.WRITE_IF_ROOM, old_key, record, limit.most)
         return (yield from Request(self.client, [command, *self._wait], self._read_rotation))
 
     def _evict(self, record: SessionRecord, limit: Limit) -> Steps[list[SessionRecord]]:
@@ -178,38 +162,29 @@ class ServerProtocol(RedisProtocol):
 
     # What these are made of.
 
-    def _creating(self, record: SessionRecord) -> tuple[Names, Arguments]:
-        """Return what CREATE takes."""
-        name, user_id = self.session_name(record.key), record.user_id
-        return (
-            (name,) if user_id is None else (name, self.index_name(user_id)),
-            (
-                layout.pack(self.alias, record),
-                values.milliseconds_left(record),
-                bytes.fromhex(record.key),
-            ),
-        )
+    def _create_by(self, script: Script, record: SessionRecord, *more: Word) -> Command:
+        """Return the command of CREATE, or of CREATE_IF_ROOM, which takes more."""
+        name, life = self.session_name(record.key), layout.milliseconds_left(record)
+        names = (name,) if record.user_id is None else (name, self.index_name(record.user_id))
+        value = layout.pack(self.alias, record)
+        return script(names, value, life, bytes.fromhex(record.key), *more)
 
-    def _writing(self, old_key: str, record: SessionRecord) -> tuple[Names, Arguments]:
-        """Return what WRITE takes."""
-        return (
-            (self.session_name(old_key), self.session_name(record.key)),
-            (
-                layout.pack(self.alias, record),
-                values.pack_version(record.version),
-                values.milliseconds_left(record),
-                self.indexes,
-                bytes.fromhex(old_key),
-                bytes.fromhex(record.key),
-            ),
-        )
+    def _write_by(
+        self, script: Script, old_key: str, record: SessionRecord, *more: Word
+    ) -> Command:
+        """Return the command of WRITE, or of WRITE_IF_ROOM, which takes the index and more."""
+        names: tuple[bytes, ...] = (self.session_name(old_key), self.session_name(record.key))
+        if script is scripts.WRITE_IF_ROOM:
+            names += (self.index_name(user_id_of(record.user_id)),)
+        value, version = layout.pack(self.alias, record), layout.pack_version(record.version)
+        keys, life = (old_key, record.key), layout.milliseconds_left(record)
+        return script(names, value, version, life, self.indexes, *map(bytes.fromhex, keys), *more)
 
     def _read_rotation(self, replies: list[Any]) -> Outcome:
         if replies[0] == DONE:
             # An error would only take the new key from its visitor.
-            self._log_lack_of_replicas(
-                replies, "a session has a new key, and the old one has ended"
-            )
+            what = "a session has a new key, and the old one has ended"
+            self._log_lack_of_replicas(replies, what)
         return OUTCOMES[replies[0]]
 
     def _read_destroy(self, replies: list[Any]) -> bool:
@@ -217,7 +192,7 @@ class ServerProtocol(RedisProtocol):
         return bool(replies[0])
 
     def _lacks_replicas(self, replies: list[Any]) -> bool:
-        return bool(self._wait) and replies[-1] < self._replicas
+        return bool(self._wait) and replies[-1] < self._options.wait_replicas
 
     def _log_lack_of_replicas(self, replies: list[Any], what: str) -> None:
         if self._lacks_replicas(replies):
@@ -227,15 +202,15 @@ class ServerProtocol(RedisProtocol):
                 self.alias,
                 what,
                 replies[-1],
-                self._replicas,
+                self._options.wait_replicas,
             )
 
     def _require_replicas(self, replies: list[Any]) -> None:
         if self._lacks_replicas(replies):
             raise StoreUnavailable(
                 f"Session store {self.alias!r}: the master has ended the session, but "
-                f"{replies[-1]} of {self._replicas} replicas say so (option WAIT). If the master "
-                "fails now, the session may be alive again: try once more."
+                f"{replies[-1]} of {self._options.wait_replicas} replicas say so (option WAIT). If "
+                "the master fails now, the session may be alive again: try once more."
             )
 
     def _records(self, user_id: str, found: Sequence[bytes]) -> Iterator[SessionRecord]:
@@ -244,7 +219,7 @@ class ServerProtocol(RedisProtocol):
             if len(key) != layout.KEY_LENGTH:
                 layout.log_damage(self.alias)
                 continue
-            record = layout.unpack(key.hex(), values.head_alone(head), alias=self.alias)
+            record = layout.unpack(key.hex(), layout.head_alone(head), alias=self.alias)
             # Script by script the two agree. Where they don't, one of them is damaged.
             if record is not None and record.user_id != user_id:
                 layout.log_damage(self.alias)
@@ -254,11 +229,3 @@ class ServerProtocol(RedisProtocol):
 
 def _is_done(replies: list[Any]) -> bool:
     return replies[0] == DONE  # type: ignore[no-any-return]
-
-
-def _is_nothing(replies: list[Any]) -> bool:
-    return not replies[0]
-
-
-def _read_outcome(replies: list[Any]) -> Outcome:
-    return OUTCOMES[replies[0]]

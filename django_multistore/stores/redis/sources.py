@@ -1,10 +1,11 @@
-"""Where a store's Redis is, as one of the options URL and CACHE says."""
+"""The options of a store as SESSION_STORES has them, and where its Redis is by URL or CACHE."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -14,37 +15,69 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
 from ...exceptions import InvalidStore
-from .raw_options import RawOptions
 
+SECRET = ("URL", "CONNECTION", "SENTINEL_CONNECTION")  # They may hold a password.
 PROBE = "\N{SNOWMAN}"
 # Valkey's names for the schemes of redis-py.
 SCHEMES = {"valkey://": "redis://", "valkeys://": "rediss://"}
 
 
-@dataclass(frozen=True, slots=True)
-class FixedPrefix:
-    """What returns the same prefix each time."""
+class RawOptions:
+    """The options of one store, which are read with their types, or refused by InvalidStore."""
 
-    prefix: bytes
+    def __init__(self, alias: str, options: Mapping[str, Any]) -> None:
+        self.alias = alias
+        self._options = options
 
-    def __call__(self) -> bytes:
-        return self.prefix
+    def __getitem__(self, name: str) -> Any:
+        return self._options[name]
+
+    def refuse(self, name: str, remedy: str) -> InvalidStore:
+        """Say that the value of an option can't work, for the caller to raise."""
+        value = "not right" if name in SECRET else repr(self._options[name])
+        return InvalidStore(
+            f"SESSION_STORES[{self.alias!r}]['OPTIONS'][{name!r}] is {value}. {remedy}"
+        )
+
+    def read_seconds(self, name: str, least: float = 0) -> float:
+        """Return an option that is a number of seconds above `least`."""
+        value = self._options[name]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or value <= least:
+            raise self.refuse(name, f"It must be a number of seconds above {least}.")
+        return float(value)
+
+    def read_dictionary(self, name: str) -> dict[str, Any]:
+        value = self._options[name]
+        if not isinstance(value, dict):
+            raise self.refuse(name, "It must be a dictionary of redis-py's arguments.")
+        return value
+
+    def take_limit(self, arguments: dict[str, Any], name: str, kind: Any) -> Any:
+        """Take a limit out of the arguments of connections; 0 and None are for the default."""
+        value = arguments.pop(name, None)
+        if not value:
+            return None
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
+            raise InvalidStore(
+                f"SESSION_STORES[{self.alias!r}]['OPTIONS']: URL, CACHE or CONNECTION has the "
+                f"argument {name!r}, which is {value!r}. It must be a number above 0."
+            )
+        return value
 
 
-class Source(NamedTuple):
-    """
-    What one of URL and CACHE says.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What one of URL and CACHE says."""
 
-    The prefix is what every name begins with. A cache's may change with the tenant, whom its
-    KEY_FUNCTION may go by.
-    """
-
-    arguments: dict[str, Any]
-    is_tls: bool
-    sentinels: list[tuple[str, int]]
-    service: str
-    sentinel_arguments: dict[str, Any]
-    make_prefix: Callable[[], bytes]
+    arguments: dict[str, Any] = field(repr=False)  # for each connection, as redis-py has them
+    is_tls: bool = False
+    sentinels: list[tuple[str, int]] = field(default_factory=list)
+    service: str = ""  # what the sentinels call the master and its replicas
+    sentinel_arguments: dict[str, Any] = field(repr=False, default_factory=dict)
+    # What every name begins with. A cache's may change with the tenant, whom its KEY_FUNCTION may
+    # go by.
+    prefix_or_maker: bytes | Callable[[], bytes] = field(repr=False)
 
 
 def read_url(options: RawOptions) -> Source:
@@ -59,8 +92,7 @@ def read_url(options: RawOptions) -> Source:
         is_tls=is_tls,
         sentinels=_read_sentinels(options),
         service=options["SERVICE"] or "",
-        sentinel_arguments={},
-        make_prefix=FixedPrefix(_read_prefix(options)),
+        prefix_or_maker=_read_prefix(options),
     )
 
 
@@ -107,7 +139,7 @@ def read_cache(options: RawOptions) -> Source:
         sentinels=[(host, int(port)) for host, port in sentinels],
         service=urlsplit(url).hostname or "" if sentinels else "",
         sentinel_arguments=in_entry.get("SENTINEL_KWARGS") or {},
-        make_prefix=_prefix_maker(options, alias, cache),
+        prefix_or_maker=_prefix_or_maker(options, alias, cache),
     )
 
 
@@ -133,7 +165,9 @@ def _find_cache(options: RawOptions, alias: str) -> Any:
             "'django_redis.cache.RedisCache', or set the option URL instead. django-valkey with "
             "one server will do as well."
         )
-    if hasattr(_client_class_of(factory), "get_primaries"):
+    # A cache of django-valkey has the first of these, one of django-redis the other.
+    client_classes = ("base_client_cls", "redis_client_cls")
+    if any(hasattr(getattr(factory, name, None), "get_primaries") for name in client_classes):
         raise InvalidStore(
             f"{where}, and CACHES[{alias!r}] is a cluster. Set the option URL, to one of its "
             "nodes, and CLUSTER to True instead of CACHE."
@@ -141,31 +175,21 @@ def _find_cache(options: RawOptions, alias: str) -> Any:
     return cache
 
 
-def _client_class_of(factory: Any) -> Any:
-    """Return the client that a cache would use: of django-valkey, or of django-redis."""
-    names = ("base_client_cls", "redis_client_cls")
-    return next((getattr(factory, name) for name in names if hasattr(factory, name)), None)
-
-
-def _prefix_maker(options: RawOptions, alias: str, cache: Any) -> Callable[[], bytes]:
+def _prefix_or_maker(options: RawOptions, alias: str, cache: Any) -> bytes | Callable[[], bytes]:
     own, client = _read_prefix(options), cache.client
 
     def make() -> bytes:
-        return _find_cache_prefix(options, alias, client) + own
+        name = str(client.make_key(PROBE))
+        if not name.endswith(PROBE):
+            raise InvalidStore(
+                f"SESSION_STORES[{options.alias!r}]: CACHES[{alias!r}]['KEY_FUNCTION'] doesn't put "
+                "the key at the end of the name. Use the option URL instead of CACHE."
+            )
+        return name.removesuffix(PROBE).encode() + own
 
     now = make()
     is_fixed = cache.key_func is default_key_func and type(cache.key_prefix) is str
-    return FixedPrefix(now) if is_fixed else make
-
-
-def _find_cache_prefix(options: RawOptions, alias: str, client: Any) -> bytes:
-    name = str(client.make_key(PROBE))
-    if not name.endswith(PROBE):
-        raise InvalidStore(
-            f"SESSION_STORES[{options.alias!r}]: CACHES[{alias!r}]['KEY_FUNCTION'] doesn't put "
-            "the key at the end of the name. Use the option URL instead of CACHE."
-        )
-    return name.removesuffix(PROBE).encode()
+    return now if is_fixed else make
 
 
 def _read_prefix(options: RawOptions) -> bytes:

@@ -11,16 +11,18 @@ from ..batches import Batch
 from ..steps import Result
 from ..stepwise import Operation, StepwiseStore
 from .checks import check_redis
+from .client.base import Client
 from .client.cluster import ClusterClient
-from .client.errors import StoreErrors
 from .client.server import ServerClient
 from .cluster import ClusterProtocol
-from .gc import IndexWalk
 from .layout import unpack
 from .options import DEFAULT_PREFIX, read_options
-from .protocol import RedisProtocol
-from .requests import Request
+from .protocol import RedisProtocol, Request
+from .scripts import TRIM
 from .server import ServerProtocol
+
+PAGE = 1_000  # names that one SCAN looks at
+AT_A_TIME = 1_000  # keys that one command removes
 
 
 class RedisStore(StepwiseStore):
@@ -61,13 +63,12 @@ class RedisStore(StepwiseStore):
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
         self._options = read_options(alias, self.options)
-        errors = StoreErrors(alias, self.outages.unavailable)
-        self._client: ServerClient | ClusterClient
+        self._client: Client
         if self._options.is_cluster:
-            self._client = ClusterClient(errors, self._options)
+            self._client = ClusterClient(self.outages, self._options)
             self._protocol = ClusterProtocol(alias, self._client, self._options)
         else:
-            self._client = ServerClient(errors, self._options)
+            self._client = ServerClient(self.outages, self._options)
             self._protocol = ServerProtocol(alias, self._client, self._options)
 
     @property
@@ -84,7 +85,7 @@ class RedisStore(StepwiseStore):
 
     def remove_expired(self, cursor: IndexWalk | None, size: int, *, dry_run: bool) -> Batch:
         # Redis forgets sessions by itself. What they leave behind is their place in an index.
-        walk = cursor or IndexWalk(self._client, self._protocol)
+        walk = cursor or IndexWalk(self._client, self._protocol.indexes)
         count = walk.trim(size, dry_run=dry_run)
         return Batch(count, None if walk.is_over else walk)
 
@@ -100,3 +101,35 @@ class RedisStore(StepwiseStore):
         if isinstance(operation, Request):
             return await operation.asend()  # type: ignore[no-any-return]
         return await super()._arun(operation)
+
+
+class IndexWalk:
+    """A walk through all indexes by their prefix, to take expired sessions out of them."""
+
+    def __init__(self, client: Client, prefix: bytes) -> None:
+        self._client = client
+        self._pages = client.scan(_pattern(prefix), PAGE)
+        self._waiting: list[bytes] | None = next(self._pages, None)
+
+    @property
+    def is_over(self) -> bool:
+        return self._waiting is None
+
+    def trim(self, size: int, *, dry_run: bool) -> int:
+        """Trim the next indexes by no more than `size` keys, and return by how many."""
+        if self._waiting is None:
+            return 0
+        # So many indexes that all of them together can't be more than one step may remove.
+        each = min(AT_A_TIME, size)
+        names, waiting = self._waiting[: size // each], self._waiting[size // each :]
+        commands = [TRIM((name,), each, int(dry_run)) for name in names]
+        counts: list[int] = self._client.call_many(commands)
+        if not dry_run:
+            waiting += [name for name, count in zip(names, counts, strict=True) if count == each]
+        self._waiting = waiting or next(self._pages, None)
+        return sum(counts)
+
+
+def _pattern(prefix: bytes) -> bytes:
+    special = b"\\*?[]^-"
+    return b"".join(b"\\%c" % byte if byte in special else b"%c" % byte for byte in prefix) + b"*"

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Limit, Outcome, SessionRecord, new_id
 from django_multistore.stores.redis import RedisStore, cluster_users, protocol, scripts, server
-from django_multistore.stores.redis.client import errors
+from django_multistore.stores.redis.client import base
 from django_multistore.stores.redis.client.server import ServerClient
 from django_multistore.stores.redis.scripts import Script
 from django_multistore.testing import Calls, make_record
@@ -321,8 +321,8 @@ def test_a_login_evicts_all_that_are_too_many(
 
 def test_a_scan_that_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
     store = server_store()
-    monkeypatch.setattr(errors, "SOME", 3)
-    monkeypatch.setattr(errors, "SPARSE", 0)
+    monkeypatch.setattr(base, "SOME", 3)
+    monkeypatch.setattr(base, "SPARSE", 0)
     pages = []
 
     def never_ends(self: Any, *command: Any) -> Any:
@@ -336,5 +336,5 @@ def test_a_scan_that_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_scan_may_have_as_many_pages_as_there_are_places() -> None:
-    assert errors.most_pages(0, 1_000) > 10_000
-    assert errors.most_pages(10**9, 1_000) > 10**8 // 1_000
+    assert base.most_pages(0, 1_000) > 10_000
+    assert base.most_pages(10**9, 1_000) > 10**8 // 1_000

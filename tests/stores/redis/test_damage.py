@@ -22,7 +22,7 @@ from django_multistore.records import Device, Limit, Outcome, SessionRecord, key
 from django_multistore.session import clock, codec
 from django_multistore.stores import record_bytes
 from django_multistore.stores.cache import values as packing
-from django_multistore.stores.redis import RedisStore, layout, values
+from django_multistore.stores.redis import RedisStore, layout
 from django_multistore.testing import Calls, make_record
 from tests.support.helpers import rounds
 from tests.support.redis_groups import ClusterGroup, private_group
@@ -86,7 +86,7 @@ def records() -> list[SessionRecord]:
 def in_redis() -> list[bytes]:
     """Return sessions and the tombstones of some."""
     sessions = [layout.pack("web", record) for record in records()]
-    heads = [record_bytes.HEAD.size + len(values.user_of(each) or b"") for each in sessions]
+    heads = [record_bytes.HEAD.size + len(layout.user_of(each) or b"") for each in sessions]
     nonce, successor = b"n" * record_bytes.NONCE_LENGTH, b"s" * layout.KEY_LENGTH
     identities = [each[9:end] for each, end in zip(sessions, heads, strict=True)]
     moved = [b"\3" + nonce + identity + successor for identity in identities]
@@ -151,11 +151,11 @@ def parse_what_redis_has(chance: random.Random, count: int, lines: Lines) -> Non
             look_at(record)
             # What is read can be written again.
             assert layout.unpack(KEY, layout.pack("web", record)) == record
-        head = values.head_alone(value[: values.MOST_OF_A_HEAD])
-        assert isinstance(values.is_cut(head), bool)
-        assert isinstance(values.user_of(head), bytes | None)
-        assert len(values.successor_of(value) or KEY) == len(KEY)
-        layout.unpack(KEY, values.head_alone(value[: record_bytes.LONGEST_HEAD]))
+        head = layout.head_alone(value[: layout.MOST_OF_A_HEAD])
+        assert isinstance(layout.is_cut(head), bool)
+        assert isinstance(layout.user_of(head), bytes | None)
+        assert len(layout.successor_of(value) or KEY) == len(KEY)
+        layout.unpack(KEY, layout.head_alone(value[: record_bytes.LONGEST_HEAD]))
 
 
 def parse_what_caches_have(chance: random.Random, count: int) -> None:
@@ -221,7 +221,7 @@ def test_each_length_of_a_value(lines: Lines) -> None:
         for length in range(record_bytes.LONGEST_HEAD):
             cut = value[:length]
             assert isinstance(layout.unpack(KEY, cut), SessionRecord | None)
-            assert values.successor_of(cut) in (None, (b"s" * 20).hex())
+            assert layout.successor_of(cut) in (None, (b"s" * 20).hex())
 
 
 def test_times_beyond_all_years(lines: Lines) -> None:
@@ -514,7 +514,7 @@ def damage_in_redis(store: RedisStore, chance: random.Random, count: int) -> Non
             chance.choice(writes)()
             damaged.is_hidden()
         calls.destroy_for_user(damaged.user_id)
-        has_user = values.user_of(value) == damaged.user_id.encode()
+        has_user = layout.user_of(value) == damaged.user_id.encode()
         if not is_on_cluster(store) or (read is None and value[:1] not in layout.TOMBSTONES):
             left = damaged.members()
             assert left == [] or (is_on_cluster(store) and not has_user), value

@@ -38,6 +38,7 @@ from django_multistore.stores.redis.client.server import ServerClient
 from django_multistore.stores.redis.cluster import ClusterProtocol
 from django_multistore.testing import Calls, make_record
 from tests import servers
+from tests.support import redis_servers
 from tests.support.proxies import LossyLine
 from tests.support.redis_groups import SERVICE, ClusterGroup, SentinelGroup, private_group
 from tests.support.redis_servers import client_of, wait_until
@@ -335,6 +336,8 @@ DEEDS = [
     sessions_for_user,
 ]
 MOST_COMMANDS = 20  # of one operation here; more means that it does not come to an end
+
+no_resource_warning = redis_servers.no_resource_warning
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from django_multistore.stores import record_bytes
 from django_multistore.stores.redis import layout, scripts
-from django_multistore.stores.redis.client import packing
+from django_multistore.stores.redis.client.server import pack, pack_in_python
 from django_multistore.stores.redis.scripts import Command, Script
 
 
@@ -37,5 +37,5 @@ def test_a_script_has_the_constants_that_it_names(script: Script) -> None:
     ],
 )
 def test_commands_are_packed_alike_with_and_without_hiredis(command: Command) -> None:
-    assert packing.pack([command]) == packing.pack_in_python(command)
-    assert packing.pack([command, command]) == 2 * packing.pack_in_python(command)
+    assert pack([command]) == pack_in_python(command)
+    assert pack([command, command]) == 2 * pack_in_python(command)

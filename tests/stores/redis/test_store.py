@@ -18,8 +18,8 @@ from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import Device, Outcome, SessionRecord, new_id
 from django_multistore.stores import stores
 from django_multistore.stores.redis import RedisStore, cluster, layout, protocol, scripts
-from django_multistore.stores.redis import gc as expiry
 from django_multistore.stores.redis import server as server_protocol
+from django_multistore.stores.redis import store as redis_store
 from django_multistore.stores.redis.client.server import ServerClient
 from django_multistore.testing import Calls, expired, make_record
 from tests import servers
@@ -433,7 +433,7 @@ class TestGc:
     def test_it_stops_in_time_and_goes_on_where_a_batch_ended(
         self, store: RedisStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(expiry, "AT_A_TIME", 3)
+        monkeypatch.setattr(redis_store, "AT_A_TIME", 3)
         store.gc()
         name = store._protocol.index_name(str(new_id()))
         past = int(timezone.now().timestamp()) - 50

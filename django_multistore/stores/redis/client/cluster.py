@@ -14,12 +14,12 @@ from redis import exceptions
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
 from ....exceptions import InvalidStore
+from ...outages import Outages
 from ..options import RedisOptions
 from ..scripts import WRONG_TYPE, Command, Script
 from . import pools
-from .base import Client
-from .errors import StoreErrors, is_of_wrong_type, most_pages
-from .per_loop import PerLoop
+from .base import Client, is_of_wrong_type, most_pages
+from .connections import PerLoop
 
 # That no node answers is no RedisError.
 ERRORS = (RedisError, RedisClusterException, OSError, TypeError)
@@ -34,9 +34,8 @@ PAUSES = (0, 0.05, 0.2)
 class ClusterClient(Client):
     """Send each command to the server that has its slot, by redis-py's clients."""
 
-    def __init__(self, errors: StoreErrors, options: RedisOptions) -> None:
-        self._errors = errors
-        self._options = options
+    def __init__(self, outages: Outages, options: RedisOptions) -> None:
+        super().__init__(outages, options)
         self._client: Any = None  # redis-py's clusters have few types.
         self._lock = threading.Lock()
         self._loops: PerLoop[Any] = PerLoop(
@@ -47,7 +46,7 @@ class ClusterClient(Client):
         if unknown := pools.unknown_to_clusters(options):
             names = ", ".join(map(repr, sorted(unknown)))
             raise InvalidStore(
-                f"SESSION_STORES[{errors.alias!r}]['OPTIONS']: redis-py's clusters know no "
+                f"SESSION_STORES[{outages.alias!r}]['OPTIONS']: redis-py's clusters know no "
                 f"argument {names}, which URL or CONNECTION has. Leave it out."
             )
 
@@ -70,10 +69,11 @@ class ClusterClient(Client):
                 pending.fail(error)
             if pending.is_settled:
                 break
-        return pending.replies_or_error(self._errors)
+        if failure := pending.failure:
+            raise self._unavailable(failure) from failure
+        return pending.replies
 
     async def acall_many(self, commands: list[Command]) -> list[Any]:
-        """See call_many()."""
         pending = Pending(commands)
         for pause in PAUSES:
             if pause:
@@ -91,10 +91,11 @@ class ClusterClient(Client):
                 pending.fail(error)
             if pending.is_settled:
                 break
-        return pending.replies_or_error(self._errors)
+        if failure := pending.failure:
+            raise self._unavailable(failure) from failure
+        return pending.replies
 
     def scan(self, pattern: bytes, count: int) -> Iterator[list[bytes]]:
-        """See Client.scan()."""
         try:
             client = self._connected()
             for node in client.get_primaries():
@@ -106,17 +107,16 @@ class ClusterClient(Client):
                     if not cursor:
                         break
                 else:
-                    raise self._errors.endless_scan()
+                    raise self._endless_scan()
         except ERRORS as error:
-            raise self._errors.unavailable(error) from error
+            raise self._unavailable(error) from error
 
     def facts(self) -> list[dict[str, Any]]:
-        """See Client.facts()."""
         try:
             client = self._connected()
             return [client.info(target_nodes=node) for node in client.get_primaries()]
         except ERRORS as error:
-            raise self._errors.unavailable(error) from error
+            raise self._unavailable(error) from error
 
     def _connected(self) -> Any:
         # Only when it is first needed: it asks the cluster at once.
@@ -132,21 +132,26 @@ class Pending:
 
     def __init__(self, commands: list[Command]) -> None:
         self._commands = commands
-        self._replies: list[Any] = [None] * len(commands)
         self._unanswered = [*range(len(commands))]
+        self.replies: list[Any] = [None] * len(commands)
 
     @property
     def is_settled(self) -> bool:
         """Whether to send the rest again is useless, or there is none."""
-        errors = [self._replies[place] for place in self._unanswered]
+        errors = [self.replies[place] for place in self._unanswered]
         return all(not isinstance(error, (NoScriptError, *PASSING)) for error in errors)
+
+    @property
+    def failure(self) -> Exception | None:
+        """What the first command has met that has no reply."""
+        return self.replies[self._unanswered[0]] if self._unanswered else None
 
     def forgotten_texts(self) -> set[str]:
         """Return the scripts that a server did not know."""
         return {
             Script.text_of(self._commands[place])
             for place in self._unanswered
-            if isinstance(self._replies[place], NoScriptError)
+            if isinstance(self.replies[place], NoScriptError)
         }
 
     def single(self) -> Command | None:
@@ -160,36 +165,15 @@ class Pending:
         return pipeline
 
     def take(self, replies: list[Any]) -> None:
-        """Note the replies to what fill() has put in."""
+        """Note the replies to what has none yet."""
         for place, reply in zip(self._unanswered, replies, strict=True):
-            self._note(place, reply)
-        self._settle()
+            is_error = isinstance(reply, ResponseError)
+            is_damage = is_error and is_of_wrong_type(self._commands[place], reply)
+            self.replies[place] = WRONG_TYPE if is_damage else reply
+        self._unanswered = [
+            place for place in self._unanswered if isinstance(self.replies[place], Exception)
+        ]
 
     def fail(self, error: Exception) -> None:
         """Note that all of it has failed."""
-        for place in self._unanswered:
-            self._note(place, error)
-        self._settle()
-
-    def _note(self, place: int, reply: Any) -> None:
-        is_damage = isinstance(reply, ResponseError) and is_of_wrong_type(
-            self._commands[place], reply
-        )
-        self._replies[place] = WRONG_TYPE if is_damage else reply
-
-    def _settle(self) -> None:
-        self._unanswered = [
-            place for place in self._unanswered if isinstance(self._replies[place], Exception)
-        ]
-
-    def replies_or_error(self, errors: StoreErrors) -> list[Any]:
-        """
-        Return the reply to each command.
-
-        Raises:
-            StoreUnavailable: there is none to one of them.
-        """
-        for place in self._unanswered:
-            error = self._replies[place]
-            raise errors.unavailable(error) from error
-        return self._replies
+        self.take([error] * len(self._unanswered))

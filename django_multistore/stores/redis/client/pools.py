@@ -22,22 +22,15 @@ from ..options import RedisOptions
 CLUSTER_RETRIES = 1
 
 
-def make_pool(options: RedisOptions) -> redis.ConnectionPool:
-    """
-    Return a pool that knows how to make a connection.
-
-    Raises:
-        TypeError: redis-py knows no such argument.
-    """
-    made: redis.ConnectionPool = _make_pool(redis, Retry, options, options.timeout)
-    return made
+def make_pool(options: RedisOptions) -> Any:
+    """Return a pool that knows how to make a connection."""
+    return _make_pool(redis, Retry, options, options.timeout)
 
 
-def make_async_pool(options: RedisOptions) -> redis.asyncio.ConnectionPool:
+def make_async_pool(options: RedisOptions) -> Any:
     """See make_pool(). Its connections belong to the event loop that runs."""
     # Without a socket_timeout: one limit around a command costs less than redis-py's two.
-    made: redis.asyncio.ConnectionPool = _make_pool(redis.asyncio, AsyncRetry, options, None)
-    return made
+    return _make_pool(redis.asyncio, AsyncRetry, options, None)
 
 
 def _make_pool(library: Any, retry: Any, options: RedisOptions, timeout: float | None) -> Any:
@@ -64,14 +57,10 @@ def _make_pool(library: Any, retry: Any, options: RedisOptions, timeout: float |
 
 async def send(connection: Any, data: bytes) -> None:
     """
-    Send bytes on a connection.
+    Send bytes on a connection of redis.asyncio's.
 
     redis-py's own way, StreamWriter.writelines(), has the event loop watch the socket and stop to
     watch it, which takes longer than to send.
-
-    Args:
-        connection: one of redis.asyncio's.
-        data: what to send.
     """
     if connection.is_connected:
         connection._writer.write(data)
@@ -85,12 +74,7 @@ class _Closed(asyncio.Transport):
 
 
 def abandon(connection: Any) -> None:
-    """
-    Close a connection whose event loop is closed, on which nothing can be awaited any more.
-
-    Args:
-        connection: one of redis.asyncio's.
-    """
+    """Close a connection whose event loop is closed, on which nothing can be awaited any more."""
     writer, connection._writer, connection._reader = connection._writer, None, None
     if writer is None:
         return
@@ -110,42 +94,37 @@ def abandon(connection: Any) -> None:
         writer._transport = _Closed()
 
 
-def abandon_pool(pool: redis.asyncio.ConnectionPool) -> None:
+def abandon_pool(pool: Any) -> None:
     """See abandon() and close_pool()."""
-    manager = getattr(pool, "sentinel_manager", None)
-    for sentinel in manager.sentinels if manager else ():
-        for connection in (
-            *sentinel.connection_pool._available_connections,
-            *sentinel.connection_pool._in_use_connections,
-        ):
+    for sentinel in _sentinels_of(pool):
+        asking = sentinel.connection_pool
+        for connection in (*asking._available_connections, *asking._in_use_connections):
             abandon(connection)
 
 
-def abandon_cluster(client: redis.asyncio.RedisCluster) -> None:
+def abandon_cluster(client: Any) -> None:
     """See abandon()."""
-    known: Any = client
-    for nodes in (known.nodes_manager.nodes_cache, known.nodes_manager.startup_nodes):
+    for nodes in (client.nodes_manager.nodes_cache, client.nodes_manager.startup_nodes):
         for node in nodes.values():
             for connection in node._connections:
                 abandon(connection)
-    known._initialize = True  # It has nothing open, which it would warn of.
+    client._initialize = True  # It has nothing open, which it would warn of.
 
 
-async def close_pool(pool: redis.asyncio.ConnectionPool) -> None:
+async def close_pool(pool: Any) -> None:
     """Close what a pool keeps open: connections to the sentinels that it asks."""
     await pool.disconnect()
-    manager = getattr(pool, "sentinel_manager", None)
-    for sentinel in manager.sentinels if manager else ():
+    for sentinel in _sentinels_of(pool):
         await sentinel.aclose()
 
 
-def make_cluster(options: RedisOptions) -> redis.RedisCluster:
-    """
-    Return a new client of a cluster, which asks it at once who has which slots.
+def _sentinels_of(pool: Any) -> list[Any]:
+    manager = getattr(pool, "sentinel_manager", None)
+    return manager.sentinels if manager else []
 
-    Raises:
-        redis.exceptions.RedisClusterException: no node answers.
-    """
+
+def make_cluster(options: RedisOptions) -> redis.RedisCluster:
+    """Return a new client of a cluster, which asks it at once who has which slots."""
     return redis.RedisCluster(
         retry=Retry(NoBackoff(), CLUSTER_RETRIES),
         socket_timeout=options.timeout,
@@ -177,7 +156,4 @@ def unknown_to_clusters(options: RedisOptions) -> set[str]:
 
 def _arguments(options: RedisOptions) -> dict[str, Any]:
     # RESP2: in RESP3 some replies have other shapes.
-    return options.arguments | {
-        "protocol": 2,
-        "socket_connect_timeout": options.connect_timeout,
-    }
+    return options.arguments | {"protocol": 2, "socket_connect_timeout": options.connect_timeout}
