@@ -9,8 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import signals
-from .http.sessions import get_engine, get_session
-from .http.subject import afind_other_user, find_other_user, takes_precedence
+from .http.sessions import (
+    afind_other_user,
+    find_other_user,
+    get_engine,
+    get_session,
+    takes_precedence,
+)
 from .records import Page, SessionRecord, latest_first, parse_id
 from .session import namespaces
 from .signals import Reason

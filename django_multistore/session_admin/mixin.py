@@ -24,7 +24,7 @@ from ..addresses import normalize_address
 from ..descriptions import describe
 from ..http.sessions import find_engine, get_session
 from ..models import StoredSession
-from ..pages.paging import find_page
+from ..pages.base import find_page
 from ..search.usernames import find_actors
 from .ending import Ended, Own, end_all, end_some
 from .live_sessions import LiveSessions, LiveSessionsFilter
