@@ -99,13 +99,7 @@ def describe(
 
 
 def say_time_ago(timestamp: datetime, now: datetime | None = None) -> str:
-    """
-    Say how long ago a time was, in the current language and its largest unit.
-
-    Args:
-        timestamp: without a time zone it is the wall clock of the current one.
-        now: what to count from; None for the present.
-    """
+    """Say how long ago a time was; without a time zone it is the wall clock of the current one."""
     elapsed = clock.to_utc(clock.now() if now is None else now) - clock.to_utc(timestamp)
     for unit, said in UNITS:
         if elapsed >= unit:

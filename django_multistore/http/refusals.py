@@ -38,13 +38,10 @@ def wants_json(request: HttpRequest) -> bool:
 
 def build_error(code: str, message: str | _StrPromise, *, status: int, **more: Any) -> JsonResponse:
     """
-    Return the answer to a request that was refused.
+    Build the JSON that refuses a request.
 
-    Args:
-        code: for programs; docs/devices.md lists them.
-        message: for people, in their language.
-        status: of HTTP.
-        more: what else the program needs.
+    Programs read its code, which docs/devices.md lists, and what more they need; people read the
+    message, in their language.
     """
     return JsonResponse({"error": {"code": code, "message": message, **more}}, status=status)
 

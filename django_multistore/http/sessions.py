@@ -26,12 +26,7 @@ def find_engine() -> type[SessionStore] | None:
 
 
 def get_engine() -> type[SessionStore]:
-    """
-    Return the session class of SESSION_ENGINE.
-
-    Raises:
-        InvalidStore: it is not one of this package.
-    """
+    """Return the session class of SESSION_ENGINE. InvalidStore: it is not one of this package."""
     session_class = find_engine()
     if session_class is None:
         raise _build_refusal()
@@ -44,12 +39,7 @@ def get_session(request: HttpRequest) -> SessionStore:
 
 
 def require_ours(session: SessionBase) -> SessionStore:
-    """
-    Return a session as what this package adds to Django's.
-
-    Raises:
-        InvalidStore: SESSION_ENGINE is not one of this package.
-    """
+    """Return a session as one of this package. InvalidStore: SESSION_ENGINE is not its engine."""
     if not isinstance(session, SessionStore):
         raise _build_refusal()
     return session

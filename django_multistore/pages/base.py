@@ -120,17 +120,10 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
 
 def find_page(user: AbstractBaseUser, asked: str, size: int) -> tuple[Page, NumberedPage[int]]:
     """
-    Return the sessions on a page, and where among the pages it is.
+    Return the sessions on the page that a request asks for, and where among the pages it is.
 
-    Args:
-        user: whose.
-        asked: the page's number, as the request has it. What is no number means the first, and a
-            number beyond the last one the last: some may have ended since the link was made.
-        size: the most that a page has.
-
-    Raises:
-        NotSupported: the store can't find them.
-        StoreUnavailable: the store could not be asked.
+    What is no number means the first, and a number beyond the last one the last: some may have
+    ended since the link was made.
     """
     number = int(asked) if re.fullmatch("[1-9][0-9]{0,8}", asked) else 1
     found = _read_page(user, number, size)

@@ -180,13 +180,10 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
 
 def _read_posted(request: HttpRequest) -> Mapping[str, Any]:
     """
-    Return what a request has sent: a form's fields, or the members of an object.
+    Return a form's fields, or the members of an object; ValueError: there is no such thing.
 
     Half of a surrogate pair is valid JSON, and text that UTF-8 can't encode: no password is hashed
     from it, no database keeps it, no answer repeats it (RFC 7493, section 2.1).
-
-    Raises:
-        ValueError: it is JSON that can't be read, or no object, or has such text.
     """
     if request.content_type != JSON or not request.body:
         return request.POST

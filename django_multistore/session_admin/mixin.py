@@ -59,13 +59,7 @@ class UserSessionsAdminMixin(_ModelAdmin):
     """
 
     def has_view_sessions_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """
-        Say whether the request's user may see sessions.
-
-        Args:
-            request: whose.
-            obj: the user whose sessions; None for users in general.
-        """
+        """Say whether the request's user may see sessions: those of obj, or of users in general."""
         return self.has_view_or_change_permission(request, obj) and _may(request, "view")
 
     def has_end_sessions_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -85,12 +85,7 @@ def of_users(test: Callable[[Any, Calls], None]) -> Callable[[Any], None]:
 
 
 def make_record(**changes: Any) -> SessionRecord:
-    """
-    Make a live record of a new session without a user.
-
-    Args:
-        changes: fields that shall be different.
-    """
+    """Make a live record of a new session without a user, but for the fields that are given."""
     now = clock.now()
     record = SessionRecord(
         id=new_id(),
