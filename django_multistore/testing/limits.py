@@ -30,16 +30,11 @@ class LimitContract(ContractPart):
     def test_admit_writes_like_create_update_and_rotate(self, store: Calls) -> None:
         for limit in (EVICTING, REFUSING):
             user_id = str(new_id())
-            visitor, passer = make_record(), make_record()
-            create_all(store, visitor, passer)
+            visitor, passer = create_record(store), create_record(store)
             created = make_record(user_id=user_id)
             updated = replace(visitor, user_id=user_id, payload=b"updated")
             rotated = replace(passer, user_id=user_id, key=key_of(new_session_key()))
-            admissions = [
-                (None, created),
-                (visitor.key, updated),
-                (passer.key, rotated),
-            ]
+            admissions = [(None, created), (visitor.key, updated), (passer.key, rotated)]
             for old_key, record in admissions:
                 done = store.admit(old_key, record, replace(limit, most=3))
                 self.assertEqual(done, Admission(outcome=Outcome.DONE))
