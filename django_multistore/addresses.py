@@ -35,10 +35,7 @@ class TrustedProxies:
 
     def __init__(self, count: int) -> None:
         """
-        Trust proxies.
-
-        Args:
-            count: how many there are, one behind the other, between the client and this server.
+        Trust so many proxies, one behind the other, between the client and this server.
 
         Raises:
             ValueError: it is less than 1.
@@ -71,13 +68,10 @@ def read_device(request: HttpRequest) -> Device:
 @lru_cache(maxsize=4096)
 def normalize_address(text: str) -> str | None:
     """
-    Return an ip address in the form that databases take; None for what is no address.
+    Return an ip address, perhaps with a port or a scope, as databases take it; None if it is none.
 
     0.0.0.0 and :: are no one's (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.2). uWSGI has
     the first as REMOTE_ADDR where it listens on a socket of the machine.
-
-    Args:
-        text: an address, perhaps with a port or a scope.
     """
     for candidate in _strip_port(text):
         try:

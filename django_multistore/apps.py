@@ -14,7 +14,7 @@ class MultistoreConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, receivers
+        from . import receivers
+        from .system_checks import settings, site  # noqa: F401 - they register their checks
 
-        checks.register_checks()
         receivers.connect_receivers()

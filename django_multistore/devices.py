@@ -2,6 +2,8 @@
 The sessions of one user: list them, end one, end the others, end all.
 
 It is for views, commands and a site's own code, and works on whichever store SESSION_ENGINE uses.
+Each function raises NotSupported where the store can't find a user's sessions, and
+StoreUnavailable where it could not be asked.
 """
 
 from __future__ import annotations
@@ -9,8 +11,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import signals
-from .http.sessions import get_engine, get_session
-from .http.subject import afind_other_user, find_other_user, takes_precedence
+from .http.sessions import (
+    afind_other_user,
+    find_other_user,
+    get_engine,
+    get_session,
+    takes_precedence,
+)
 from .records import Page, SessionRecord, latest_first, parse_id
 from .session import namespaces
 from .signals import Reason
@@ -23,13 +30,7 @@ if TYPE_CHECKING:
 
 
 def sessions_for_user(user: AbstractBaseUser) -> list[SessionRecord]:
-    """
-    List the live sessions of a user, the one seen last first, without payloads.
-
-    Raises:
-        NotSupported: the store can't find them.
-        StoreUnavailable: the store could not be asked.
-    """
+    """List the live sessions of a user, the one seen last first, without payloads."""
     store = get_engine().get_store()
     found: dict[int, SessionRecord] = {}
     for user_id in namespaces.list_user_ids(user):
@@ -56,10 +57,6 @@ def page_for_user(user: AbstractBaseUser, *, start: int, size: int) -> Page:
         user: whose.
         start: how many come before the page.
         size: the most that the page has.
-
-    Raises:
-        NotSupported: the store can't find them.
-        StoreUnavailable: the store could not be asked.
     """
     store, pages = get_engine().get_store(), PageCollector(start, size)
     for user_id in namespaces.list_user_ids(user):
@@ -76,13 +73,7 @@ async def apage_for_user(user: AbstractBaseUser, *, start: int, size: int) -> Pa
 
 
 def count_for_user(user: AbstractBaseUser) -> int:
-    """
-    Count the live sessions of a user.
-
-    Raises:
-        NotSupported: the store can't find them.
-        StoreUnavailable: the store could not be asked.
-    """
+    """Count the live sessions of a user."""
     return page_for_user(user, start=0, size=0).total
 
 
@@ -101,10 +92,6 @@ def end_session(user: AbstractBaseUser, id: int | str) -> bool:
 
     Returns:
         Whether the user had such a session.
-
-    Raises:
-        NotSupported: the store can't find a user's sessions.
-        StoreUnavailable: the store could not be asked.
     """
     engine, user_ids, number = get_engine(), namespaces.list_user_ids(user), _read_id(id)
     if number is None:
@@ -144,8 +131,6 @@ def log_out_other_devices(request: HttpRequest) -> int:
     Raises:
         OtherUser: request.user is another, and the setting doesn't say who counts.
         SessionInterrupted: this session was ended itself, meanwhile.
-        NotSupported: the store can't find a user's sessions.
-        StoreUnavailable: the store could not be asked.
     """
     other = find_other_user(request)
     if takes_precedence(other):
@@ -198,16 +183,7 @@ async def aend_others(session: SessionStore) -> int:
 
 
 def log_out_everywhere(user: AbstractBaseUser) -> int:
-    """
-    End all sessions of a user.
-
-    Returns:
-        How many were ended.
-
-    Raises:
-        NotSupported: the store can't find them.
-        StoreUnavailable: the store could not be asked.
-    """
+    """End all sessions of a user, and return how many were ended."""
     engine, user_ids, ended = get_engine(), namespaces.list_user_ids(user), 0
     for user_id in user_ids:
         count = engine.get_store().destroy_for_user(user_id)

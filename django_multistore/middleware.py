@@ -26,7 +26,7 @@ from .http.cookies import (
     answer_error,
     find_unsent_key,
 )
-from .http.outages import answer_503, replace_if_outage
+from .http.refusals import answer_503, replace_if_outage
 from .session.endings import collect_endings
 from .stores.steps import Steps, arun, call, run
 

@@ -21,7 +21,7 @@ from .auth.deactivation import is_deactivated, note_deactivation
 from .conf import conf
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
-from .http.outages import note_outage
+from .http.refusals import note_outage
 from .http.sessions import find_engine
 from .stores.sql.losses import find_loss
 from .stores.sql.transactions import savepoints

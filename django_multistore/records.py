@@ -36,10 +36,7 @@ def key_of(session_key: str) -> str:
 
 def user_id_of(primary_key: object) -> str:
     """
-    Return a user's primary key as records have it.
-
-    Args:
-        primary_key: of any type; text is taken as it is.
+    Return a user's primary key as records have it; text is taken as it is.
 
     Raises:
         TypeError: it is a user and not a user's primary key.
@@ -52,12 +49,7 @@ def user_id_of(primary_key: object) -> str:
 
 
 def new_id() -> int:
-    """
-    Draw a public name for a new session.
-
-    Returns:
-        63 random bits, which fit a signed 64-bit column.
-    """
+    """Draw a public name for a session: 63 random bits, which fit a signed 64-bit column."""
     return secrets.randbits(ID_BITS)
 
 
@@ -67,12 +59,7 @@ def is_id(number: int) -> bool:
 
 
 def parse_id(text: str | int) -> int:
-    """
-    Parse a session's public name.
-
-    Raises:
-        ValueError: it is no public name.
-    """
+    """Parse a session's public name. ValueError: it is none."""
     if re.fullmatch("[0-9]{1,19}", str(text)) and is_id(int(text)):
         return int(text)
     raise ValueError(f"{text!r} is no session's id, which is a number.")
@@ -223,14 +210,7 @@ def latest_first(records: Iterable[SessionRecord]) -> list[SessionRecord]:
 
 
 def page_of(records: Iterable[SessionRecord], start: int, size: int) -> Page:
-    """
-    Cut a page out of all of a user's sessions.
-
-    Args:
-        records: all, in any order.
-        start: how many come before the page.
-        size: the most that the page has.
-    """
+    """Cut a page out of all of a user's sessions, which may come in any order."""
     ordered = latest_first(records)
     return Page(records=tuple(ordered[start : start + size]), total=len(ordered))
 

@@ -55,10 +55,8 @@ def takes_over(view: View) -> View:
     """
     Mark as takeovers what a view logs in, by the user whose session the request has.
 
-    For the views of other packages, those that begin a takeover and those that end it.
-
-    Args:
-        view: sync or async.
+    It is for the views of other packages, sync or async: those that begin a takeover and those
+    that end it.
     """
     if iscoroutinefunction(view):
 

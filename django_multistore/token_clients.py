@@ -19,10 +19,6 @@ def touch_from(request: HttpRequest, session: SessionBase) -> None:
     Last-seen and the device move once in SESSION_TOUCH_INTERVAL, with SESSION_SAVE_EVERY_REQUEST
     the expiry too; nothing does if the session isn't there. Whoever changes the session saves it.
 
-    Args:
-        request: which came with the token.
-        session: which the token stands for.
-
     Raises:
         InvalidStore: SESSION_ENGINE is not one of this package.
         StoreUnavailable: the session wasn't loaded yet, and the store could not be asked.

@@ -25,8 +25,7 @@ from . import devices
 from .decorators import aadmits, admits, redirect_to_login_page
 from .exceptions import SessionLimitReached
 from .http.second_posts import follow_first_post, start_anew
-from .http.sessions import get_session
-from .http.subject import find_other_user, owns_session, takes_precedence
+from .http.sessions import find_other_user, get_session, owns_session, takes_precedence
 from .pages.views import LogoutOtherDevicesView
 
 __all__ = [
@@ -111,15 +110,8 @@ def _keep_owners_hash(request: HttpRequest, user: Any) -> Iterator[None]:
     """
     Have a session keep the hash of its own user, while a form is done with.
 
-    Django's PasswordChangeView writes that of request.user, whosever session it is.
-
-    Args:
-        request: which has the session.
-        user: of whom the form may change the password, if there is one.
-
-    Raises:
-        OtherUser: request.user is another, and the setting doesn't say who counts. It is raised
-            before the form has had its effect.
+    Django's PasswordChangeView writes that of request.user, whosever session it is. Where it isn't
+    clear who counts, OtherUser is raised before the form has had its effect.
     """
     other = find_other_user(request)
     takes_precedence(other)
@@ -203,15 +195,10 @@ class LogoutOtherDevicesMixin(_FormViewMixin):
 
         Args:
             user: whose sessions. None: the user's who is logged in here; if request.user is
-                another, see devices.log_out_other_devices().
+                another, see devices.log_out_other_devices(), for what is raised too.
 
         Returns:
             How many were ended.
-
-        Raises:
-            OtherUser: no user is given, and it isn't clear who is logged in here.
-            SessionInterrupted: this request's session was ended meanwhile.
-            StoreUnavailable: the store could not be asked.
         """
         if user is None:
             return devices.log_out_other_devices(self.request)

@@ -12,7 +12,7 @@ from django.urls import include, path
 from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.stores import stores
-from django_multistore.system_checks.takeovers import check_takeovers
+from django_multistore.system_checks.site import check_takeovers
 from django_multistore.takeovers import takes_over
 from tests import servers
 from tests.support.stores import MEMORY, ON_A_CACHE

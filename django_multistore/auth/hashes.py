@@ -39,11 +39,7 @@ def find_renewal(data: Mapping[str, Any]) -> Steps[Renewal | None]:
     """
     Find out whether a rotation renews the auth hash of a session, as with SECRET_KEY_FALLBACKS.
 
-    Args:
-        data: the session.
-
-    Returns:
-        None where its hash is the present one, or there are no fallbacks.
+    It is None where the hash is the present one, or there are no fallbacks.
     """
     if not settings.SECRET_KEY_FALLBACKS or HASH_SESSION_KEY not in data:
         return None
@@ -63,15 +59,7 @@ def is_valid(data: Mapping[str, Any]) -> Steps[bool]:
 
 
 def load_user(data: Mapping[str, Any]) -> Steps[Any]:
-    """
-    Return the user of a session as Django finds it.
-
-    Args:
-        data: the session.
-
-    Returns:
-        None if there is none, or none that has an auth hash.
-    """
+    """Return the user of a session as Django finds it; None if there is none with an auth hash."""
     path = data.get(BACKEND_SESSION_KEY, "")
     if path not in settings.AUTHENTICATION_BACKENDS:
         return None

@@ -47,15 +47,7 @@ CLOSED_HERE = (Verdict.UNREADABLE, Verdict.TOO_OLD)
 
 
 class Search:
-    """
-    The sessions to look at, and what was found.
-
-    Args:
-        session: the one that is to get in.
-        record: what was to be written of it.
-        limit: what refused it.
-        listed: all sessions of its user.
-    """
+    """The sessions of a user to look at, and what was found; see make_room() for the arguments."""
 
     def __init__(
         self,

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext_lazy
 
 from ..session import clock
 from .places import find_place
 from .user_agents import recognise
-from .wording import name_actor, say_time_ago
 
 if TYPE_CHECKING:
     from ..records import SessionRecord
+
+# These are whole phrases, for in many languages the lengths of Django's timesince() have another
+# case before "ago".
+UNITS = (
+    (timedelta(days=365), ngettext_lazy("%(count)d year ago", "%(count)d years ago", "count")),
+    (
+        timedelta(days=365) / 12,
+        ngettext_lazy("%(count)d month ago", "%(count)d months ago", "count"),
+    ),
+    (timedelta(days=1), ngettext_lazy("%(count)d day ago", "%(count)d days ago", "count")),
+    (timedelta(hours=1), ngettext_lazy("%(count)d hour ago", "%(count)d hours ago", "count")),
+    (timedelta(minutes=1), ngettext_lazy("%(count)d minute ago", "%(count)d minutes ago", "count")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +58,11 @@ class DeviceDescription:
     @property
     def acted_by(self) -> str:
         """Who acts in it, in words; empty for the user's own."""
-        return name_actor(self.actor) if self.is_takeover else ""
+        if not self.is_takeover:
+            return ""
+        return (
+            _("Support") if self.actor is None else _("Support (%(name)s)") % {"name": self.actor}
+        )
 
 
 def describe(
@@ -77,3 +96,13 @@ def describe(
         is_takeover=actor_id is not None,
         actor=None if actor_id is None or usernames is None else usernames.get(actor_id),
     )
+
+
+def say_time_ago(timestamp: datetime, now: datetime | None = None) -> str:
+    """Say how long ago a time was; without a time zone it is the wall clock of the current one."""
+    elapsed = clock.to_utc(clock.now() if now is None else now) - clock.to_utc(timestamp)
+    for unit, said in UNITS:
+        if elapsed >= unit:
+            return said % {"count": elapsed // unit}
+    # A time in the future is said so too: the clocks of two machines differ.
+    return _("just now")

@@ -19,12 +19,7 @@ logger = logging.getLogger("django_multistore")
 
 
 def find_place(ip_address: str | None) -> str | None:
-    """
-    Find where about an ip address is, in English.
-
-    Returns:
-        "Graz, Austria", or only the country; None where it isn't known.
-    """
+    """Return where about an ip address is, as "Graz, Austria" or "Austria"; None: not known."""
     database = _open_database() if ip_address else None
     if database is None or ip_address is None:
         return None

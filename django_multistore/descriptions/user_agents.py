@@ -53,9 +53,8 @@ def recognise(user_agent: str) -> UserAgent:
     """
     Find out which browser and which system a user agent names.
 
-    Args:
-        user_agent: as the browser sent it, at most USER_AGENT_MAX_LENGTH characters: what a
-            hostile one costs grows with the square of its length.
+    It has at most USER_AGENT_MAX_LENGTH characters: what a hostile one costs grows with the square
+    of its length.
     """
     parse = _load_parser() if user_agent else None
     if parse is None:

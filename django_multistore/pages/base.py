@@ -1,32 +1,36 @@
-"""What all pages have in common: whom they are about, who may see them, and HTML or JSON."""
+"""What pages have in common: whom they are about, who may see them, HTML or JSON, and numbers."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template import Engine
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 
+from .. import devices
 from ..decorators import redirect_to_login_page
 from ..exceptions import OtherUser
-from ..http.negotiation import build_error, wants_json
+from ..http.refusals import build_error, wants_json
 from ..http.second_posts import follow_first_post, start_anew
-from ..http.sessions import get_session
-from ..http.subject import find_subject
+from ..http.sessions import find_subject, get_session
 
 if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.core.paginator import Page as NumberedPage
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
     from django.views.generic import TemplateView
 
-    from ..records import SessionRecord
+    from ..records import Page, SessionRecord
 
     _PageView = TemplateView
 else:
@@ -112,6 +116,25 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
                 return build_error("other_user", refusal, status=403)
             raise OtherUser(refusal) from None
         return None if self.user.is_authenticated else self.handle_no_permission()
+
+
+def find_page(user: AbstractBaseUser, asked: str, size: int) -> tuple[Page, NumberedPage[int]]:
+    """
+    Return the sessions on the page that a request asks for, and where among the pages it is.
+
+    What is no number means the first, and a number beyond the last one the last: some may have
+    ended since the link was made.
+    """
+    number = int(asked) if re.fullmatch("[1-9][0-9]{0,8}", asked) else 1
+    found = _read_page(user, number, size)
+    there = Paginator(range(found.total), size).get_page(number)
+    if there.number != number:
+        found = _read_page(user, there.number, size)
+    return found, there
+
+
+def _read_page(user: AbstractBaseUser, number: int, size: int) -> Page:
+    return devices.page_for_user(user, start=(number - 1) * size, size=size)
 
 
 def _build_refusal(*, is_user: bool) -> HttpResponse:

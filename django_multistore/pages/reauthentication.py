@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
 from ..decorators import has_recent_login
-from ..http.negotiation import build_error, read_posted
+from ..http.refusals import JSON, build_error
 from ..http.sessions import get_session
 from .base import UserPageMixin
 
@@ -95,7 +96,7 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            self.posted: Mapping[str, Any] = read_posted(request)
+            self.posted: Mapping[str, Any] = _read_posted(request)
         except ValueError:
             refusal = _("The body of the request is not a JSON object.")
             return build_error("invalid_json", refusal, status=400)
@@ -175,3 +176,22 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         # A subclass with a hook of its own has said what it asks these users for.
         has_hook = type(self).reauthenticate is not ReauthenticationView.reauthenticate
         return has_hook or bool(self.user.has_usable_password())
+
+
+def _read_posted(request: HttpRequest) -> Mapping[str, Any]:
+    """
+    Return a form's fields, or the members of an object; ValueError: there is no such thing.
+
+    Half of a surrogate pair is valid JSON, and text that UTF-8 can't encode: no password is hashed
+    from it, no database keeps it, no answer repeats it (RFC 7493, section 2.1).
+    """
+    if request.content_type != JSON or not request.body:
+        return request.POST
+    try:
+        posted = json.loads(request.body)
+        json.dumps(posted, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("Expected an object, without so many levels.") from error
+    if not isinstance(posted, dict):
+        raise ValueError("Expected an object.")
+    return posted

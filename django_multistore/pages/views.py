@@ -15,10 +15,9 @@ from django.views.generic import TemplateView
 
 from .. import devices
 from ..descriptions import DeviceDescription, describe
-from ..http.negotiation import build_error
+from ..http.refusals import build_error
 from ..search.usernames import find_actors
-from .base import UserPageMixin
-from .paging import find_page
+from .base import UserPageMixin, find_page
 from .reauthentication import ReauthenticationView
 
 if TYPE_CHECKING:

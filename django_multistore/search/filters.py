@@ -16,15 +16,7 @@ Network = IPv4Network | IPv6Network
 
 
 def parse_age(text: str) -> datetime:
-    """
-    Return the time that is so long ago.
-
-    Args:
-        text: a whole number above 0 and a unit: 90s, 30m, 12h, 7d or 4w.
-
-    Raises:
-        ValueError: it is no age.
-    """
+    """Return the time that is so long ago: 90s, 30m, 12h, 7d or 4w. ValueError: it is no age."""
     match = re.fullmatch("([0-9]{1,9})([smhdw])", text)
     try:
         if match and int(match[1]):
@@ -35,12 +27,7 @@ def parse_age(text: str) -> datetime:
 
 
 def parse_network(text: str) -> Network:
-    """
-    Parse an ip address, or a network such as 192.0.2.0/24 or 2001:db8::/32.
-
-    Raises:
-        ValueError: it is neither.
-    """
+    """Parse an ip address, or a network such as 192.0.2.0/24. ValueError: it is neither."""
     whole = text if "/" in text else normalize_address(text)
     try:
         return ip_network(whole or text)

@@ -31,12 +31,7 @@ def describe_sessions(sessions: Iterable[SessionRecord]) -> list[dict[str, Any]]
 
 
 def format_table(shown: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """
-    Lay sessions out in lines.
-
-    Args:
-        shown: as describe_sessions() returns them.
-    """
+    """Lay out in lines the sessions that describe_sessions() returns."""
     rows = [HEADINGS, *map(_build_cells, shown)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -45,12 +40,7 @@ def format_table(shown: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def format_details(shown: dict[str, Any]) -> Iterator[str]:
-    """
-    Lay one session out, a line for each of its fields.
-
-    Args:
-        shown: one of those that describe_sessions() returns.
-    """
+    """Lay out one session of describe_sessions(), a line for each of its fields."""
     width = max(map(len, shown))
     for name, value in shown.items():
         yield f"{name:{width}}  {_make_printable(value)}"

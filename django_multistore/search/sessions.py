@@ -87,12 +87,7 @@ class SessionSearch:
         return Tally(sessions=sessions, users=len(users), anonymous=anonymous)
 
     def find_page(self, size: int) -> Page:
-        """
-        Return the sessions that were seen last, the last one first, without payloads.
-
-        Args:
-            size: the most that the page has.
-        """
+        """Return those sessions, of so many at the most, that were seen last, without payloads."""
         if self._is_sql:
             rows = self._select_rows()
             records = tuple(row.record() for row in rows.latest_first()[:size])
@@ -124,11 +119,7 @@ class SessionSearch:
         """
         End the sessions, and send session_ended for each or for each user.
 
-        Args:
-            sender: the session class.
-
-        Yields:
-            How many ended in each step.
+        It yields how many ended in each step.
         """
         if self.is_unfiltered and self.user_id is not None:
             for user_id in self._spellings:

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 def find_user_id(text: str) -> str:
     """
-    Return the id of the user who has this username, or else this primary key.
-
-    Returns:
-        The user id that sessions have.
+    Return the id, as sessions have it, of the user with this username, or else this primary key.
 
     Raises:
         ValueError: nobody has it, or more than one.
@@ -47,12 +44,7 @@ def find_user_id(text: str) -> str:
 
 
 def find_usernames(user_ids: Iterable[str | None]) -> dict[str, str]:
-    """
-    Return the usernames of users by their ids, as far as there are such users.
-
-    Args:
-        user_ids: as sessions have them; None is nobody.
-    """
+    """Return the usernames of users by the ids that sessions have; None is nobody."""
     model = _find_model()
     if model is None:
         return {}

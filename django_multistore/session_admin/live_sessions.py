@@ -67,11 +67,7 @@ class LiveSessionsFilter(SimpleListFilter):
 
     title = _("sessions")
     parameter_name = "live_sessions"
-    seen_within = {
-        "hour": timedelta(hours=1),
-        "day": timedelta(days=1),
-        "week": timedelta(days=7),
-    }
+    seen_within = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
     def lookups(
         self, request: HttpRequest, model_admin: ModelAdmin[Any]

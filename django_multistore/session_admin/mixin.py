@@ -24,7 +24,7 @@ from ..addresses import normalize_address
 from ..descriptions import describe
 from ..http.sessions import find_engine, get_session
 from ..models import StoredSession
-from ..pages.paging import find_page
+from ..pages.base import find_page
 from ..search.usernames import find_actors
 from .ending import Ended, Own, end_all, end_some
 from .live_sessions import LiveSessions, LiveSessionsFilter
@@ -59,13 +59,7 @@ class UserSessionsAdminMixin(_ModelAdmin):
     """
 
     def has_view_sessions_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """
-        Say whether the request's user may see sessions.
-
-        Args:
-            request: whose.
-            obj: the user whose sessions; None for users in general.
-        """
+        """Say whether the request's user may see sessions: those of obj, or of users in general."""
         return self.has_view_or_change_permission(request, obj) and _may(request, "view")
 
     def has_end_sessions_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -152,25 +146,25 @@ class UserSessionsAdminMixin(_ModelAdmin):
     # What ends sessions.
 
     def _end_sessions(self, request: HttpRequest, user: AbstractBaseUser) -> None:
-        if "end_all" in request.POST:
-            return self._tell(request, user, end_all(request, user))
         names = request.POST.getlist("end") or request.POST.getlist("session")
-        if not names:
+        if "end_all" in request.POST:
+            self._tell(request, user, end_all(request, user))
+        elif names:
+            self._tell(request, user, end_some(request, user, names))
+        else:
             said = _("No session was selected, and none was ended.")
-            return self.message_user(request, said, messages.WARNING)
-        self._tell(request, user, end_some(request, user, names))
-        return None
+            self.message_user(request, said, messages.WARNING)
 
     def _tell(self, request: HttpRequest, user: AbstractBaseUser, ended: Ended) -> None:
-        if not ended.number:
+        if ended.number:
+            self.log_change(request, user, str(ended))
+            said = ngettext(
+                "%(number)d session was ended.", "%(number)d sessions were ended.", ended.number
+            )
+            self.message_user(request, said % {"number": ended.number}, messages.SUCCESS)
+        else:
             said = _("No session was ended: the user has no such session, or no longer.")
-            return self.message_user(request, said, messages.WARNING)
-        self.log_change(request, user, str(ended))
-        said = ngettext(
-            "%(number)d session was ended.", "%(number)d sessions were ended.", ended.number
-        )
-        self.message_user(request, said % {"number": ended.number}, messages.SUCCESS)
-        return None
+            self.message_user(request, said, messages.WARNING)
 
     # The list of users.
 

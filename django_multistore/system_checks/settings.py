@@ -1,4 +1,4 @@
-"""Checks of the values of settings."""
+"""Checks of the values of settings, and of the stores that SESSION_STORES names."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import CHOICES, DEFAULT_IP_RESOLVER, DEFAULT_TOUCH_INTERVAL, conf
 from ..exceptions import InvalidStore
 from ..http.sessions import find_engine
+from ..session import namespaces
+from ..stores import stores
+from ..stores.base import BaseStore
+
+TAG = "sessions"
 
 
+@register(TAG)
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """Check the settings that hold numbers, and those that hold one of a few words."""
     return [*_find_wrong_numbers(), *_find_unknown_choices()]
 
 
+@register(TAG)
 def check_limit(**kwargs: Any) -> list[CheckMessage]:
     """Check that the engine's store can count what SESSION_MAX_PER_USER limits."""
     engine = find_engine()
@@ -39,6 +47,7 @@ def check_limit(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(TAG)
 def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:
     """Check that SESSION_IP_RESOLVER is, or names, something to call."""
     try:
@@ -56,6 +65,54 @@ def check_ip_resolver(**kwargs: Any) -> list[CheckMessage]:
             id="django_multistore.E012",
         )
     ]
+
+
+@register(TAG)
+def check_user_namespace(**kwargs: Any) -> list[CheckMessage]:
+    """Check that SESSION_USER_NAMESPACE is, or names, what returns a namespace."""
+    try:
+        namespaces.get_current()
+        return []
+    except ImproperlyConfigured as error:
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever a site's function raises
+        reason = f"SESSION_USER_NAMESPACE can't be used ({type(error).__name__}: {error})."
+    return [
+        Error(
+            reason,
+            hint="Set it to a function without arguments, or to the dotted path of one, that "
+            "returns text, or None where there is no tenant: in a command, for example.",
+            id="django_multistore.E016",
+        )
+    ]
+
+
+@register(TAG)
+def check_stores(**kwargs: Any) -> list[CheckMessage]:
+    """Check that each store of SESSION_STORES can be built and has nothing to say."""
+    built: list[BaseStore] = []
+    messages: list[CheckMessage] = []
+    for alias in conf.session_stores:
+        try:
+            built.append(stores[alias])
+        except InvalidStore as error:
+            messages.append(Error(str(error), id="django_multistore.E001"))
+    messages.extend(_find_shared_places(built))
+    for store in built:
+        messages.extend(store.check(**kwargs))
+    return messages
+
+
+@register(TAG, deploy=True)
+def check_stores_for_production(**kwargs: Any) -> list[CheckMessage]:
+    """Have each store check what only production needs."""
+    messages: list[CheckMessage] = []
+    for alias in conf.session_stores:
+        try:
+            messages.extend(stores[alias].check(**kwargs, deploy=True))
+        except InvalidStore:
+            continue  # check_stores() says it.
+    return messages
 
 
 def _find_wrong_numbers() -> Iterator[CheckMessage]:
@@ -94,3 +151,17 @@ def _find_unknown_choices() -> Iterator[CheckMessage]:
 
 def _is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def _find_shared_places(built: list[BaseStore]) -> Iterator[CheckMessage]:
+    owners: dict[str, str] = {}
+    for store in built:
+        if store.place is None:
+            continue
+        other = owners.setdefault(store.place, store.alias)
+        if other != store.alias:
+            yield Error(
+                f"Session stores {other!r} and {store.alias!r} would share {store.place}.",
+                hint="Give one of them another place by its OPTIONS, or remove it.",
+                id="django_multistore.E004",
+            )

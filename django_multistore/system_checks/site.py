@@ -1,20 +1,36 @@
-"""Checks of what a site has put into its middleware and its admin."""
+"""Checks of what a site has put into its middleware, its admin, its URLs and its tenants."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
-from django.core.checks import CheckMessage, Warning
+from django.core.checks import CheckMessage, Warning, register
+from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from ..conf import conf
+from ..exceptions import InvalidStore
 from ..http.sessions import find_engine
 from ..middleware import SessionMiddleware
+from ..session.users import find_user_model
+from .settings import TAG
+
+# These views begin or end a takeover.
+VIEWS = frozenset(
+    {
+        "hijack.views.AcquireUserView",
+        "hijack.views.ReleaseUserView",
+        "loginas.views.user_login",
+        "loginas.views.user_logout",
+    }
+)
 
 
+@register(TAG)
 def check_middleware(**kwargs: Any) -> list[CheckMessage]:
     """Check that what the engine offers through its middleware isn't missed by accident."""
     if find_engine() is None:
@@ -34,6 +50,7 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(TAG)
 def check_session_admin(**kwargs: Any) -> list[CheckMessage]:
     """Check that SESSION_ADMIN has had its effect."""
     if not conf.session_admin or _users_have_session_admin():
@@ -45,6 +62,59 @@ def check_session_admin(**kwargs: Any) -> list[CheckMessage]:
             hint="Give the mixin to it: class MyUserAdmin(UserSessionsAdminMixin, UserAdmin), from "
             "django_multistore.session_admin.",
             id="django_multistore.W019",
+        )
+    ]
+
+
+@register(TAG)
+def check_takeovers(**kwargs: Any) -> list[CheckMessage]:
+    """Check that the views of django-hijack and django-loginas are wrapped, where it matters."""
+    if conf.session_limit is None or find_engine() is None:
+        return []
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return []
+    unmarked = {
+        name
+        for view in _iterate_views(get_resolver().url_patterns)
+        if (name := _get_name(view)) in VIEWS and not getattr(view, "marks_takeovers", False)
+    }
+    if not unmarked:
+        return []
+    return [
+        Warning(
+            f"SESSION_MAX_PER_USER counts the takeovers of {', '.join(sorted(unmarked))} as logins "
+            "of the user: they end a session of the user's own, or are refused.",
+            hint="Put those views into the URLs yourself, each wrapped in "
+            "django_multistore.takeovers.takes_over().",
+            id="django_multistore.W027",
+        )
+    ]
+
+
+@register(TAG)
+def check_tenants(**kwargs: Any) -> list[CheckMessage]:
+    """Check that with django-tenants it was said whose users are whose."""
+    engine = find_engine()
+    is_said = hasattr(settings, "SESSION_USER_NAMESPACE")
+    if engine is None or is_said or not apps.is_installed("django_tenants"):
+        return []
+    users = find_user_model()
+    if users is None or not _is_in_schemas(users._meta.app_config):
+        return []  # All tenants have the same users.
+    try:
+        store = engine.get_store()
+        index = store.database_index() if store.has_database_index else None
+    except InvalidStore:
+        return []  # check_stores() says it.
+    if index is not None and _is_in_schemas(index.model._meta.app_config):
+        return []
+    return [
+        Warning(
+            "django_tenants is installed, each tenant has users of its own, and their sessions are "
+            "in one place: user 1 of a tenant sees and ends the sessions of user 1 of another.",
+            hint="Set SESSION_USER_NAMESPACE to a function that returns the tenant's schema; or, "
+            "where the store has a table, put 'django_multistore' into TENANT_APPS.",
+            id="django_multistore.W024",
         )
     ]
 
@@ -68,4 +138,29 @@ def _users_have_session_admin() -> bool:
     users = get_user_model()
     return site.is_registered(users) and isinstance(
         site.get_model_admin(users), UserSessionsAdminMixin
+    )
+
+
+def _iterate_views(patterns: list[Any]) -> Iterator[Any]:
+    for pattern in patterns:
+        if hasattr(pattern, "url_patterns"):
+            yield from _iterate_views(pattern.url_patterns)
+        else:
+            yield pattern.callback
+
+
+def _get_name(view: Any) -> str:
+    # What as_view() returns knows the class, and so does what wraps that.
+    named = getattr(view, "view_class", view)
+    return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', '')}"
+
+
+def _is_in_schemas(config: AppConfig) -> bool:
+    """Say whether each tenant has tables of this app in a schema of its own."""
+    types = getattr(settings, "TENANT_TYPES", {})
+    public = getattr(settings, "PUBLIC_SCHEMA_NAME", "public")
+    lists = [types[name]["APPS"] for name in types if name != public]
+    names = {config.name, f"{type(config).__module__}.{type(config).__qualname__}"}
+    return any(
+        not names.isdisjoint(listed) for listed in lists or [getattr(settings, "TENANT_APPS", [])]
     )

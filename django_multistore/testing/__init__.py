@@ -9,8 +9,7 @@ Each test runs twice, through the store's sync methods and through their async v
 may import all of the package; nothing of the package imports it.
 """
 
-from .calls import INTERFACE, Calls
+from .base import INTERFACE, Calls, expired, make_record
 from .contract import StoreContract
-from .records import expired, make_record
 
 __all__ = ["INTERFACE", "Calls", "StoreContract", "expired", "make_record"]

@@ -10,39 +10,42 @@ from ..exceptions import NotSupported
 from ..records import Outcome, Page, key_of, new_id
 from ..session import clock
 from ..session.keys import new_session_key
-from .calls import Calls, both_ways, of_users
-from .part import ContractPart
-from .records import EVICTING, HOUR, REFUSING, expired, make_record
+from .base import (
+    EVICTING,
+    HOUR,
+    REFUSING,
+    Calls,
+    ContractPart,
+    both_ways,
+    create_all,
+    create_record,
+    expired,
+    make_record,
+    of_users,
+)
 
 
 class UserContract(ContractPart):
     """The sessions of one user."""
 
-    @both_ways
     @of_users
     def test_live_sessions_of_a_user_are_listed_without_payloads(self, store: Calls) -> None:
         user_id = str(new_id())
         records = [make_record(user_id=user_id) for _ in range(3)]
         strangers = [make_record(user_id=str(new_id())), make_record(), make_record(user_id="")]
-        for record in (*records, *strangers, expired(make_record(user_id=user_id))):
-            store.create(record)
+        create_all(store, *records, *strangers, expired(make_record(user_id=user_id)))
         self.assertCountEqual(
             store.sessions_for_user(user_id), [replace(record, payload=b"") for record in records]
         )
 
-    @both_ways
     @of_users
     def test_pages_have_each_session_once(self, store: Calls) -> None:
         user_id, start = str(new_id()), clock.now()
         for ago in range(7):
             last_seen_at = start - timedelta(minutes=ago)
-            store.create(
-                make_record(
-                    user_id=user_id, last_seen_at=last_seen_at, expires_at=last_seen_at + HOUR
-                )
-            )
-        for stranger in (make_record(), expired(make_record(user_id=user_id))):
-            store.create(stranger)
+            times = {"last_seen_at": last_seen_at, "expires_at": last_seen_at + HOUR}
+            create_record(store, user_id=user_id, **times)
+        create_all(store, make_record(), expired(make_record(user_id=user_id)))
         pages = [store.page_for_user(user_id, start=place, size=3) for place in (0, 3, 6, 9)]
         self.assertEqual([len(page.records) for page in pages], [3, 3, 1, 0])
         self.assertEqual({page.total for page in pages}, {7})
@@ -51,26 +54,22 @@ class UserContract(ContractPart):
         latest_first = sorted(listed, key=lambda record: record.last_seen_at, reverse=True)
         self.assertEqual(listed, latest_first)
 
-    @both_ways
     @of_users
     def test_an_empty_page_counts(self, store: Calls) -> None:
         user_id = str(new_id())
         self.assertEqual(store.page_for_user(user_id, start=0, size=3), Page(records=(), total=0))
-        store.create(make_record(user_id=user_id))
+        create_record(store, user_id=user_id)
         self.assertEqual(store.page_for_user(user_id, start=0, size=0), Page(records=(), total=1))
 
-    @both_ways
     @of_users
     def test_a_user_id_is_the_primary_key_or_its_text(self, store: Calls) -> None:
         number = new_id()
-        record = make_record(user_id=str(number))
-        store.create(record)
+        record = create_record(store, user_id=str(number))
         self.assertEqual([r.id for r in store.sessions_for_user(number)], [record.id])
         self.assertIs(store.destroy_session(number, record.id), True)
-        store.create(make_record(user_id=str(number)))
+        create_record(store, user_id=str(number))
         self.assertEqual(store.destroy_for_user(number), 1)
 
-    @both_ways
     @of_users
     def test_a_user_is_no_user_id(self, store: Calls) -> None:
         class User:
@@ -81,12 +80,10 @@ class UserContract(ContractPart):
             with self.assertRaisesMessage(TypeError, "pass user.pk"):
                 operation(User())
 
-    @both_ways
     @of_users
     def test_the_index_follows_update_rotate_and_expiry(self, store: Calls) -> None:
         first, second = str(new_id()), str(new_id())
-        record = make_record()
-        store.create(record)
+        record = create_record(store)
         self.assertEqual(store.sessions_for_user(first), [])
         store.update(replace(record, user_id=first))
         self.assertEqual([r.id for r in store.sessions_for_user(first)], [record.id])
@@ -97,14 +94,12 @@ class UserContract(ContractPart):
         store.update(expired(replace(moved, version=3)))
         self.assertEqual(store.sessions_for_user(second), [])
 
-    @both_ways
     @of_users
     def test_destroy_for_user_ends_all_but_the_excepted(self, store: Calls) -> None:
         user_id = str(new_id())
         mine = [make_record(user_id=user_id) for _ in range(4)]
         others = [make_record(user_id=str(new_id())), make_record()]
-        for record in (*mine, *others):
-            store.create(record)
+        create_all(store, *mine, *others)
         kept, *ended = mine
         self.assertEqual(store.destroy_for_user(user_id, except_key=kept.key), 3)
         for record in ended:
@@ -116,7 +111,6 @@ class UserContract(ContractPart):
         self.assertEqual(store.destroy_for_user(user_id), 0)
         self.assertEqual(store.sessions_for_user(user_id), [])
 
-    @both_ways
     @of_users
     def test_user_ids_are_equal_only_byte_for_byte(self, store: Calls) -> None:
         unique = str(new_id())
@@ -134,18 +128,15 @@ class UserContract(ContractPart):
         ]
         user_ids = dict.fromkeys(unique + spelling for spelling in spellings)
         records = {user_id: make_record(user_id=user_id) for user_id in user_ids}
-        for record in records.values():
-            store.create(record)
+        create_all(store, *records.values())
         for user_id, record in records.items():
             self.assertEqual([r.id for r in store.sessions_for_user(user_id)], [record.id])
             self.assertEqual(store.destroy_for_user(user_id), 1)
 
-    @both_ways
     @of_users
     def test_long_user_ids_are_kept_or_refused_but_never_cut(self, store: Calls) -> None:
         longest = str(new_id()).rjust(255, "é")
-        record = make_record(user_id=longest)
-        store.create(record)
+        record = create_record(store, user_id=longest)
         self.assertEqual(store.read(record.key).user_id, longest)
         too_long = make_record(user_id=longest + "x")
         try:
@@ -157,13 +148,10 @@ class UserContract(ContractPart):
         else:
             self.assertEqual(store.read(too_long.key).user_id, longest + "x")
 
-    @both_ways
     @of_users
     def test_destroy_session_ends_one_of_the_users_own(self, store: Calls) -> None:
         user_id, stranger = str(new_id()), str(new_id())
-        record, other = make_record(user_id=user_id), make_record(user_id=user_id)
-        store.create(record)
-        store.create(other)
+        record, other = (create_record(store, user_id=user_id) for _ in range(2))
         self.assertIs(store.destroy_session(stranger, record.id), False)
         self.assertIs(store.destroy_session(user_id, new_id()), False)
         moved = replace(record, key=key_of(new_session_key()))

@@ -7,7 +7,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
-from django_multistore.descriptions.wording import say_time_ago
+from django_multistore.descriptions.devices import say_time_ago
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from django.test import modify_settings
 from django.utils import timezone, translation
 
 import django_multistore
-from django_multistore.descriptions.wording import say_time_ago
+from django_multistore.descriptions.devices import say_time_ago
 from django_multistore.models import StoredSession
 from tests import servers
 from tests.support.cases.device_pages import PagesTestCase

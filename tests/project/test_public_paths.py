@@ -48,7 +48,7 @@ PUBLIC = {
     "urls": "urlpatterns",
 }
 # Django looks for these by itself, and nobody else does; and what only the package uses.
-NOT_PUBLIC = {"checks", "receivers", "conf"}
+NOT_PUBLIC = {"receivers", "conf"}
 
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 IMPORT = r"^ *from django_multistore[\w.]* import (?:\([^)]+\)|.+)$"

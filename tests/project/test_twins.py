@@ -17,7 +17,7 @@ from django.dispatch import Signal
 from django_multistore import decorators, devices, signals, takeovers, token_clients
 from django_multistore.auth import openable, request_users
 from django_multistore.engine import SessionStore
-from django_multistore.http import cookies, subject
+from django_multistore.http import cookies, sessions
 from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
@@ -51,9 +51,9 @@ HOMES = [
     devices,
     openable,
     request_users,
+    sessions,
     signals,
     steps,
-    subject,
     takeovers,
     token_clients,
     losses,
@@ -107,7 +107,7 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
         for home in (
             *(SessionStore, SessionMiddleware, cookies),
             *(CacheClient, Client, Request),
-            *(decorators, devices, openable, signals, subject, takeovers, token_clients),
+            *(decorators, devices, openable, sessions, signals, takeovers, token_clients),
         )
         for pair in twins(home)
     ],

@@ -29,7 +29,8 @@ from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.redis import RedisStore
-from django_multistore.system_checks.tenants import check_tenants, check_user_namespace
+from django_multistore.system_checks.settings import check_user_namespace
+from django_multistore.system_checks.site import check_tenants
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.models import BareUUIDUser, NamedUser
@@ -437,5 +438,5 @@ def test_tenants_of_whom_nothing_is_said(
     del settings.SESSION_USER_NAMESPACE
     with override_settings(**changed):
         assert check_tenants() == []
-        with patch("django_multistore.system_checks.tenants.apps.is_installed", lambda name: True):
+        with patch("django_multistore.system_checks.site.apps.is_installed", lambda name: True):
             assert reasons(check_tenants()) == expected

@@ -18,7 +18,6 @@ from ...stores import stores
 from ...stores.batches import GC_BATCH_SIZE
 from ...stores.handler import DEFAULT_ALIAS
 from ...stores.sql.errors import is_table_missing
-from ..output import write
 
 INTERRUPTED = 130  # the exit status of a shell's command that Ctrl-C ended
 
@@ -87,6 +86,14 @@ class Command(BaseCommand):
     def _note(self, show: Callable[[int], object], step: int) -> None:
         self._count += step
         show(step)
+
+
+def write(stream: OutputWrapper, text: str) -> None:
+    r"""Write a line, with what the stream can't encode as \xe9 or \u20ac."""
+    encoding = getattr(stream, "encoding", None)
+    if encoding:
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    stream.write(text)
 
 
 def is_left_out(stream: OutputWrapper, alias: str, error: MultistoreError) -> bool:

@@ -22,8 +22,7 @@ from ...search.listing import describe_sessions, format_details, format_table
 from ...search.usernames import find_user_id
 from ...session import namespaces, users
 from ...stores import stores
-from ..output import write
-from .gc import INTERRUPTED
+from .gc import INTERRUPTED, write
 
 DEFAULT_LIMIT = 100
 

@@ -1,27 +1,49 @@
-"""What a visitor gets while the store can't be asked: 503, and the cookie left alone."""
+"""
+How a request is refused: in JSON or by a page, and by a 503 while the store can't be asked.
+
+With the 503 the cookie is left alone.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template import TemplateDoesNotExist, loader
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from ..exceptions import StoreUnavailable
-from .negotiation import build_error, wants_json
 
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+HTML, JSON = "text/html", "application/json"
 RETRY_AFTER = 5  # seconds
 # The first that the templates have: a site may have a page of its own.
 TEMPLATES = ["503.html", "django_multistore/503.html"]
 TRY_AGAIN = gettext_noop("This page can't be shown just now. Please try again in a moment.")
 
 logger = logging.getLogger("django_multistore")
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Say whether a request would rather have JSON than a page, or has sent some."""
+    return request.content_type == JSON or request.get_preferred_type([HTML, JSON]) == JSON
+
+
+def build_error(code: str, message: str | _StrPromise, *, status: int, **more: Any) -> JsonResponse:
+    """
+    Build the JSON that refuses a request.
+
+    Programs read its code, which docs/devices.md lists, and what more they need; people read the
+    message, in their language.
+    """
+    return JsonResponse({"error": {"code": code, "message": message, **more}}, status=status)
 
 
 def answer_503(outage: StoreUnavailable, request: HttpRequest) -> HttpResponse:
@@ -48,15 +70,14 @@ def replace_if_outage(response: HttpResponse, request: HttpRequest) -> HttpRespo
 
 
 def _build_response(request: HttpRequest) -> HttpResponse:
-    response = _build_json() if wants_json(request) else _build_page()
+    if wants_json(request):
+        response: HttpResponse = build_error("unavailable", _(TRY_AGAIN), status=503)
+    else:
+        response = _build_page()
     response["Retry-After"] = str(RETRY_AFTER)
     add_never_cache_headers(response)
     patch_vary_headers(response, ["Accept"])
     return response
-
-
-def _build_json() -> HttpResponse:
-    return build_error("unavailable", _(TRY_AGAIN), status=503)
 
 
 def _build_page() -> HttpResponse:
