@@ -22,7 +22,6 @@ from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
-from django_multistore.stores.cache.client import CacheClient
 from django_multistore.stores.redis.client.base import Client
 from django_multistore.stores.redis.requests import Request
 from django_multistore.stores.sql import losses
@@ -46,7 +45,6 @@ HOMES = [
     cookies,
     cookies.CookieSession,
     BaseStore,
-    CacheClient,
     auth,
     decorators,
     devices,
@@ -107,7 +105,7 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
         pair
         for home in (
             *(SessionStore, SessionMiddleware, cookies, cookies.CookieSession),
-            *(CacheClient, Client, Request),
+            *(Client, Request),
             *(decorators, devices, openable, signals, subject, takeovers, token_clients),
         )
         for pair in twins(home)

@@ -11,8 +11,8 @@ from ...conf import conf
 from ...models import SessionRowQuerySet, UserSession, as_stored
 from ...records import SessionRecord
 from ...session import clock
-from ..outages import Outages
-from ..sql.rows import build_row
+from ..retries import Outages
+from ..sql.statements import build_row
 from ..sql.table import Table
 from .statements import FOUND, write_index_statements, write_removal
 from .values import Listing

@@ -18,7 +18,7 @@ from ..retries import backoff
 from ..steps import Steps, call_database, pause, run
 from ..stepwise import Operations
 from .cells import Cells
-from .failures import Failures
+from .client import Failures
 from .index import AT_A_TIME, Row, UserIndex
 from .values import Entry
 
@@ -52,7 +52,7 @@ class UserOperations(Operations):
         found: dict[int, SessionRecord] = {}
         rows = yield from call_database(self._index.rows_of_user, user_id)
         for delay in backoff(ATTEMPTS):
-            yield from pause_if_any(delay)
+            yield from pause(delay)
             live: dict[int, Entry] = {}
             for batch in _batches(rows):
                 live |= (yield from self._look(batch)).live
@@ -102,7 +102,7 @@ class UserOperations(Operations):
             rows = [row for row in rows if row.id in targets]
             if not rows:
                 return len(ended)
-            yield from pause_if_any(delay)
+            yield from pause(delay)
             for batch in _batches(rows):
                 ids, of_others = yield from self._end_rows(user_id, batch)
                 ended |= ids
@@ -179,12 +179,6 @@ class UserOperations(Operations):
                 elif key == row.key or not entry.is_tentative:
                     found.live[row.row_id] = entry
         return found
-
-
-def pause_if_any(seconds: float) -> Steps[None]:
-    """Wait, if there is something to wait for: no wait is no step."""
-    if seconds:
-        yield from pause(seconds)
 
 
 def _records_of(user_id: str, entries: Iterable[Entry]) -> Iterator[SessionRecord]:

@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from ...records import SessionRecord
 from ...session import clock
-from ..record_bytes import DAMAGE, pack_record, unpack_record
-from ..timestamps import from_timestamp, to_timestamp
+from ..record_bytes import DAMAGE, from_timestamp, pack_record, to_timestamp, unpack_record
 
 # No record begins with one of these.
 NOT_LISTED, LISTED, TENTATIVE = 16, 17, 18

@@ -18,9 +18,9 @@ from ..record_bytes import (
     SPANS,
     TAKEOVER,
     find_ends,
+    to_timestamp,
     wrap_version,
 )
-from ..timestamps import to_timestamp
 from .layout import KEY_LENGTH, MOVED, UNSIGNED
 
 NONCE, VERSION, LISTED_UNTIL = SPANS["nonce"], SPANS["version"], SPANS["listed_until"]

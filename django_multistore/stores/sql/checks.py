@@ -10,7 +10,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import NotSupportedError, connections, transaction
 
 from .clocks import check_clock, read_clock
-from .isolation import SNAPSHOTS, read_level
+from .transactions import SNAPSHOTS, read_level
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

@@ -15,13 +15,12 @@ from django.db import Error, connections, models, router
 from ...exceptions import InvalidStore, NotSupported, StoreUnavailable
 from ...records import Fate
 from ...session import clock
-from ..outages import Outages
-from ..retries import backoff
+from ..retries import Outages, backoff
 from . import losses, transactions
 from .clocks import read_clock
 from .errors import is_conflict, is_outage, is_table_missing
-from .isolation import SNAPSHOTS, own_transaction, read_level
 from .statements import Statement
+from .transactions import SNAPSHOTS, own_transaction, read_level
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
