@@ -72,11 +72,11 @@ def from_timestamp(number: int) -> datetime:
 
 def pack_record(alias: str, record: SessionRecord, nonce: bytes = NO_NONCE) -> bytes:
     """
-    Return a record as the value of one write.
+    Return a record, without its key, as the value of one write.
 
     Args:
         alias: the store's, for messages.
-        record: what shall be written. Its key is left out.
+        record: what shall be written.
         nonce: 8 bytes that no other write has, for a store that looks at them.
 
     Raises:
@@ -123,17 +123,16 @@ def unpack_record(key: str, value: bytes, start: int = 0) -> SessionRecord:
         id,
         created_at,
         version,
-        authenticated_at,
-        last_seen_at,
-        expires_at,
+        *times,
         _,
         user_length,
-        ip_address_length,
+        ip_length,
         user_agent_length,
     ) = HEAD.unpack_from(value, start)
+    authenticated_at, last_seen_at, expires_at = times
     user_start = start + HEAD.size
     user_end, ip_address_end, device_end = find_ends(
-        user_start, user_length, ip_address_length, user_agent_length
+        user_start, user_length, ip_length, user_agent_length
     )
     actor_id, payload_start = None, device_end
     if kind == TAKEOVER:
@@ -149,7 +148,7 @@ def unpack_record(key: str, value: bytes, start: int = 0) -> SessionRecord:
     if is_too_long or len(user_agent) > USER_AGENT_MAX_LENGTH:
         raise ValueError("No session has that.")
     device = NO_DEVICE
-    if ip_address_length != NO_IP_ADDRESS:
+    if ip_length != NO_IP_ADDRESS:
         ip_address = value[user_end:ip_address_end].decode("ascii")
         device = Device(ip_address=ip_address, user_agent=user_agent)
     elif user_agent:

@@ -13,8 +13,7 @@ from ..retries import backoff
 from ..steps import Steps, call_database, pause
 from .cells import Cells, Lock, Locks
 from .client import Failures
-from .index import UserIndex
-from .listings import Listings
+from .index import Listings, UserIndex
 from .options import CacheOptions
 from .users import ATTEMPTS, UserOperations
 from .values import Entry

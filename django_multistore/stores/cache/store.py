@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage
 from ...models import SessionRowQuerySet
 from ...records import SessionRecord
 from ..batches import Batch
-from ..sql.checks import check_database, check_isolation
+from ..sql.checks import check_database
 from ..steps import Result, arun, run
 from ..stepwise import Operation, StepwiseStore
 from .cells import Cells, Locks
@@ -126,14 +126,8 @@ class CacheStore(StepwiseStore):
         options = self._options
         if not kwargs.get("deploy"):
             return check_cache_always(self.alias, options.cache)
-        using = self.database
+        max_age = int(options.max_age.total_seconds())
         return [
-            *check_cache(
-                self.alias,
-                options.cache,
-                key_prefix=options.prefix,
-                max_age=int(options.max_age.total_seconds()),
-            ),
-            *check_database(self.alias, using),
-            *check_isolation(self.alias, using),
+            *check_cache(self.alias, options.cache, key_prefix=options.prefix, max_age=max_age),
+            *check_database(self.alias, self.database),
         ]

@@ -128,14 +128,8 @@ class UserOperations(Operations):
         return {live[row.row_id].record.id for row in own if row.row_id in live}, strangers
 
     def gc(self, rows: Sequence[Row], *, dry_run: bool, now: datetime | None = None) -> Steps[int]:
-        """
-        Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many.
-
-        Args:
-            rows: which to look at.
-            dry_run: only count them.
-            now: what time it is by the index's clock. None: by this host's.
-        """
+        """Remove those of up to AT_A_TIME rows whose sessions are gone, and return how many."""
+        # The time is the index's; without it, this host's.
         # Of those under other names this cache says nothing: they go when they have expired.
         own = [row for row in rows if row.store == self._index.place]
         found = yield from self._look(own, prove=True)

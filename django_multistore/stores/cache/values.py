@@ -49,16 +49,7 @@ class Entry(NamedTuple):
 
 
 def pack(alias: str, entry: Entry) -> bytes:
-    """
-    Return an entry as bytes.
-
-    Args:
-        alias: the store's, for messages.
-        entry: what shall be written. Its key is left out.
-
-    Raises:
-        ValueError: the user id or the device doesn't fit.
-    """
+    """Return an entry as bytes, without its key, or raise ValueError as pack_record() does."""
     if entry.listing is None:
         listing = LISTING.pack(NOT_LISTED, 0, 0)
     else:
@@ -69,16 +60,7 @@ def pack(alias: str, entry: Entry) -> bytes:
 
 
 def unpack(key: str, value: object) -> Entry | None:
-    """
-    Return the entry that was packed.
-
-    Args:
-        key: the record's.
-        value: what was found under it.
-
-    Returns:
-        None for a value that is none of these.
-    """
+    """Return the entry that was packed, or None for a value that is none of these."""
     if not isinstance(value, bytes):
         return None
     try:

@@ -84,13 +84,9 @@ def write_statements(
     typed_as: Mapping[str, str],
 ) -> dict[str, Statement]:
     """
-    Write a table's statements for one database.
+    Write a table's statements for one database, to which the connection need not be open.
 
-    Args:
-        templates: by the statement's name.
-        model: the table.
-        connection: to the database. It need not be open.
-        typed_as: the column whose type a parameter has, where it isn't called as its column.
+    A parameter that isn't called as a column has the type of the one that typed_as names.
     """
     fields: dict[str, Any] = {field.name: field for field in model._meta.concrete_fields}
     quote = connection.ops.quote_name
