@@ -117,19 +117,9 @@ def unpack_record(key: str, value: bytes, start: int = 0) -> SessionRecord:
     Raises:
         DAMAGE: this is no record, or one that could not be written again.
     """
-    (
-        kind,
-        _,
-        id,
-        created_at,
-        version,
-        *times,
-        _,
-        user_length,
-        ip_length,
-        user_agent_length,
-    ) = HEAD.unpack_from(value, start)
-    authenticated_at, last_seen_at, expires_at = times
+    kind, _, id, created_at, version, *rest = HEAD.unpack_from(value, start)
+    authenticated_at, last_seen_at, expires_at, _, *lengths = rest
+    user_length, ip_length, user_agent_length = lengths
     user_start = start + HEAD.size
     user_end, ip_address_end, device_end = find_ends(
         user_start, user_length, ip_length, user_agent_length

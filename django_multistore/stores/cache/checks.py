@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Warning
 
-from .backends import local, memcached, redis
+from .backends import local, servers
 from .backends.base import OTHER_BACKEND, PYMEMCACHE, REDIS, Backend, Complaint, names_of
 from .probe import Verdict, probe
 
@@ -24,14 +24,14 @@ BACKENDS: dict[str, type[Backend]] = {
     "django.core.cache.backends.db.DatabaseCache": local.Database,
     "django_mysql.cache.MySQLCache": local.MySQL,
     "diskcache.djangocache.DjangoCache": local.DiskCache,
-    "django.core.cache.backends.memcached.BaseMemcachedCache": memcached.Memcached,
-    "django.core.cache.backends.memcached.PyLibMCCache": memcached.PyLibMC,
-    "django_bmemcached.memcached.BMemcached": memcached.BMemcached,
-    PYMEMCACHE: memcached.PyMemcache,
-    REDIS: redis.Redis,
-    "django_redis.cache.RedisCache": redis.DjangoRedis,
-    "django_valkey.base.BaseValkeyCache": redis.Valkey,
-    "django_valkey.cache.ValkeyCache": redis.Valkey,
+    "django.core.cache.backends.memcached.BaseMemcachedCache": servers.Memcached,
+    "django.core.cache.backends.memcached.PyLibMCCache": servers.PyLibMC,
+    "django_bmemcached.memcached.BMemcached": servers.BMemcached,
+    PYMEMCACHE: servers.PyMemcache,
+    REDIS: servers.Redis,
+    "django_redis.cache.RedisCache": servers.DjangoRedis,
+    "django_valkey.base.BaseValkeyCache": servers.Valkey,
+    "django_valkey.cache.ValkeyCache": servers.Valkey,
 }
 
 
