@@ -13,66 +13,52 @@ from .fallbacks import Fallbacks
 
 class AsyncFallbacks(Fallbacks):
     """
-    Run the sync methods in a thread.
+    Run the sync methods in a thread; each variant takes and returns what its method does.
 
     A store whose backend has an async client overrides the variants of all that it overrides. gc
     may stay in a thread as a whole: it is a command's work, and rests between its steps.
     """
 
     async def aread(self, key: str) -> SessionRecord | None:
-        """See read()."""
         return await sync_to_async(self.read)(key)
 
     async def acreate(self, record: SessionRecord) -> bool:
-        """See create()."""
         return await sync_to_async(self.create)(record)
 
     async def aupdate(self, record: SessionRecord) -> Outcome:
-        """See update()."""
         return await sync_to_async(self.update)(record)
 
     async def adestroy(self, key: str) -> bool:
-        """See destroy()."""
         return await sync_to_async(self.destroy)(key)
 
     async def awrite(self, record: SessionRecord) -> None:
-        """See write()."""
         await sync_to_async(self.write)(record)
 
     async def areread(self, key: str) -> SessionRecord | None:
-        """See reread()."""
         return await sync_to_async(self.reread)(key)
 
     async def atouch(self, record: SessionRecord) -> bool:
-        """See touch()."""
         return await sync_to_async(self.touch)(record)
 
     async def arotate(self, old_key: str, record: SessionRecord) -> Outcome:
-        """See rotate()."""
         return await sync_to_async(self.rotate)(old_key, record)
 
     async def amodify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Outcome:
-        """See modify()."""
         return await sync_to_async(self.modify)(key, change)
 
     async def aadmit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
-        """See admit()."""
         return await sync_to_async(self.admit)(old_key, record, limit)
 
     async def asessions_for_user(self, user_id: object) -> list[SessionRecord]:
-        """See sessions_for_user()."""
         return await sync_to_async(self.sessions_for_user)(user_id)
 
     async def apage_for_user(self, user_id: object, *, start: int, size: int) -> Page:
-        """See page_for_user()."""
         return await sync_to_async(self.page_for_user)(user_id, start=start, size=size)
 
     async def adestroy_for_user(self, user_id: object, *, except_key: str | None = None) -> int:
-        """See destroy_for_user()."""
         return await sync_to_async(self.destroy_for_user)(user_id, except_key=except_key)
 
     async def adestroy_session(self, user_id: object, id: int) -> bool:
-        """See destroy_session()."""
         return await sync_to_async(self.destroy_session)(user_id, id)
 
     async def agc(
@@ -83,7 +69,6 @@ class AsyncFallbacks(Fallbacks):
         dry_run: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        """See gc()."""
         return await sync_to_async(self.gc)(
             batch_size=batch_size, max_seconds=max_seconds, dry_run=dry_run, progress=progress
         )

@@ -15,7 +15,7 @@ from ..exceptions import InvalidStore
 from ..records import Outcome, SessionRecord
 from .async_fallbacks import AsyncFallbacks
 from .batches import Batch
-from .outages import Outages
+from .retries import Outages
 
 
 class BaseStore(AsyncFallbacks):

@@ -12,10 +12,15 @@ Numbers are big-endian, times microseconds since the epoch. The key isn't in it.
 from __future__ import annotations
 
 import struct
+from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 
 from ..records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
-from .timestamps import from_optional_timestamp, from_timestamp, to_timestamp
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+LATEST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+NO_TIME = -(2**63)  # In place of a time that isn't there.
 
 # 2 and 3 are the tombstones of RedisStore.
 LIVE, TAKEOVER = 1, 4
@@ -54,19 +59,34 @@ LONGEST_HEAD = HEAD.size + LONGEST_USER + 255 + 4 * USER_AGENT_MAX_LENGTH + LONG
 DAMAGE = (struct.error, ValueError, OverflowError)
 
 
+def to_timestamp(time: datetime | None) -> int:
+    """Return a time in microseconds since the epoch, in 63 bits and a sign."""
+    # The last evening of the last year, west of Greenwich, is in no year by UTC.
+    return NO_TIME if time is None else min((time - EPOCH) // MICROSECOND, LATEST)
+
+
+def from_timestamp(number: int) -> datetime:
+    """Return the time of which to_timestamp() made this, or raise OverflowError: none did."""
+    return EPOCH + timedelta(microseconds=number)
+
+
 def pack_record(alias: str, record: SessionRecord, nonce: bytes = NO_NONCE) -> bytes:
     """
-    Return a record as the value of one write.
+    Return a record, without its key, as the value of one write.
 
     Args:
         alias: the store's, for messages.
-        record: what shall be written. Its key is left out.
+        record: what shall be written.
         nonce: 8 bytes that no other write has, for a store that looks at them.
 
     Raises:
         ValueError: the user id or the device doesn't fit.
     """
-    user, actor = _encode_user(alias, record.user_id), _encode_user(alias, record.actor_id)
+    user = b"" if record.user_id is None else _encode_user(alias, record.user_id)
+    actor = b""
+    if record.actor_id is not None:
+        actor = _encode_user(alias, record.actor_id)
+        actor = ACTOR_LENGTH.pack(len(actor)) + actor
     ip_address, user_agent = encode_device(alias, record.device)
     head = HEAD.pack(
         LIVE if record.actor_id is None else TAKEOVER,
@@ -82,8 +102,6 @@ def pack_record(alias: str, record: SessionRecord, nonce: bytes = NO_NONCE) -> b
         NO_IP_ADDRESS if record.device.ip_address is None else len(ip_address),
         len(user_agent),
     )
-    if record.actor_id is not None:
-        actor = ACTOR_LENGTH.pack(len(actor)) + actor
     return b"".join((head, user, ip_address, user_agent, actor, record.payload))
 
 
@@ -99,23 +117,12 @@ def unpack_record(key: str, value: bytes, start: int = 0) -> SessionRecord:
     Raises:
         DAMAGE: this is no record, or one that could not be written again.
     """
-    (
-        kind,
-        _,
-        id,
-        created_at,
-        version,
-        authenticated_at,
-        last_seen_at,
-        expires_at,
-        _,
-        user_length,
-        ip_address_length,
-        user_agent_length,
-    ) = HEAD.unpack_from(value, start)
+    kind, _, id, created_at, version, *rest = HEAD.unpack_from(value, start)
+    authenticated_at, last_seen_at, expires_at, _, *lengths = rest
+    user_length, ip_length, user_agent_length = lengths
     user_start = start + HEAD.size
     user_end, ip_address_end, device_end = find_ends(
-        user_start, user_length, ip_address_length, user_agent_length
+        user_start, user_length, ip_length, user_agent_length
     )
     actor_id, payload_start = None, device_end
     if kind == TAKEOVER:
@@ -131,7 +138,7 @@ def unpack_record(key: str, value: bytes, start: int = 0) -> SessionRecord:
     if is_too_long or len(user_agent) > USER_AGENT_MAX_LENGTH:
         raise ValueError("No session has that.")
     device = NO_DEVICE
-    if ip_address_length != NO_IP_ADDRESS:
+    if ip_length != NO_IP_ADDRESS:
         ip_address = value[user_end:ip_address_end].decode("ascii")
         device = Device(ip_address=ip_address, user_agent=user_agent)
     elif user_agent:
@@ -143,7 +150,7 @@ def unpack_record(key: str, value: bytes, start: int = 0) -> SessionRecord:
         version=version,
         user_id=None if user_length == NO_USER else user_id,
         created_at=from_timestamp(created_at),
-        authenticated_at=from_optional_timestamp(authenticated_at),
+        authenticated_at=None if authenticated_at == NO_TIME else from_timestamp(authenticated_at),
         last_seen_at=from_timestamp(last_seen_at),
         expires_at=from_timestamp(expires_at),
         device=device,
@@ -177,8 +184,7 @@ def encode_device(alias: str, device: Device) -> tuple[bytes, bytes]:
     return ip_address.encode("ascii"), user_agent.encode("utf-8", "surrogatepass")
 
 
-def _encode_user(alias: str, user_id: str | None) -> bytes:
-    user_id = user_id or ""
+def _encode_user(alias: str, user_id: str) -> bytes:
     if len(user_id) > USER_ID_MAX_LENGTH:
         raise ValueError(
             f"Session store {alias!r} takes user ids of up to {USER_ID_MAX_LENGTH} characters; "

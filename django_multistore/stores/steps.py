@@ -61,13 +61,11 @@ class Pause:
 
     def take(self) -> None:
         """Wait in this thread."""
-        if self.seconds:
-            time.sleep(self.seconds)
+        time.sleep(self.seconds)
 
     async def atake(self) -> None:
         """See take()."""
-        if self.seconds:
-            await asyncio.sleep(self.seconds)
+        await asyncio.sleep(self.seconds)
 
 
 @dataclass(slots=True)
@@ -102,15 +100,7 @@ def call(
     *arguments: Parameters.args,
     **nothing: Parameters.kwargs,
 ) -> Steps[Result]:
-    """
-    Call a function, or the variant of it for async code, as one step.
-
-    Args:
-        function: for sync code.
-        variant: for async code. It takes and returns the same.
-        arguments: for either, by position alone.
-        nothing: no argument is passed by its name.
-    """
+    """Call a function, or the variant of it for async code, as one step. It takes no keywords."""
     result: Result = yield Call(function, variant, arguments)
     return result
 
@@ -126,8 +116,9 @@ def call_database(
 
 
 def pause(seconds: float) -> Steps[None]:
-    """Wait, as one step."""
-    yield Pause(seconds)
+    """Wait, as one step; none if there is nothing to wait for."""
+    if seconds:
+        yield Pause(seconds)
 
 
 def run(steps: Steps[Result]) -> Result:

@@ -35,7 +35,7 @@ ENDS = {
     "session.users._find_stored_field": "the models above one",
     "stores.cache.answers.may_be_a_value": "an error is looked at once",
     "stores.cache.probe._manners": "the trial's time",
-    "stores.cache.locks.Locks.take": "the time that a lock lasts",
+    "stores.cache.cells.Locks.take": "the time that a lock lasts",
     "stores.orm.locks._lock_on_postgresql": "PATIENCE",
     "stores.batches.batch_sizes": "who takes the sizes, when nothing is left",
     "stores.redis.client.server.ServerClient.acall_many": "Sending counts",

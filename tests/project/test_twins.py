@@ -22,7 +22,6 @@ from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
-from django_multistore.stores.cache.client import CacheClient
 from django_multistore.stores.redis.client.base import Client
 from django_multistore.stores.redis.protocol import Request
 from django_multistore.stores.sql import losses
@@ -45,7 +44,6 @@ HOMES = [
     SessionMiddleware,
     cookies,
     BaseStore,
-    CacheClient,
     auth,
     decorators,
     devices,
@@ -105,8 +103,7 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
     [
         pair
         for home in (
-            *(SessionStore, SessionMiddleware, cookies),
-            *(CacheClient, Client, Request),
+            *(SessionStore, SessionMiddleware, cookies, Client, Request),
             *(decorators, devices, openable, sessions, signals, takeovers, token_clients),
         )
         for pair in twins(home)

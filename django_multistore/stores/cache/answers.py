@@ -16,14 +16,8 @@ class NoAnswer(Exception):
 
 
 def explain_unfit(cache: Any) -> str | None:
-    """
-    Say why a store can't ask a cache at all, or return None.
-
-    A backend need not inherit from Django's BaseCache, and some do not.
-
-    Args:
-        cache: an entry of django.core.cache.caches.
-    """
+    """Say why a store can't ask a cache at all, or return None."""
+    # A backend need not inherit from Django's BaseCache, and some do not.
     missing = [name for name in NEEDED if not callable(getattr(cache, name, None))]
     if missing:
         return f"it has no {', '.join(f'{name}()' for name in missing)}"
@@ -36,12 +30,7 @@ def explain_unfit(cache: Any) -> str | None:
 
 
 def read_values(answer: object) -> dict[str, Any]:
-    """
-    Return what get_many() has found.
-
-    Raises:
-        NoAnswer: it is no such thing.
-    """
+    """Return what get_many() has found, or raise NoAnswer."""
     if isinstance(answer, dict):
         return answer
     if isinstance(answer, Mapping):
@@ -53,10 +42,8 @@ def replace_none(values: Mapping[str, Any], *, means_missing: bool) -> dict[str,
     """
     Return values without None, which no store has given a cache to keep.
 
-    Args:
-        values: what was found.
-        means_missing: whether it is what the cache says of a name that it doesn't have. Else it
-            is what the cache's client says of a value that can't be read, as pymemcache does.
+    It either means that a name is missing, or is what the cache's client says of a value that can't
+    be read, as pymemcache does.
     """
     if means_missing:
         return {name: value for name, value in values.items() if value is not None}
@@ -64,13 +51,8 @@ def replace_none(values: Mapping[str, Any], *, means_missing: bool) -> dict[str,
 
 
 def has_stored(answer: object, count: int) -> bool:
-    """
-    Say whether set_many() has stored all that it was given.
-
-    Args:
-        answer: the names that have failed, as Django says; None or True; how many were stored.
-        count: how many values it was given.
-    """
+    """Say whether set_many() has stored all of so many values."""
+    # It returns the names that have failed, as Django says; None or True; how many were stored.
     if isinstance(answer, int):
         return answer is True or (answer is not False and answer == count)
     return not answer

@@ -2,7 +2,7 @@
 One session under its key, in a cache, which has no compare-and-set.
 
 Under each key are three names. The session: its record, packed. Its tombstone: once that is
-there, the session is dead, whatever else is written. Its lock: who changes it (locks.py).
+there, the session is dead, whatever else is written. Its lock: who changes it.
 docs/cache-store.md has the protocol and its reasons.
 """
 
@@ -12,28 +12,30 @@ import logging
 import math
 import random
 import secrets
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...exceptions import StoreUnavailable
+from ...records import SessionRecord
 from ...session import clock
-from ..steps import Steps, call, pause
+from ..steps import Steps, pause
 from .answers import UNREADABLE
-from .client import CacheClient
-from .failures import Failures
+from .client import CacheClient, Failures
 from .options import CacheOptions
 from .values import Entry, pack, unpack
 
 # Short, because clients hash names in Python.
-SESSION, TOMBSTONE, PROBE, CANARY = "s:", "t:", "p:", "c:"
+SESSION, TOMBSTONE, LOCK, PROBE, CANARY = "s:", "t:", "l:", "p:", "c:"
 DEAD = b"dead"
 CANARY_SECONDS = 60
 ITEM_SIZE = 1_000_000  # bytes; memcached's limit is 1 MiB unless its operator raised it
 HEAD_SIZE = 4096  # bytes that a record takes beside its payload, at the most
-# How often a cache may say that it can't add, and have nothing there: the end of a session or of
-# a tombstone hardly ever falls between the two.
-REFUSALS = 2
-LONGEST_PAUSE = 0.05  # seconds
+# How often a cache may say in a row that it can't add, and have nothing there: the end of a session
+# or of a tombstone hardly ever falls between the two, another lock's end may.
+REFUSALS, REFUSALS_OF_A_LOCK = 2, 10
+LONGEST_PAUSE = 0.05  # seconds, of one who waits for a lock or adds again
 
 suspicious = logging.getLogger("django.security.SuspiciousSession")
 
@@ -64,7 +66,7 @@ class Cells:
 
     def get(self, key: str) -> Steps[dict[str, Any]]:
         """Return what is there."""
-        return call(self._client.get_many, self._client.aget_many, self.names(key))
+        return self._client.get_many(self.names(key))
 
     def find(self, key: str, values: Mapping[str, Any]) -> Entry | None:
         """Return the session that was found there, which may have expired, if it was not ended."""
@@ -81,16 +83,14 @@ class Cells:
         """
         Return what is under each of these keys.
 
-        Args:
-            keys: which.
-            prove: give the cache something to keep, and raise StoreUnavailable if it doesn't have
-                that: one that takes an outage for a miss says that nothing is there at all.
+        To prove it, the cache is given something to keep, and StoreUnavailable raised if it doesn't
+        have that: one that takes an outage for a miss says that nothing is there at all.
         """
         if not keys:
             return {}
         canary = (yield from self._let_out_canary()) if prove else {}
         names = [name for key in keys for name in self.names(key)]
-        values = yield from self._get_many([*names, *canary])
+        values = yield from self._client.get_many([*names, *canary])
         self._require_canary(canary, values)
         return {key: self._look_at(key, values) for key in keys}
 
@@ -103,26 +103,21 @@ class Cells:
         return Cell(entry, session is None and tombstone is None, is_unreadable)
 
     def add(self, entry: Entry) -> Steps[bool | None]:
-        """
-        Add a session under its key.
-
-        Returns:
-            False if something is there. None if the cache doesn't store it, and has nothing there.
-        """
+        """Add a session under its key, and say whether that was done as CacheClient.add() does."""
         (name, _), value = self.names(entry.record.key), pack(self._alias, entry)
         return self._add(name, value, _seconds_to_live(entry))
 
     def overwrite(self, entry: Entry) -> Steps[None]:
         """Write a session over what is under its key. Look for the tombstone afterwards."""
         (name, _), value = self.names(entry.record.key), pack(self._alias, entry)
-        return self._set_many({name: value}, _seconds_to_live(entry))
+        return self._client.set_many({name: value}, _seconds_to_live(entry))
 
     def remove_if_dead(self, key: str) -> Steps[bool]:
         """Look whether the session was ended while it was written, and undo that if so."""
         session, tombstone = self.names(key)
-        if tombstone not in (yield from self._get_many([tombstone])):
+        if tombstone not in (yield from self._client.get_many([tombstone])):
             return False
-        yield from call(self._client.delete, self._client.adelete, session)
+        yield from self._client.delete(session)
         return True
 
     def claim(self, key: str) -> Steps[bool]:
@@ -141,64 +136,109 @@ class Cells:
         """End sessions, whatever is under their keys."""
         # The session's own name as well: its data go, and create() finds the key taken.
         dead = {name: DEAD for key in keys for name in self.names(key)}
-        return self._set_many(dead, self._tombstone_seconds)
+        return self._client.set_many(dead, self._tombstone_seconds)
 
     def write_remains(self, key: str) -> Steps[None]:
         """Write over the data of a session whose tombstone is there."""
         session, _ = self.names(key)
-        return self._set_many({session: DEAD}, self._tombstone_seconds)
+        return self._client.set_many({session: DEAD}, self._tombstone_seconds)
 
     def require_tombstones(self, keys: Sequence[str]) -> Steps[None]:
-        """
-        Look whether the cache has the tombstones that it was just given.
-
-        Asked where it knew nothing at all: a cache that reports an outage as a miss may report
-        a write as done, and the sessions would be alive again when it is over.
-        """
+        """Look whether the cache has the tombstones that it was just given."""
+        # Asked where it knew nothing at all: a cache that reports an outage as a miss may report
+        # a write as done, and the sessions would be alive again when it is over.
         names = [self.names(key)[1] for key in keys]
-        values = yield from self._get_many(names)
+        values = yield from self._client.get_many(names)
         if any(name not in values for name in names):
             raise self._failures.forgets()
 
-    def require_room(self, key: str, payload: bytes) -> Steps[None]:
-        """Raise ValueError if a session with this payload is too large for the cache."""
+    def is_large(self, record: SessionRecord) -> bool:
+        """Say whether a session may be too large for the cache: see require_room()."""
+        return len(record.payload) + HEAD_SIZE >= ITEM_SIZE and self._client.limits_items
+
+    def require_room(self, record: SessionRecord) -> Steps[None]:
+        """Raise ValueError if a session is too large for the cache."""
         # memcached removes what is under a name if it can't take what shall replace it.
-        size = len(payload) + HEAD_SIZE
-        if size < ITEM_SIZE or not self._client.limits_items:
-            return
-        probe = f"{self._prefix}{PROBE}{key}"
+        size, probe = len(record.payload), f"{self._prefix}{PROBE}{record.key}"
         try:
-            yield from self._set_many({probe: bytes(size)}, 1)
+            yield from self._client.set_many({probe: bytes(size + HEAD_SIZE)}, 1)
         except StoreUnavailable as error:
             # These raise if it is an outage.
             canary = yield from self._let_out_canary()
-            self._require_canary(canary, (yield from self._get_many([probe, *canary])))
-            raise self._failures.is_too_large(len(payload)) from error
-        yield from call(self._client.delete, self._client.adelete, probe)
+            self._require_canary(canary, (yield from self._client.get_many([probe, *canary])))
+            raise self._failures.is_too_large(size) from error
+        yield from self._client.delete(probe)
 
     def _let_out_canary(self) -> Steps[dict[str, bytes]]:
         """Give the cache something to keep, for a moment."""
         canary = {f"{self._prefix}{CANARY}{secrets.token_hex(8)}": secrets.token_bytes(8)}
-        yield from self._set_many(canary, CANARY_SECONDS)
+        yield from self._client.set_many(canary, CANARY_SECONDS)
         return canary
 
     def _require_canary(self, canary: Mapping[str, bytes], values: Mapping[str, Any]) -> None:
         if any(values.get(name) != value for name, value in canary.items()):
             raise self._failures.forgets()
 
-    def _get_many(self, names: Sequence[str]) -> Steps[dict[str, Any]]:
-        return call(self._client.get_many, self._client.aget_many, names)
-
-    def _set_many(self, values: dict[str, bytes], seconds: int) -> Steps[None]:
-        return call(self._client.set_many, self._client.aset_many, values, seconds)
-
     def _add(self, name: str, value: bytes, seconds: int) -> Steps[bool | None]:
         for _ in range(REFUSALS):
-            is_added = yield from call(self._client.add, self._client.aadd, name, value, seconds)
+            is_added = yield from self._client.add(name, value, seconds)
             if is_added is not None:
                 return is_added
             yield from pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The right to change one session for a while."""
+
+    name: str
+    until: float  # On this process's monotonic clock.
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether another may have it by now."""
+        return time.monotonic() >= self.until
+
+
+class Locks:
+    """The locks of one store, which has none without its option EXACT."""
+
+    def __init__(self, options: CacheOptions, client: CacheClient, failures: Failures) -> None:
+        self._options = options
+        self._client = client
+        self._failures = failures
+
+    def take(self, key: str) -> Steps[Lock | None]:
+        """Take the lock of a session, or raise StoreUnavailable when it took too long."""
+        if not self._options.is_exact:
+            return None
+        name, token = f"{self._options.prefix}{LOCK}{key}", secrets.token_bytes(8)
+        seconds = self._options.lock_seconds
+        # A process that died with it leaves it for so long, and the next one gets it then.
+        give_up_at = time.monotonic() + seconds + 1
+        refusals = 0
+        while True:
+            began = time.monotonic()
+            is_added = yield from self._client.add(name, token, seconds)
+            if is_added:
+                return Lock(name, until=began + seconds)
+            refusals = refusals + 1 if is_added is None else 0
+            if refusals == REFUSALS_OF_A_LOCK or (refusals and began >= give_up_at):
+                raise self._failures.refuses_what_is_new()
+            if began >= give_up_at:
+                why = f"other requests were saving one session for {seconds} s"
+                raise self._failures.gave_up(why)
+            yield from pause(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
+
+    def release(self, lock: Lock | None) -> Steps[None]:
+        """Give a lock back, if nobody else can have it by now."""
+        if lock is None or lock.is_overdue:
+            return
+        try:
+            yield from self._client.delete(lock.name)
+        except StoreUnavailable:
+            return  # What was done is done, and the lock expires.
 
 
 def _seconds_to_live(entry: Entry) -> int:

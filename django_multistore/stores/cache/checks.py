@@ -12,8 +12,38 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Warning
 
-from .backends import OTHER_BACKEND, Backend, Complaint, find_backend, is_known
+from .backends import local, servers
+from .backends.base import OTHER_BACKEND, PYMEMCACHE, REDIS, Backend, Complaint, names_of
 from .probe import Verdict, probe
+
+# These are dotted names, so that no package of a backend is needed.
+BACKENDS: dict[str, type[Backend]] = {
+    "django.core.cache.backends.dummy.DummyCache": local.Dummy,
+    "django.core.cache.backends.locmem.LocMemCache": local.LocMem,
+    "django.core.cache.backends.filebased.FileBasedCache": local.FileBased,
+    "django.core.cache.backends.db.DatabaseCache": local.Database,
+    "django_mysql.cache.MySQLCache": local.MySQL,
+    "diskcache.djangocache.DjangoCache": local.DiskCache,
+    "django.core.cache.backends.memcached.BaseMemcachedCache": servers.Memcached,
+    "django.core.cache.backends.memcached.PyLibMCCache": servers.PyLibMC,
+    "django_bmemcached.memcached.BMemcached": servers.BMemcached,
+    PYMEMCACHE: servers.PyMemcache,
+    REDIS: servers.Redis,
+    "django_redis.cache.RedisCache": servers.DjangoRedis,
+    "django_valkey.base.BaseValkeyCache": servers.Valkey,
+    "django_valkey.cache.ValkeyCache": servers.Valkey,
+}
+
+
+def find_backend(cache: Any) -> Backend:
+    """Return who answers for a cache: for its class, or for the next one that it inherits from."""
+    known = (BACKENDS[name] for name in names_of(cache) if name in BACKENDS)
+    return next(known, Backend)(cache)
+
+
+def is_known(cache: Any) -> bool:
+    """Say whether a cache's own class is one of those; what inherits may differ."""
+    return next(names_of(cache)) in BACKENDS
 
 
 @dataclass(frozen=True)
@@ -37,27 +67,13 @@ class CacheInUse:
 def check_cache(
     alias: str, cache_alias: str, *, key_prefix: str = "", max_age: int
 ) -> list[CheckMessage]:
-    """
-    Warn of a cache with which the store can't keep what it promises.
-
-    Args:
-        alias: the store's.
-        cache_alias: the cache's.
-        key_prefix: the store's option KEY_PREFIX.
-        max_age: the store's option MAX_AGE, in seconds.
-    """
+    """Warn of a cache with which the store can't keep what it promises."""
     used = CacheInUse(alias, cache_alias, key_prefix, max_age)
     return [*_ask(used, FOR_PRODUCTION), *_try_out(used)]
 
 
 def check_cache_always(alias: str, cache_alias: str) -> list[CheckMessage]:
-    """
-    Find what can never work.
-
-    Args:
-        alias: the store's.
-        cache_alias: the cache's.
-    """
+    """Find what can never work."""
     return list(_ask(CacheInUse(alias, cache_alias), ALWAYS))
 
 

@@ -11,11 +11,12 @@ from ...conf import conf
 from ...models import SessionRowQuerySet, UserSession, as_stored
 from ...records import SessionRecord
 from ...session import clock
-from ..outages import Outages
-from ..sql.rows import build_row
+from ..retries import Outages
+from ..sql.statements import build_row
 from ..sql.table import Table
+from ..steps import Steps, call_database
 from .statements import FOUND, write_index_statements, write_removal
-from .values import Listing
+from .values import Entry, Listing
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -52,11 +53,8 @@ class UserIndex:
         """
         Take a store's place in the table.
 
-        Args:
-            outages: of the store whose sessions are entered.
-            database: the alias of the index's database. None: the database routers say which it is.
-            namespace: stands for the names that it gives them just now. Under other names they
-                are not found, and their rows are left to whoever finds them.
+        The namespace stands for the names that the store gives its sessions just now. Under other
+        names they are not found, and their rows are left to whoever finds them.
         """
         self._alias = outages.alias
         self._of_any_namespace = f"{outages.alias}@"
@@ -103,12 +101,8 @@ class UserIndex:
         self._table.execute("withdraw", values | {"store": self.place})
 
     def confirm(self, key: str, user_id: str, listing: Listing) -> Listing | None:
-        """
-        Look for the row of a session that was entered in a transaction.
-
-        Returns:
-            None if it isn't there. What is seen from outside of any transaction is sure.
-        """
+        """Look for the row of a session that was entered in a transaction. None: it isn't there."""
+        # What is seen from outside of any transaction is sure.
         values = {"key": key, "user_id": user_id, "store": self.place}
         if not self._table.fetch("confirm", values):
             return None
@@ -120,10 +114,7 @@ class UserIndex:
         """
         Return the rows of a user.
 
-        Args:
-            user_id: whose.
-            after_commit: what to do once more after the commit, if this is in the snapshot of a
-                caller's transaction, which may lack some.
+        A caller's transaction may see a snapshot that lacks some: after_commit() is called then.
         """
         if after_commit is not None and self._table.is_in_snapshot():
             self._table.repeat_after_commit(after_commit)
@@ -145,11 +136,8 @@ class UserIndex:
         return self._found(self._rows(row_id__in=row_ids))
 
     def rows_after(self, row_id: int, count: int) -> list[Row]:
-        """
-        Return the rows that follow one, in the order in which they were entered.
-
-        Those of other namespaces of the store as well, which nobody else would remove.
-        """
+        """Return the rows that follow one, in the order in which they were entered."""
+        # Those of other namespaces of the store as well, which nobody else would remove.
         found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
         return self._found(found.order_by("row_id")[:count])
 
@@ -164,16 +152,9 @@ class UserIndex:
 
     def remove_rows(self, rows: Sequence[Row], expired_at: datetime | None = None) -> int:
         """
-        Remove rows as far as they are where they were read.
+        Remove up to AT_A_TIME rows as far as they are where they were read; return how many.
 
-        Waits for rotations that are under way in transactions.
-
-        Args:
-            rows: no more than AT_A_TIME.
-            expired_at: leave those that expire later.
-
-        Returns:
-            How many were removed.
+        Those that expire after expired_at stay. This waits for rotations in open transactions.
         """
 
         def remove(connection: BaseDatabaseWrapper) -> int:
@@ -209,6 +190,69 @@ class UserIndex:
 
     def _found(self, rows: SessionRowQuerySet) -> list[Row]:
         return self._table.run(lambda connection: [_row(row) for row in rows.values_list(*FOUND)])
+
+
+class Listings:
+    """The row of one session, kept as it must be around writes to the cache."""
+
+    def __init__(self, index: UserIndex) -> None:
+        self._index = index
+
+    def withdraw(self, record: SessionRecord) -> Steps[None]:
+        """Remove the row that was entered for a session that could not be written."""
+        if record.user_id is not None:
+            yield from call_database(self._index.withdraw, record)
+
+    def remove(self, record: SessionRecord) -> Steps[None]:
+        """Remove the row of a session that has ended or has another user now."""
+        if record.user_id is not None:
+            yield from call_database(self._index.remove, record.key, record.user_id)
+
+    def confirm(self, entry: Entry) -> Steps[Entry | None]:
+        """Return a tentative session, or None if it isn't in the index and so doesn't live."""
+        record, listing = entry.record, entry.listing
+        if listing is None or record.user_id is None:
+            return entry  # It has no row.
+        listing = yield from call_database(self._index.confirm, record.key, record.user_id, listing)
+        return None if listing is None else Entry(record, listing)
+
+    def refresh(self, entry: Entry, record: SessionRecord) -> Steps[Listing | None]:
+        """Have the row of a session's user as it must be before the cache is written."""
+        old, listing = entry.record, entry.listing
+        if record.user_id is None:
+            return None
+        if listing is None or old.user_id != record.user_id:
+            return (yield from call_database(self._index.insert, record))
+        interval = conf.get_touch_interval(record.expires_at - record.last_seen_at)
+        is_due = (
+            record.last_seen_at - listing.written_at >= interval
+            or record.expires_at > listing.valid_until
+            or record.authenticated_at != old.authenticated_at
+            or record.actor_id != old.actor_id
+        )
+        if not is_due:
+            return listing
+        fresh = yield from call_database(self._index.refresh, record)
+        if fresh is None:  # The row was lost, with a backup that was restored perhaps.
+            fresh = yield from call_database(self._index.insert, record)
+        return fresh._replace(is_tentative=fresh.is_tentative or listing.is_tentative)
+
+    def move(self, old: SessionRecord, record: SessionRecord) -> Steps[Listing | None]:
+        """Have the row under a session's new key. None: the session of that user has ended."""
+        is_same_user = record.user_id == old.user_id
+        if is_same_user:
+            # One UPDATE, for whose commit destroy_for_user() waits.
+            listing = yield from call_database(self._index.move, old.key, record)
+            if listing is not None:
+                return listing
+        # There was no row to move, or none is left: it was destroyed, which its tombstone
+        # tells, or lost, or taken along by a rotation that died on its way.
+        entered = yield from call_database(self._index.insert, record)
+        if is_same_user and entered.is_tentative:
+            # A destroy_for_user() before the commit would neither see it nor wait for it.
+            yield from self.remove(record)
+            return None
+        return entered
 
 
 def _row(values: Sequence[Any]) -> Row:

@@ -50,27 +50,15 @@ class CacheOptions:
         return math.ceil((self.max_age + AFTERLIFE).total_seconds())
 
     def namespace(self) -> str:
-        """
-        Return what stands for all that the names in the cache begin with.
-
-        It is not kept: a KEY_FUNCTION may go by the tenant whose request this is.
-        """
+        """Return what stands for all that the names in the cache begin with."""
+        # It is not kept: a KEY_FUNCTION may go by the tenant whose request this is.
         # KEY_PREFIX, VERSION and KEY_FUNCTION of the cache: what any of them makes of a name.
         make_key = getattr(caches[self.cache], "make_key", str)
         return _digest(str(make_key(f"{self.prefix}s:")))
 
 
 def read_options(alias: str, options: dict[str, Any]) -> CacheOptions:
-    """
-    Read the options of a store.
-
-    Args:
-        alias: the store's.
-        options: all of them, with defaults.
-
-    Raises:
-        InvalidStore: one has a value that can't work.
-    """
+    """Read all options of a store, or raise InvalidStore for a value that can't work."""
     cache = _read_cache(alias, options["CACHE"])
     prefix, is_exact = options["KEY_PREFIX"], options["EXACT"]
     lock_seconds, max_age = options["LOCK_SECONDS"], options["MAX_AGE"]
@@ -118,11 +106,6 @@ def _read_cache(alias: str, option: Any) -> str:
             f"SESSION_STORES[{alias!r}]{source} is {cache!r}, which isn't in CACHES. Name one of "
             f"{known}."
         )
-    _require_fit(alias, cache)
-    return cache
-
-
-def _require_fit(alias: str, cache: str) -> None:
     try:
         reason = explain_unfit(caches[cache])
     except (InvalidCacheBackendError, ImportError) as error:
@@ -133,6 +116,7 @@ def _require_fit(alias: str, cache: str) -> None:
             f"CACHES[{cache!r}]['BACKEND'] to another, for example to "
             "'django.core.cache.backends.redis.RedisCache'."
         )
+    return cache
 
 
 def _require_short_names(alias: str, cache: str, prefix: str) -> None:

@@ -29,8 +29,6 @@ ONE, OTHER = bytes(range(256)), b"\x01" + bytes(range(255, -1, -1))
 
 
 class Verdict(enum.Enum):
-    """What was found."""
-
     UNFIT = enum.auto()  # It does what a store can't live with.
     UNKNOWN = enum.auto()  # It could not be asked, or not to the end.
     DROPS_LARGE = enum.auto()
@@ -44,12 +42,7 @@ def probe(alias: str, key_prefix: str) -> list[Finding]:
     """
     Try a cache, under names of its own, and remove them again. It takes no longer than PATIENCE.
 
-    Args:
-        alias: the cache's.
-        key_prefix: what the names begin with.
-
-    Returns:
-        What is wrong, in words that follow the cache's name and a comma.
+    What is wrong is said in words that follow the cache's name and a comma.
     """
     findings: list[Finding] = []
     # In a thread: a client may wait for a server that hangs without an end.

@@ -10,14 +10,12 @@ from dataclasses import replace
 from ...records import Outcome, SessionRecord, is_over, successor, touched
 from ...session import clock
 from ..retries import backoff
-from ..steps import Steps, call_database
-from .cells import Cells
-from .failures import Failures
-from .index import UserIndex
-from .listings import Listings
-from .locks import Lock, Locks
+from ..steps import Steps, call_database, pause
+from .cells import Cells, Lock, Locks
+from .client import Failures
+from .index import Listings, UserIndex
 from .options import CacheOptions
-from .users import ATTEMPTS, UserOperations, pause_if_any
+from .users import ATTEMPTS, UserOperations
 from .values import Entry
 
 Change = Callable[[SessionRecord], SessionRecord | None]
@@ -52,7 +50,8 @@ class CacheProtocol(UserOperations):
         record = self._cap(record)
         if record.expires_at <= clock.now():
             return (yield from self._read(record.key)) is None
-        yield from self._cells.require_room(record.key, record.payload)
+        if self._cells.is_large(record):
+            yield from self._cells.require_room(record)
         listing = None
         if record.user_id is not None:
             listing = yield from call_database(self._index.insert, record)
@@ -79,7 +78,7 @@ class CacheProtocol(UserOperations):
 
     def modify(self, key: str, change: Callable[[SessionRecord], SessionRecord]) -> Steps[Outcome]:
         for delay in backoff(ATTEMPTS):
-            yield from pause_if_any(delay)
+            yield from pause(delay)
             outcome = yield from self._change(key, lambda old: successor(old, change(old)))
             if outcome is not Outcome.CONFLICT:
                 return outcome
@@ -127,7 +126,8 @@ class CacheProtocol(UserOperations):
         if is_over(record):
             is_ended = yield from self._end(entry.record)
         else:
-            yield from self._cells.require_room(record.key, record.payload)
+            if self._cells.is_large(record):
+                yield from self._cells.require_room(record)
             write = self._overwrite if record.key == key else self._move
             is_ended = yield from write(entry, record)
         return Outcome.DONE if is_ended else Outcome.GONE

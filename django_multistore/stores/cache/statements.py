@@ -57,14 +57,7 @@ def write_index_statements(connection: BaseDatabaseWrapper) -> dict[str, Stateme
 
 
 def write_removal(count: int, connection: BaseDatabaseWrapper, *, expired: bool) -> str:
-    """
-    Write the statement that removes some rows.
-
-    Args:
-        count: how many there are.
-        connection: to the database that has them.
-        expired: leave those that expire after the last value.
-    """
+    """Write the statement that removes some rows, if expired but those of after the last value."""
     quote = connection.ops.quote_name
     names = {name: quote(name) for name in ("row_id", "key", "expires_at")}
     text = REMOVE_ROWS + EXPIRED if expired else REMOVE_ROWS

@@ -11,15 +11,13 @@ from django.core.checks import CheckMessage
 from ...models import SessionRowQuerySet
 from ...records import SessionRecord
 from ..batches import Batch
-from ..sql.checks import check_database, check_isolation
+from ..sql.checks import check_database
 from ..steps import Result, arun, run
 from ..stepwise import Operation, StepwiseStore
-from .cells import Cells
+from .cells import Cells, Locks
 from .checks import check_cache, check_cache_always
-from .client import CacheClient
-from .failures import Failures
+from .client import CacheClient, Failures
 from .index import AT_A_TIME, UserIndex
-from .locks import Locks
 from .options import read_options
 from .protocol import CacheProtocol
 
@@ -86,7 +84,11 @@ class CacheStore(StepwiseStore):
     # sessions.
 
     def read(self, key: str) -> SessionRecord | None:
-        entry = self._cells.find(key, self._client.get_many(self._cells.names(key)))
+        names = self._cells.names(key)
+        values = self._client.read(names)
+        if values is None:
+            values = run(self._client.get_many(names))
+        entry = self._cells.find(key, values)
         if entry is not None and entry.is_tentative:
             entry = run(self._protocol.confirm_live(entry))
         return None if entry is None or entry.is_expired else entry.record
@@ -94,7 +96,11 @@ class CacheStore(StepwiseStore):
     async def aread(self, key: str) -> SessionRecord | None:
         if not self._client.is_async:
             return await sync_to_async(self.read)(key)
-        entry = self._cells.find(key, await self._client.aget_many(self._cells.names(key)))
+        names = self._cells.names(key)
+        values = await self._client.aread(names)
+        if values is None:
+            values = await arun(self._client.get_many(names))
+        entry = self._cells.find(key, values)
         if entry is not None and entry.is_tentative:
             entry = await arun(self._protocol.confirm_live(entry))
         return None if entry is None or entry.is_expired else entry.record
@@ -120,14 +126,8 @@ class CacheStore(StepwiseStore):
         options = self._options
         if not kwargs.get("deploy"):
             return check_cache_always(self.alias, options.cache)
-        using = self.database
+        max_age = int(options.max_age.total_seconds())
         return [
-            *check_cache(
-                self.alias,
-                options.cache,
-                key_prefix=options.prefix,
-                max_age=int(options.max_age.total_seconds()),
-            ),
-            *check_database(self.alias, using),
-            *check_isolation(self.alias, using),
+            *check_cache(self.alias, options.cache, key_prefix=options.prefix, max_age=max_age),
+            *check_database(self.alias, self.database),
         ]

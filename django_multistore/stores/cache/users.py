@@ -18,7 +18,7 @@ from ..retries import backoff
 from ..steps import Steps, call_database, pause, run
 from ..stepwise import Operations
 from .cells import Cells
-from .failures import Failures
+from .client import Failures
 from .index import AT_A_TIME, Row, UserIndex
 from .values import Entry
 
@@ -52,7 +52,7 @@ class UserOperations(Operations):
         found: dict[int, SessionRecord] = {}
         rows = yield from call_database(self._index.rows_of_user, user_id)
         for delay in backoff(ATTEMPTS):
-            yield from pause_if_any(delay)
+            yield from pause(delay)
             live: dict[int, Entry] = {}
             for batch in _batches(rows):
                 live |= (yield from self._look(batch)).live
@@ -102,7 +102,7 @@ class UserOperations(Operations):
             rows = [row for row in rows if row.id in targets]
             if not rows:
                 return len(ended)
-            yield from pause_if_any(delay)
+            yield from pause(delay)
             for batch in _batches(rows):
                 ids, of_others = yield from self._end_rows(user_id, batch)
                 ended |= ids
@@ -128,14 +128,8 @@ class UserOperations(Operations):
         return {live[row.row_id].record.id for row in own if row.row_id in live}, strangers
 
     def gc(self, rows: Sequence[Row], *, dry_run: bool, now: datetime | None = None) -> Steps[int]:
-        """
-        Remove those rows, of up to AT_A_TIME, whose sessions are gone. Return how many.
-
-        Args:
-            rows: which to look at.
-            dry_run: only count them.
-            now: what time it is by the index's clock. None: by this host's.
-        """
+        """Remove those of up to AT_A_TIME rows whose sessions are gone, and return how many."""
+        # The time is the index's; without it, this host's.
         # Of those under other names this cache says nothing: they go when they have expired.
         own = [row for row in rows if row.store == self._index.place]
         found = yield from self._look(own, prove=True)
@@ -179,12 +173,6 @@ class UserOperations(Operations):
                 elif key == row.key or not entry.is_tentative:
                     found.live[row.row_id] = entry
         return found
-
-
-def pause_if_any(seconds: float) -> Steps[None]:
-    """Wait, if there is something to wait for: no wait is no step."""
-    if seconds:
-        yield from pause(seconds)
 
 
 def _records_of(user_id: str, entries: Iterable[Entry]) -> Iterator[SessionRecord]:

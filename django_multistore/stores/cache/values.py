@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from ...records import SessionRecord
 from ...session import clock
-from ..record_bytes import DAMAGE, pack_record, unpack_record
-from ..timestamps import from_timestamp, to_timestamp
+from ..record_bytes import DAMAGE, from_timestamp, pack_record, to_timestamp, unpack_record
 
 # No record begins with one of these.
 NOT_LISTED, LISTED, TENTATIVE = 16, 17, 18
@@ -50,16 +49,7 @@ class Entry(NamedTuple):
 
 
 def pack(alias: str, entry: Entry) -> bytes:
-    """
-    Return an entry as bytes.
-
-    Args:
-        alias: the store's, for messages.
-        entry: what shall be written. Its key is left out.
-
-    Raises:
-        ValueError: the user id or the device doesn't fit.
-    """
+    """Return an entry as bytes, without its key, or raise ValueError as pack_record() does."""
     if entry.listing is None:
         listing = LISTING.pack(NOT_LISTED, 0, 0)
     else:
@@ -70,16 +60,7 @@ def pack(alias: str, entry: Entry) -> bytes:
 
 
 def unpack(key: str, value: object) -> Entry | None:
-    """
-    Return the entry that was packed.
-
-    Args:
-        key: the record's.
-        value: what was found under it.
-
-    Returns:
-        None for a value that is none of these.
-    """
+    """Return the entry that was packed, or None for a value that is none of these."""
     if not isinstance(value, bytes):
         return None
     try:

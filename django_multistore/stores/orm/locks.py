@@ -27,10 +27,7 @@ def run_locked(table: Table, user_id: str, action: Callable[[], Result]) -> Resu
     """
     Count a user's sessions and add to them, while nobody else does.
 
-    Args:
-        table: has the sessions.
-        user_id: whose they are.
-        action: reads and writes the table. It is run again if another transaction crossed it.
+    The action is run again if another transaction crossed it.
 
     Raises:
         StoreUnavailable: the database could not be asked, or others took too long.

@@ -16,8 +16,8 @@ from ...records import Admission, Device, Limit, Outcome, Page, SessionRecord, u
 from ...session import clock
 from ..base import BaseStore
 from ..batches import Batch
-from ..sql.checks import check_database, check_isolation
-from ..sql.rows import build_row
+from ..sql.checks import check_database
+from ..sql.statements import build_row
 from ..sql.table import Table
 from .locks import run_locked
 from .statements import LISTED, write_orm_statements
@@ -155,10 +155,7 @@ class OrmStore(BaseStore):
         return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        if not kwargs.get("deploy"):
-            return []
-        using = self.database
-        return [*check_database(self.alias, using), *check_isolation(self.alias, using)]
+        return check_database(self.alias, self.database) if kwargs.get("deploy") else []
 
     def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Outcome:
         if record.version is None:

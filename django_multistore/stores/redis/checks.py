@@ -9,8 +9,8 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning
 
 from ...exceptions import StoreUnavailable
+from ..record_bytes import from_timestamp
 from ..sql.clocks import check_clock
-from ..timestamps import from_timestamp
 from .client.base import Client
 from .options import RedisOptions
 

@@ -32,10 +32,10 @@ from ..record_bytes import (
     encode_device,
     find_ends,
     pack_record,
+    to_timestamp,
     unpack_record,
     wrap_version,
 )
-from ..timestamps import to_timestamp
 
 # The kinds of tombstones, which a session that was ended or moved leaves on a cluster.
 ENDED, MOVED = 2, 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.core.checks import CheckMessage, Error, Warning
@@ -10,7 +11,7 @@ from django.db import Error as AnyDatabaseError
 from django.db import NotSupportedError, connections, transaction
 
 from .clocks import check_clock, read_clock
-from .isolation import SNAPSHOTS, read_level
+from .transactions import SNAPSHOTS, read_level
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -30,37 +31,22 @@ READ_COMMITTED = {
 
 
 def check_database(alias: str, using: str) -> list[CheckMessage]:
-    """
-    Say what a database can't do for the store, and what its settings keep it from.
-
-    Args:
-        alias: the store's.
-        using: the database's.
-    """
-    connection = connections[using]
-    return [
-        *_check_version(alias, connection),
-        *_check_sqlite(alias, connection),
-        *_check_pooler(alias, connection),
-        *_check_clock(alias, connection),
-    ]
+    """Say what a database can't do for the store, and what its settings keep it from."""
+    messages: list[CheckMessage] = []
+    for check in (_check_version, _check_sqlite, _check_pooler, _check_clock, _check_isolation):
+        # The first use of the database will say what is wrong with it.
+        with suppress(AnyDatabaseError):
+            messages += check(alias, connections[using])
+    return messages
 
 
-def check_isolation(alias: str, using: str) -> list[CheckMessage]:
-    """
-    Warn of transactions that don't see what is committed meanwhile.
-
-    Args:
-        alias: the store's.
-        using: the database's, which is asked for its default.
-    """
-    try:
-        level = read_level(using)
-    except AnyDatabaseError:
-        return []  # The first use of the database will say what is wrong with it.
+def _check_isolation(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
+    """Warn of transactions that don't see what is committed meanwhile."""
+    using = connection.alias
+    level = read_level(using)
     if level not in SNAPSHOTS:
         return []
-    remedy = READ_COMMITTED[connections[using].vendor]
+    remedy = READ_COMMITTED[connection.vendor]
     return [
         Warning(
             f"Session store {alias!r} is on the database {using!r}, whose transactions are at "
@@ -85,8 +71,6 @@ def _check_version(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMes
         reason = str(error)
     except NotImplementedError:
         return []  # A backend that isn't Django's need not know versions.
-    except AnyDatabaseError:
-        return []  # The first use of the database will say what is wrong with it.
     if not reason:
         return []
     return [
@@ -113,21 +97,15 @@ def _check_sqlite(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMess
     if connection.vendor != "sqlite":
         return []
     options = connection.settings_dict.get("OPTIONS", {})
+    mode, command = str(options.get("transaction_mode")), str(options.get("init_command"))
     wanted = {
-        "transaction_mode": (
-            str(options.get("transaction_mode", "")).upper() in ("IMMEDIATE", "EXCLUSIVE"),
-            '"transaction_mode": "IMMEDIATE"',
+        '"transaction_mode": "IMMEDIATE"': mode.upper() in ("IMMEDIATE", "EXCLUSIVE"),
+        '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"': (
+            "journal_mode=wal" in command.lower().replace(" ", "")
         ),
-        "init_command": (
-            "journal_mode=wal" in str(options.get("init_command", "")).lower().replace(" ", ""),
-            '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"',
-        ),
-        "timeout": (
-            options.get("timeout", SQLITE_MIN_TIMEOUT) >= SQLITE_MIN_TIMEOUT,
-            '"timeout": 20',
-        ),
+        '"timeout": 20': options.get("timeout", SQLITE_MIN_TIMEOUT) >= SQLITE_MIN_TIMEOUT,
     }
-    missing = [setting for is_set, setting in wanted.values() if not is_set]
+    missing = [setting for setting, is_set in wanted.items() if not is_set]
     if not missing:
         return []
     return [
@@ -144,11 +122,7 @@ def _check_pooler(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMess
     options = connection.settings_dict.get("OPTIONS", {})
     if connection.vendor != "postgresql" or options.get("prepare_threshold") is None:
         return []
-    try:
-        is_shared = _shares_prepared_names(connection)
-    except AnyDatabaseError:
-        return []  # The first use of the database will say what is wrong with it.
-    if not is_shared:
+    if not _shares_prepared_names(connection):
         return []
     return [
         Warning(
@@ -165,21 +139,15 @@ def _check_pooler(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMess
 
 
 def _check_clock(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
-    try:
-        there = read_clock(connection)
-    except AnyDatabaseError:
-        return []  # The first use of the database will say what is wrong with it.
+    there = read_clock(connection)
     place = f"the database {connection.alias!r}"
     return [] if there is None else check_clock(alias, place, there)
 
 
 def _shares_prepared_names(connection: Any) -> bool:
-    """
-    Say whether a pooler is between, and the server gets prepared statements by clients' names.
-
-    A pooler that tracks them gives them names of its own. The question is asked in one transaction,
-    which has a server connection for itself, and with a name that nobody else has.
-    """
+    """Say whether the server gets prepared statements by clients' names, through a pooler."""
+    # A pooler that tracks them gives them names of its own. The question is asked in one
+    # transaction, which has a server connection for itself, and with a name that nobody else has.
     connection.ensure_connection()
     driver = connection.connection
     if not hasattr(driver, "pgconn"):  # psycopg2, which prepares none

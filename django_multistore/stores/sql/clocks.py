@@ -33,14 +33,7 @@ def read_clock(connection: BaseDatabaseWrapper) -> datetime | None:
 
 
 def check_clock(alias: str, place: str, there: datetime) -> list[CheckMessage]:
-    """
-    Warn of a clock that is not this host's.
-
-    Args:
-        alias: the store's, for the message.
-        place: whose clock it is, in words.
-        there: what that shows.
-    """
+    """Warn of a clock that is not this host's: in words, of which place, and what it shows."""
     ahead = clock.now() - there
     if abs(ahead) <= TOLERATED:
         return []

@@ -62,12 +62,7 @@ def undoes_transaction(error: BaseException) -> bool:
 
 
 def list_codes(error: BaseException) -> set[object]:
-    """
-    Return the codes that an error carries, wherever its driver puts them.
-
-    Args:
-        error: the driver's, or Django's, whose cause that is.
-    """
+    """Return the codes that an error carries, wherever its driver puts them."""
     # A store's own error has Django's as its cause, and that one the driver's.
     chain = (error, error.__cause__, error.__cause__ and error.__cause__.__cause__)
     return {code for each in chain if each for code in _list_own_codes(each) if code is not None}

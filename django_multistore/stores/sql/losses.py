@@ -30,13 +30,7 @@ POSTGRES_IS_WHOLE, POSTGRES_HAS_FAILED, POSTGRES_IS_GONE = 2, 3, 4
 
 
 def is_lost(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
-    """
-    Say whether an error has undone more of an open transaction than the statement that met it.
-
-    Args:
-        connection: has the transaction.
-        error: the last one that came up in the transaction.
-    """
+    """Say whether the last error in an open transaction has undone more than its statement."""
     if connection.needs_rollback or connection.connection is None:
         return True
     return LOOKS.get(connection.vendor, _is_unusable)(connection, error)
@@ -48,9 +42,6 @@ def find_loss(errors: Iterable[Exception]) -> Exception | None:
 
     Args:
         errors: came up and were caught.
-
-    Returns:
-        The error, to be raised; None if each transaction is as whole as before.
     """
     for connection in list_open():
         for error in errors:
@@ -69,11 +60,8 @@ def doom(connection: BaseDatabaseWrapper, error: Exception) -> None:
     """
     Have a lost transaction end in an error, even if the site catches this one.
 
-    A rollback to a savepoint from before the error lifts the doom, if the server still has one.
-
-    Args:
-        connection: has the transaction.
-        error: is raised in place of a commit, or of a rollback in silence.
+    The error is raised in place of a commit, or of a rollback in silence. A rollback to a savepoint
+    from before the error lifts the doom, if the server still has one.
     """
     standing = getattr(vars(connection).get("commit"), "__self__", None)
     if isinstance(standing, _Doom) and standing.is_in_force:

@@ -18,6 +18,7 @@ from django.db import models
 from django.db.models.constants import OnConflict
 
 from ...models import as_stored
+from ...records import USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, SessionRecord
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -83,13 +84,9 @@ def write_statements(
     typed_as: Mapping[str, str],
 ) -> dict[str, Statement]:
     """
-    Write a table's statements for one database.
+    Write a table's statements for one database, to which the connection need not be open.
 
-    Args:
-        templates: by the statement's name.
-        model: the table.
-        connection: to the database. It need not be open.
-        typed_as: the column whose type a parameter has, where it isn't called as its column.
+    A parameter that isn't called as a column has the type of the one that typed_as names.
     """
     fields: dict[str, Any] = {field.name: field for field in model._meta.concrete_fields}
     quote = connection.ops.quote_name
@@ -109,6 +106,35 @@ def write_statements(
         return Statement(sql, adapters, list(_list_converters(columns, connection)))
 
     return {name: write(template) for name, template in templates.items()}
+
+
+def build_row(alias: str, record: SessionRecord) -> dict[str, Any]:
+    """Return the values of a record's row, by column, or raise ValueError if one doesn't fit."""
+    # MariaDB's INSERT IGNORE would cut in silence what is too long, and PostgreSQL takes no NUL.
+    user_agent = record.device.user_agent
+    for user_id in (record.user_id or "", record.actor_id or ""):
+        if len(user_id) > USER_ID_MAX_LENGTH or "\0" in user_id:
+            raise ValueError(
+                f"Session store {alias!r} takes user ids of up to {USER_ID_MAX_LENGTH} "
+                f"characters without NUL; this one has {len(user_id)}."
+            )
+    if len(user_agent) > USER_AGENT_MAX_LENGTH or "\0" in user_agent:
+        raise ValueError(
+            f"Session store {alias!r} takes user agents of up to {USER_AGENT_MAX_LENGTH} "
+            f"characters without NUL; this one has {len(user_agent)}."
+        )
+    return {
+        "id": record.id,
+        "key": record.key,
+        "user_id": record.user_id,
+        "created_at": record.created_at,
+        "authenticated_at": record.authenticated_at,
+        "last_seen_at": record.last_seen_at,
+        "expires_at": record.expires_at,
+        "ip_address": record.device.ip_address,
+        "user_agent": user_agent,
+        "actor_id": record.actor_id,
+    }
 
 
 def _write_words(connection: BaseDatabaseWrapper) -> dict[str, str]:

@@ -15,13 +15,12 @@ from django.db import Error, connections, models, router
 from ...exceptions import InvalidStore, NotSupported, StoreUnavailable
 from ...records import Fate
 from ...session import clock
-from ..outages import Outages
-from ..retries import backoff
+from ..retries import Outages, backoff
 from . import losses, transactions
 from .clocks import read_clock
 from .errors import is_conflict, is_outage, is_table_missing
-from .isolation import SNAPSHOTS, own_transaction, read_level
 from .statements import Statement
+from .transactions import SNAPSHOTS, own_transaction, read_level
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -42,18 +41,7 @@ class Table:
         model: type[models.Model],
         write_statements: Callable[[BaseDatabaseWrapper], dict[str, Statement]],
     ) -> None:
-        """
-        Take the store's option DATABASE, and its table there.
-
-        Args:
-            outages: of the store whose table it is.
-            chosen: the alias of its database. None: the database routers say which it is.
-            model: the table.
-            write_statements: writes the statements by name, for a connection.
-
-        Raises:
-            InvalidStore: DATABASES has no such alias.
-        """
+        """Take what the store's option DATABASE has chosen, or raise InvalidStore."""
         if chosen is not None and chosen not in connections:
             raise InvalidStore(
                 f"SESSION_STORES[{outages.alias!r}]['OPTIONS']['DATABASE'] is {chosen!r}, which "
@@ -137,13 +125,8 @@ class Table:
         """
         Run statements in one transaction: the caller's, or else one of their own.
 
-        Args:
-            action: what runs them. In a transaction of its own it is run again if that was undone
-                by another one that crossed it.
-
-        Raises:
-            StoreUnavailable: the database could not be asked.
-            InvalidStore: the table isn't there.
+        In one of their own they are run again if that was undone by another one that crossed it.
+        Errors are translated as in run().
         """
         if self.is_in_transaction():
             with self.translate_errors():
@@ -168,9 +151,6 @@ class Table:
     def repeat_after_commit(self, action: Callable[[], object]) -> None:
         """
         Run something again after the commit, when it sees what the caller's snapshot lacks.
-
-        Args:
-            action: it finds nothing more to do if the snapshot lacked nothing.
 
         Raises:
             NotSupported: nobody tells when the transaction ends.

@@ -556,7 +556,7 @@ class LockTests(TransactionTestCase):
             clock.return_value += 3
             return stored
 
-        with patch("django_multistore.stores.cache.locks.time.monotonic") as clock:
+        with patch("django_multistore.stores.cache.cells.time.monotonic") as clock:
             clock.return_value = 1000.0
             steps = store._protocol._change(record.key, stall)
             outcome = run(steps)

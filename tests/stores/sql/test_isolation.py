@@ -20,7 +20,7 @@ from django_multistore.exceptions import NotSupported, SessionLimitReached, Stor
 from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
-from django_multistore.stores.sql.isolation import read_level
+from django_multistore.stores.sql.transactions import read_level
 from tests.support.helpers import rounds
 from tests.support.meeting import (
     Actor,

@@ -3,8 +3,3 @@ The backends of caches that are known, a class for each, which answer the questi
 
 No room imports a package of a backend, and this folder imports nothing else of the project.
 """
-
-from .base import OTHER_BACKEND, Backend, Complaint
-from .finding import find_backend, is_known
-
-__all__ = ["OTHER_BACKEND", "Backend", "Complaint", "find_backend", "is_known"]

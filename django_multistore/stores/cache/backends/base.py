@@ -26,13 +26,7 @@ class Complaint(NamedTuple):
 
 
 def complain_of_options(text: str, wanted: dict[str, bool]) -> Complaint | None:
-    """
-    Complain of options that are missing.
-
-    Args:
-        text: what they are missing for.
-        wanted: each option as it is to be written, and whether it is so.
-    """
+    """Complain of options that are not as each is wanted, in the words of the text."""
     missing = ", ".join(option for option, is_so in wanted.items() if not is_so)
     return Complaint(text, set_options(missing)) if missing else None
 
