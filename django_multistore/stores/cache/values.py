@@ -21,6 +21,7 @@ from ..record_bytes import DAMAGE, from_timestamp, pack_record, to_timestamp, un
 # No record begins with one of these.
 NOT_LISTED, LISTED, TENTATIVE = 16, 17, 18
 LISTING = struct.Struct(">Bqq")
+NO_LISTING = LISTING.pack(NOT_LISTED, 0, 0)
 
 
 class Listing(NamedTuple):
@@ -51,12 +52,10 @@ class Entry(NamedTuple):
 def pack(alias: str, entry: Entry) -> bytes:
     """Return an entry as bytes, without its key, or raise ValueError as pack_record() does."""
     if entry.listing is None:
-        listing = LISTING.pack(NOT_LISTED, 0, 0)
-    else:
-        kind = TENTATIVE if entry.listing.is_tentative else LISTED
-        times = to_timestamp(entry.listing.written_at), to_timestamp(entry.listing.valid_until)
-        listing = LISTING.pack(kind, *times)
-    return listing + pack_record(alias, entry.record)
+        return NO_LISTING + pack_record(alias, entry.record)
+    kind = TENTATIVE if entry.listing.is_tentative else LISTED
+    times = to_timestamp(entry.listing.written_at), to_timestamp(entry.listing.valid_until)
+    return LISTING.pack(kind, *times) + pack_record(alias, entry.record)
 
 
 def unpack(key: str, value: object) -> Entry | None:
