@@ -17,7 +17,7 @@ from django.core.exceptions import PermissionDenied
 from django.shortcuts import resolve_url
 
 from .exceptions import OtherUser
-from .http.sessions import afind_subject, find_subject, get_session
+from .http.request_subject import afind_subject, find_subject, get_session
 from .session import clock
 
 if TYPE_CHECKING:

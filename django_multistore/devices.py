@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import signals
-from .http.sessions import (
+from .http.request_subject import (
     afind_other_user,
     find_other_user,
     get_engine,

@@ -22,8 +22,8 @@ from .conf import conf
 from .engine import SessionStore
 from .exceptions import MultistoreError, SessionLimitReached
 from .http.refusals import note_outage
-from .http.sessions import find_engine
-from .stores.sql.losses import find_loss
+from .http.request_subject import find_engine
+from .stores.sql.lost_transactions import find_loss
 from .stores.sql.transactions import savepoints
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from .session import users
+from .session import user_ids
 
 KEY_LENGTH = 40
 ID_BITS = 63
@@ -45,7 +45,7 @@ def user_id_of(primary_key: object) -> str:
         return primary_key
     if hasattr(primary_key, "pk"):
         raise TypeError("Expected a user's primary key, not the user: pass user.pk.")
-    return users.to_text(primary_key)
+    return user_ids.to_text(primary_key)
 
 
 def new_id() -> int:

@@ -9,7 +9,7 @@ from django.dispatch import Signal
 
 from .records import SessionRecord
 from .session import endings
-from .stores.sql import losses
+from .stores.sql import lost_transactions
 
 # Arguments: sender, the session class; id, the session's public name; user_id, text or None. Most
 # sessions are created for visitors: Django's user_logged_in tells who logs in.
@@ -79,12 +79,12 @@ def _note_ending(reason: Reason, user_id: str | None, id: int | None) -> None:
 
 
 def _raise_loss(responses: Responses) -> None:
-    if (errors := _list_errors(responses)) and (loss := losses.find_loss(errors)):
+    if (errors := _list_errors(responses)) and (loss := lost_transactions.find_loss(errors)):
         raise loss
 
 
 async def _araise_loss(responses: Responses) -> None:
-    if (errors := _list_errors(responses)) and (loss := await losses.afind_loss(errors)):
+    if (errors := _list_errors(responses)) and (loss := await lost_transactions.afind_loss(errors)):
         raise loss
 
 

@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from .engine import SessionStore
-from .http.sessions import get_session
+from .http.request_subject import get_session
 from .records import ACTOR_SESSION_KEY
 from .session import namespaces
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .addresses import read_device
-from .http.sessions import require_ours
+from .http.request_subject import require_ours
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase

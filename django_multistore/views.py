@@ -24,8 +24,8 @@ from django.views.generic.edit import FormMixin
 from . import devices
 from .decorators import aadmits, admits, redirect_to_login_page
 from .exceptions import SessionLimitReached
-from .http.second_posts import follow_first_post, start_anew
-from .http.sessions import find_other_user, get_session, owns_session, takes_precedence
+from .http.double_submits import follow_first_post, start_anew
+from .http.request_subject import find_other_user, get_session, owns_session, takes_precedence
 from .pages.views import LogoutOtherDevicesView
 
 __all__ = [

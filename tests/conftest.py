@@ -44,4 +44,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Callable[[object], Any]:
     """Return what gives an object's methods, or their async variants run to the end."""
-    return lambda target: Calls(target, twins=request.param)
+    return lambda target: Calls(target, is_async=request.param)

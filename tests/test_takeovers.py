@@ -104,9 +104,9 @@ class Browser:
         self._client = AsyncClient() if is_async else Client()
         self._prefix = "a" if is_async else ""
 
-    def __call__(self, view: str, name: str = "-", *, twin: bool = True) -> int:
+    def __call__(self, view: str, name: str = "-", *, prefixed: bool = True) -> int:
         folder, _, view = view.rpartition("/")
-        prefix = self._prefix if twin else ""
+        prefix = self._prefix if prefixed else ""
         url = f"/{folder + '/' if folder else ''}{prefix}{view}/{name}/"
         get: Any = async_to_sync(self._client.get) if self._prefix else self._client.get
         status: int = get(url).status_code
@@ -159,8 +159,8 @@ class TakeoverTests(TestCase):
                 takeovers = [self.takeover(by=name) for name in ("eve", "mod")]
                 self.assertEqual(own.whose, ("bob", None))
                 for takeover in takeovers:
-                    takeover("log_out", twin=False)
-                own("log_out", twin=False)
+                    takeover("log_out", prefixed=False)
+                own("log_out", prefixed=False)
 
     @override_settings(**ONE)
     def test_logins_of_the_user_don_t_count_it(self) -> None:
@@ -213,7 +213,7 @@ class TakeoverTests(TestCase):
 
     def test_a_logout_ends_it(self) -> None:
         takeover = self.takeover()
-        takeover("log_out", twin=False)
+        takeover("log_out", prefixed=False)
         self.assertEqual(takeover.whose, (None, None))
         takeover("log_in", "bob")
         self.assertEqual(takeover.whose, ("bob", None))

@@ -10,7 +10,7 @@ from django.contrib.auth import load_backend
 from django.core.exceptions import FieldDoesNotExist
 from django.db import Error
 
-from ..stores.sql.losses import find_loss
+from ..stores.sql.lost_transactions import find_loss
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -19,9 +19,9 @@ from django.utils.translation import gettext_lazy as _
 from .. import devices
 from ..decorators import redirect_to_login_page
 from ..exceptions import OtherUser
+from ..http.double_submits import follow_first_post, start_anew
 from ..http.refusals import build_error, wants_json
-from ..http.second_posts import follow_first_post, start_anew
-from ..http.sessions import find_subject, get_session
+from ..http.request_subject import find_subject, get_session
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

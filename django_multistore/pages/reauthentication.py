@@ -25,7 +25,7 @@ from django.views.generic import FormView
 
 from ..decorators import has_recent_login
 from ..http.refusals import JSON, build_error
-from ..http.sessions import get_session
+from ..http.request_subject import get_session
 from .base import UserPageMixin
 
 if TYPE_CHECKING:

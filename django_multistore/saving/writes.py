@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 
 from .. import signals
-from ..auth import hashes, openable
+from ..auth import session_hashes, unopenable
 from ..records import Limit, Outcome
-from ..rotation.moved import MovedSession
+from ..rotation.following import MovedSession
 from ..session import keys
 from ..session.drafts import Draft
 from ..session.keys import Secret
 from ..signals import Reason
-from ..stores.retries import backoff
+from ..stores.attempts import backoff
 from ..stores.steps import Steps, call, pause
 
 # How many session keys of 160 random bits may be taken before the store isn't believed.
@@ -60,7 +60,7 @@ class WritingSession(MovedSession):
             return (yield from call(self.create, self.acreate))
         if self.form is not None and self.is_out_of_reach:
             return None  # Another POST of the form finds one move, not two.
-        renewal = yield from hashes.find_renewal(self._session_cache)
+        renewal = yield from session_hashes.find_renewal(self._session_cache)
         secret = self._choose_key(renewal)
         draft = self._draft(secret.key, secret=secret)
         draft.is_followable = renewal is not None and renewal.hash is not None
@@ -135,7 +135,7 @@ class WritingSession(MovedSession):
         admission = yield from call(store.admit, store.aadmit, old_key, draft.record, limit)
         if admission.outcome is Outcome.FULL:
             widened = yield from call(
-                openable.make_room, openable.amake_room, self, store, draft.record, limit
+                unopenable.make_room, unopenable.amake_room, self, store, draft.record, limit
             )
             if widened is not None:
                 admission = yield from call(

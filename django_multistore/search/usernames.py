@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 
 from ..session import namespaces
-from ..session.users import PrimaryKey
+from ..session.user_ids import PrimaryKey
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -17,7 +17,7 @@ from django.db.models.functions import Concat, Left, StrIndex
 from django.db.models.lookups import Exact, GreaterThan
 
 from ..conf import conf
-from . import users
+from . import user_ids
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -58,7 +58,7 @@ def qualify(text: str, stored_before: str | None = None) -> str:
         return text
     if stored_before is not None:
         namespace, before = split(stored_before)
-        if text in (before, users.spell(before)):
+        if text in (before, user_ids.spell(before)):
             return _join(namespace, text)
     return _join(get_current(), text)
 
@@ -92,7 +92,7 @@ def is_here(user_id: str | None) -> bool:
 def respell(user_id: str) -> str:
     """Return a user id with its primary key as the database spells it."""
     namespace, text = split(user_id)
-    return _join(namespace, users.spell(text))
+    return _join(namespace, user_ids.spell(text))
 
 
 def list_spellings(user_id: str) -> tuple[str, ...]:
@@ -107,18 +107,18 @@ def list_spellings(user_id: str) -> tuple[str, ...]:
         each of them in this order misses none.
     """
     namespace, text = split(user_id)
-    return (*(_join(namespace, old) for old in users.list_old_spellings(text)), user_id)
+    return (*(_join(namespace, old) for old in user_ids.list_old_spellings(text)), user_id)
 
 
 def get_user_id(user: AbstractBaseUser) -> str:
     """Return the user id that stores have: the primary key as text, with the namespace."""
-    return qualify(users.spell_user(user))
+    return qualify(user_ids.spell_user(user))
 
 
 def list_user_ids(user: AbstractBaseUser) -> tuple[str, ...]:
     """Return all spellings of a user's id, the one of now last: see list_spellings()."""
-    text = users.spell_user(user)
-    old = users.get_primary_key(user).iterate_old_spellings(text)
+    text = user_ids.spell_user(user)
+    old = user_ids.get_primary_key(user).iterate_old_spellings(text)
     return (*map(qualify, old), qualify(text))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.auth import SESSION_KEY
 
 from ..records import ACTOR_SESSION_KEY, SessionRecord
-from . import namespaces, users
+from . import namespaces, user_ids
 from .expiring import ExpiringSession
 from .state import State
 
@@ -29,7 +29,7 @@ class OwnedSession(ExpiringSession):
             data: the session.
         """
         user_id = data.get(SESSION_KEY)
-        return None if user_id in (None, "") else users.spell(user_id)
+        return None if user_id in (None, "") else user_ids.spell(user_id)
 
     def stored_user_id(self, data: dict[str, Any]) -> str | None:
         """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth import logout
 
 from .. import devices
-from ..http.sessions import get_session
+from ..http.request_subject import get_session
 from ..records import parse_id
 from ..session import namespaces
 

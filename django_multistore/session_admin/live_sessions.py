@@ -18,11 +18,11 @@ from django.db.models import Count, Exists, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from ..http.sessions import find_engine
+from ..http.request_subject import find_engine
 from ..models import SessionRowQuerySet
 from ..session import clock
 from ..session.namespaces import qualify_sql
-from ..session.users import get_primary_key
+from ..session.user_ids import get_primary_key
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin

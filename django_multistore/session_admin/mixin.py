@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import devices
 from ..addresses import normalize_address
 from ..descriptions import describe
-from ..http.sessions import find_engine, get_session
+from ..http.request_subject import find_engine, get_session
 from ..models import StoredSession
 from ..pages.base import find_page
 from ..search.usernames import find_actors

@@ -14,8 +14,8 @@ from django.core.checks import CheckMessage
 from ..exceptions import InvalidStore
 from ..records import Outcome, SessionRecord
 from .async_fallbacks import AsyncFallbacks
+from .attempts import Outages
 from .batches import Batch
-from .retries import Outages
 
 
 class BaseStore(AsyncFallbacks):

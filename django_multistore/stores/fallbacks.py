@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..exceptions import NotSupported, StoreUnavailable
 from ..records import Admission, Limit, Outcome, Page, SessionRecord, page_of, successor, touched
+from .attempts import MODIFY_ATTEMPTS, Outages, backoff
 from .batches import GC_BATCH_SIZE, Batch, batch_sizes
-from .retries import MODIFY_ATTEMPTS, Outages, backoff
 
 if TYPE_CHECKING:
     # models.py needs the apps to be ready; whoever writes a store may import this before.

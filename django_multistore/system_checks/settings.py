@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import CHOICES, DEFAULT_IP_RESOLVER, DEFAULT_TOUCH_INTERVAL, conf
 from ..exceptions import InvalidStore
-from ..http.sessions import find_engine
+from ..http.request_subject import find_engine
 from ..session import namespaces
 from ..stores import stores
 from ..stores.base import BaseStore

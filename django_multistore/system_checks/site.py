@@ -14,9 +14,9 @@ from django.utils.module_loading import import_string
 
 from ..conf import conf
 from ..exceptions import InvalidStore
-from ..http.sessions import find_engine
+from ..http.request_subject import find_engine
 from ..middleware import SessionMiddleware
-from ..session.users import find_user_model
+from ..session.user_ids import find_user_model
 from .settings import TAG
 
 # These views begin or end a takeover.

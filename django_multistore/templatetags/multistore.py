@@ -9,7 +9,7 @@ from django.template import Context
 
 from .. import devices
 from ..exceptions import OtherUser, StoreUnavailable
-from ..http.sessions import find_subject
+from ..http.request_subject import find_subject
 
 register = template.Library()
 

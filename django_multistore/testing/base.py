@@ -34,12 +34,12 @@ EVICTING, REFUSING = Limit(most=2, evicts=True), Limit(most=2, evicts=False)
 class Calls:
     """An object's methods as plain functions: its own, or their async variants run to the end."""
 
-    def __init__(self, target: Any, *, twins: bool) -> None:
+    def __init__(self, target: Any, *, is_async: bool) -> None:
         self.target = target
-        self._twins = twins
+        self._is_async = is_async
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if self._twins:
+        if self._is_async:
             return async_to_sync(getattr(self.target, f"a{name}"))
         own: Callable[..., Any] = getattr(self.target, name)
         return own
@@ -62,9 +62,9 @@ def both_ways(test: Callable[[Any, Calls], None]) -> Callable[[Any], None]:
 
     @wraps(test)
     def run(self: Any) -> None:
-        for twins in (False, True):
-            with self.subTest(twins=twins):
-                test(self, Calls(self.make_store(), twins=twins))
+        for is_async in (False, True):
+            with self.subTest(is_async=is_async):
+                test(self, Calls(self.make_store(), is_async=is_async))
 
     # pytest takes a parameter of the wrapped function for a fixture.
     del run.__wrapped__

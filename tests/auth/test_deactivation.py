@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from django_multistore import devices
 from django_multistore.auth.deactivation import note_deactivation
-from django_multistore.http.sessions import find_engine
+from django_multistore.http.request_subject import find_engine
 from django_multistore.receivers import end_sessions_if_deactivated
 from tests import servers
 from tests.models import Customer, LeavingUser, NamedUser, ProxyUser

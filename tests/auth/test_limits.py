@@ -250,7 +250,7 @@ class Visitor:
         self._prefix = "a" if is_async else ""
 
     def get(self, view: str) -> Any:
-        """Ask for a view, which has a twin for async code."""
+        """Ask for a view, which has a variant for async code."""
         return self._ask("get", f"/{self._prefix}{view}")
 
     def log_in(self, url: str = "/login/") -> Any:
@@ -574,7 +574,7 @@ class StatementCountTests(TransactionTestCase):
     def setUp(self) -> None:
         self.user = User.objects.create_user("bob")
 
-    def log_in(self, *, with_session: bool = False, twins: bool = False) -> list[str]:
+    def log_in(self, *, with_session: bool = False, is_async: bool = False) -> list[str]:
         """Log in and return the first words of the statements, but for the user's last_login."""
         session = SessionStore()
         if with_session:
@@ -582,7 +582,7 @@ class StatementCountTests(TransactionTestCase):
             session.save()
             session = SessionStore(session.session_key)
         with CaptureQueriesContext(connection) as captured:
-            if twins:
+            if is_async:
                 async_to_sync(alogin)(request_with(session), self.user, backend=BACKEND)
                 async_to_sync(session.asave)()
             else:
@@ -592,9 +592,9 @@ class StatementCountTests(TransactionTestCase):
         return [sql.split()[0] for sql in statements if "auth_user" not in sql]
 
     def test_without_the_setting_none_is_added(self) -> None:
-        for twins in (False, True):
-            assert self.log_in(twins=twins) == ["INSERT", "UPDATE"]
-            with_session = self.log_in(with_session=True, twins=twins)
+        for is_async in (False, True):
+            assert self.log_in(is_async=is_async) == ["INSERT", "UPDATE"]
+            with_session = self.log_in(with_session=True, is_async=is_async)
             assert with_session == ["SELECT", "UPDATE", "UPDATE"]
 
     def test_without_the_setting_a_login_waits_for_the_save(self) -> None:
@@ -615,14 +615,14 @@ class StatementCountTests(TransactionTestCase):
         with override_settings(SESSION_MAX_PER_USER=2):
             assert self.log_in() == ["INSERT", *turn]
             assert self.log_in(with_session=True) == ["SELECT", "UPDATE", *turn]
-            assert self.log_in(twins=True) == ["INSERT", *evicting]
+            assert self.log_in(is_async=True) == ["INSERT", *evicting]
             assert self.log_in(with_session=True) == ["SELECT", "UPDATE", *evicting]
 
     def test_to_refuse(self) -> None:
         with override_settings(SESSION_MAX_PER_USER=2, **REFUSING):
-            for twins in (False, True):
+            for is_async in (False, True):
                 turn = ["BEGIN", "DELETE", "SELECT", "UPDATE", "COMMIT"]
-                assert self.log_in(twins=twins) == ["INSERT", *turn]
+                assert self.log_in(is_async=is_async) == ["INSERT", *turn]
             with CaptureQueriesContext(connection) as captured, pytest.raises(SessionLimitReached):
                 login(request_with(SessionStore()), self.user, backend=BACKEND)
         asked = [query["sql"] for query in captured.captured_queries]

@@ -176,10 +176,12 @@ def everything_in(alias: str) -> bytes:
     )
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("kind", on("sqlite", "postgres", "mariadb", transaction=True))
-def test_no_cookie_is_in_the_database(kind: str, twins: bool, user: User, drawn: list[str]) -> None:
-    live = a_full_life(lambda target: Calls(target, twins=twins), user)
+def test_no_cookie_is_in_the_database(
+    kind: str, is_async: bool, user: User, drawn: list[str]
+) -> None:
+    live = a_full_life(lambda target: Calls(target, is_async=is_async), user)
     stored = everything_in(alias_of(kind))
     if kind == "sqlite":
         name = Path(connections["default"].settings_dict["NAME"])
@@ -219,15 +221,21 @@ def all_of(record: logging.LogRecord) -> str:
 
 
 @pytest.mark.parametrize("kind", EVERY_DATABASE)
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_no_cookie_is_in_the_log(
-    kind: str, twins: bool, user: User, drawn: list[str], caplog: Any, tmp_path: Path, settings: Any
+    kind: str,
+    is_async: bool,
+    user: User,
+    drawn: list[str],
+    caplog: Any,
+    tmp_path: Path,
+    settings: Any,
 ) -> None:
     with all_that_is_logged(caplog):
-        (live, *_) = a_full_life(lambda target: Calls(target, twins=twins), user)
+        (live, *_) = a_full_life(lambda target: Calls(target, is_async=is_async), user)
         dead = saved(a=1)
         late = loaded(dead)
-        Calls(SessionStore(dead), twins=twins).delete()
+        Calls(SessionStore(dead), is_async=is_async).delete()
         late["b"] = 1
         for cookie in (live, dead, f"{live}\0", f" {live}", live.upper()):
             client = Client(raise_request_exception=False)
@@ -336,49 +344,53 @@ def assert_tells_nothing(error: Exception, session_keys: list[str]) -> None:
     assert_no_trace(session_keys, "\n".join(told).encode())
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("act", FAILING.values(), ids=list(FAILING))
 @pytest.mark.parametrize("kind", on("sqlite"))
 def test_an_outage_tells_no_key(
-    act: Any, twins: bool, user: User, drawn: list[str], tmp_path: Path, settings: Any
+    act: Any, is_async: bool, user: User, drawn: list[str], tmp_path: Path, settings: Any
 ) -> None:
     session_key = saved(**login_of(user))
     with gone(tmp_path, settings):
-        error = raised_by(lambda: act(lambda target: Calls(target, twins=twins), session_key, user))
+        error = raised_by(
+            lambda: act(lambda target: Calls(target, is_async=is_async), session_key, user)
+        )
         assert isinstance(error, StoreUnavailable)
         assert_tells_nothing(error, drawn)
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("act", FAILING_ONCE_LOADED.values(), ids=list(FAILING_ONCE_LOADED))
 @pytest.mark.parametrize("kind", on("sqlite"))
 def test_an_outage_after_loading_tells_no_key(
-    act: Any, twins: bool, user: User, drawn: list[str], tmp_path: Path, settings: Any
+    act: Any, is_async: bool, user: User, drawn: list[str], tmp_path: Path, settings: Any
 ) -> None:
     session = loaded(saved(**login_of(user)))
     with gone(tmp_path, settings):
-        error = raised_by(lambda: act(lambda target: Calls(target, twins=twins), session, user))
+        error = raised_by(
+            lambda: act(lambda target: Calls(target, is_async=is_async), session, user)
+        )
         assert isinstance(error, StoreUnavailable)
         assert_tells_nothing(error, drawn)
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("kind", on("sqlite"))
 def test_a_form_and_the_key_derived_from_it_are_not_told(
-    twins: bool, user: User, tmp_path: Path, settings: Any
+    is_async: bool, user: User, tmp_path: Path, settings: Any
 ) -> None:
     session = loaded(saved(**login_of(user)))
     session.form = Secret(new_session_key())
     told = [session.form.session_key, session._choose_key(None).session_key, session.session_key]
     with gone(tmp_path, settings):
-        error = raised_by(lambda: Calls(session, twins=twins).cycle_key())
+        error = raised_by(lambda: Calls(session, is_async=is_async).cycle_key())
         assert_tells_nothing(error, told)
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("kind", on("sqlite"))
 def test_a_look_for_an_uncertain_key_tells_no_key(
-    twins: bool, drawn: list[str], monkeypatch: pytest.MonkeyPatch
+    is_async: bool, drawn: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with autocommit off, where nobody knows what has become of a rotation."""
 
@@ -400,7 +412,7 @@ def test_a_look_for_an_uncertain_key_tells_no_key(
 
     request = request_with(loaded(saved(a=1)))
     request.COOKIES[COOKIE] = request.session.session_key
-    respond = async_to_sync(SessionMiddleware(arotate)) if twins else SessionMiddleware(rotate)
+    respond = async_to_sync(SessionMiddleware(arotate)) if is_async else SessionMiddleware(rotate)
     error = raised_by(lambda: respond(request))
     assert isinstance(error, RuntimeError)
     assert_tells_nothing(error, drawn)
@@ -428,22 +440,22 @@ def overtaken(session: SessionStore) -> SessionStore:
     return session
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("act", UNSERIALISABLE.values(), ids=list(UNSERIALISABLE))
 @pytest.mark.parametrize("kind", on("sqlite"))
 def test_data_that_cannot_be_serialised_tells_no_key(
-    act: Any, twins: bool, user: User, drawn: list[str]
+    act: Any, is_async: bool, user: User, drawn: list[str]
 ) -> None:
     session, free = loaded(saved(**login_of(user))), new_session_key()
-    error = raised_by(lambda: act(lambda target: Calls(target, twins=twins), session, free))
+    error = raised_by(lambda: act(lambda target: Calls(target, is_async=is_async), session, free))
     assert isinstance(error, TypeError)
     assert_tells_nothing(error, drawn)
 
 
 @pytest.mark.parametrize("kind", EVERY_DATABASE)
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_the_end_of_a_session_tells_no_key(
-    kind: str, twins: bool, user: User, drawn: list[str]
+    kind: str, is_async: bool, user: User, drawn: list[str]
 ) -> None:
     session_key = saved(**login_of(user))
     saving, rotating, creating = (loaded(session_key) for _ in range(3))
@@ -451,10 +463,10 @@ def test_the_end_of_a_session_tells_no_key(
     taken.clear()
     SessionStore(session_key).delete()
     for act, expected in (
-        (lambda: Calls(change(saving), twins=twins).save(), UpdateError),
-        (lambda: Calls(rotating, twins=twins).cycle_key(), SessionInterrupted),
-        (lambda: Calls(creating, twins=twins).save(must_create=True), CreateError),
-        (lambda: Calls(taken, twins=twins).save(must_create=True), CreateError),
+        (lambda: Calls(change(saving), is_async=is_async).save(), UpdateError),
+        (lambda: Calls(rotating, is_async=is_async).cycle_key(), SessionInterrupted),
+        (lambda: Calls(creating, is_async=is_async).save(must_create=True), CreateError),
+        (lambda: Calls(taken, is_async=is_async).save(must_create=True), CreateError),
     ):
         error = raised_by(act)
         assert type(error) is expected
@@ -567,9 +579,9 @@ class RawCookieClient(AsyncClient):
         return scope
 
 
-def get(cookie: str, *, twins: bool) -> HttpResponse:
+def get(cookie: str, *, is_async: bool) -> HttpResponse:
     """Make a request with this raw cookie header, through all of the middleware."""
-    if twins:
+    if is_async:
         return async_to_sync(RawCookieClient().get)("/async", headers={"cookie": cookie})
     return Client().get("/", HTTP_COOKIE=cookie)
 
@@ -619,36 +631,38 @@ BAD_COOKIES = {
 }
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("cookie", BAD_COOKIES.values(), ids=list(BAD_COOKIES))
 @pytest.mark.parametrize("kind", EVERY_DATABASE)
 def test_a_malformed_cookie_is_a_new_session_and_one_line(
-    kind: str, cookie: str, twins: bool, user: User, caplog: Any
+    kind: str, cookie: str, is_async: bool, user: User, caplog: Any
 ) -> None:
     live = saved(**login_of(user))
     raw = cookie.replace(LIVE, live).encode("utf-8", "surrogatepass").decode("latin-1")
     caplog.clear()
-    assert assert_new_session(get(f"{COOKIE}={raw}", twins=twins)) != live
+    assert assert_new_session(get(f"{COOKIE}={raw}", is_async=is_async)) != live
     assert len(lines_of(caplog)) == 1
     assert live not in caplog.text
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("kind", EVERY_DATABASE)
-def test_a_cookie_that_no_session_has_is_not_adopted(kind: str, twins: bool, caplog: Any) -> None:
+def test_a_cookie_that_no_session_has_is_not_adopted(
+    kind: str, is_async: bool, caplog: Any
+) -> None:
     for unknown in (new_session_key(), "a" * 8, "0" * 128):
-        assert assert_new_session(get(f"{COOKIE}={unknown}", twins=twins)) != unknown
+        assert assert_new_session(get(f"{COOKIE}={unknown}", is_async=is_async)) != unknown
         assert data_of(unknown) is None
     assert lines_of(caplog) == []
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("kind", EVERY_DATABASE)
 def test_a_good_cookie_is_a_session_and_no_line(
-    kind: str, twins: bool, user: User, caplog: Any
+    kind: str, is_async: bool, user: User, caplog: Any
 ) -> None:
     session_key = saved(**login_of(user), visits=4)
-    response = get(f"{COOKIE}={session_key}", twins=twins)
+    response = get(f"{COOKIE}={session_key}", is_async=is_async)
     assert response.content.decode() == f"{user.pk} 4"
     assert data_of(session_key)["visits"] == 5
     assert lines_of(caplog) == []
@@ -693,45 +707,45 @@ def payload_of(kind: str, session_key: str) -> bytes:
     return bytes(rows.get(key=key_of(session_key)).payload)
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("filling", ["", LONG], ids=["plain", "deflated"])
 @pytest.mark.parametrize("damage", PAYLOADS.values(), ids=list(PAYLOADS))
 @pytest.mark.parametrize("kind", EVERY_DATABASE)
 def test_a_damaged_payload_is_a_new_session_and_one_line(
-    kind: str, damage: Any, filling: str, twins: bool, user: User, caplog: Any
+    kind: str, damage: Any, filling: str, is_async: bool, user: User, caplog: Any
 ) -> None:
     session_key = saved(**login_of(user), filling=filling)
     damaged = damage(payload_of(kind, session_key), key_of(session_key))
     overwrite_payload(kind, session_key, damaged)
     caplog.clear()
-    assert assert_new_session(get(f"{COOKIE}={session_key}", twins=twins)) != session_key
+    assert assert_new_session(get(f"{COOKIE}={session_key}", is_async=is_async)) != session_key
     assert len(lines_of(caplog)) == 1
     assert session_key not in caplog.text
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("kind", EVERY_DATABASE)
 def test_a_payload_copied_under_another_key_is_refused(
-    kind: str, twins: bool, user: User, caplog: Any
+    kind: str, is_async: bool, user: User, caplog: Any
 ) -> None:
     victims, thiefs = saved(**login_of(user)), saved(mine=1)
     overwrite_payload(kind, thiefs, payload_of(kind, victims))
-    assert_new_session(get(f"{COOKIE}={thiefs}", twins=twins))
+    assert_new_session(get(f"{COOKIE}={thiefs}", is_async=is_async))
     assert len(lines_of(caplog)) == 1
-    assert get(f"{COOKIE}={victims}", twins=twins).content.decode() == f"{user.pk} 0"
+    assert get(f"{COOKIE}={victims}", is_async=is_async).content.decode() == f"{user.pk} 0"
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("act", ["save", "cycle_key"])
 @pytest.mark.parametrize("kind", on("sqlite", "postgres", "mariadb", transaction=True))
 def test_a_payload_damaged_since_it_was_loaded_does_not_get_into_a_merge(
-    kind: str, act: str, twins: bool, user: User, caplog: Any
+    kind: str, act: str, is_async: bool, user: User, caplog: Any
 ) -> None:
     session_key = saved(**login_of(user))
     session = loaded(session_key)
     change(loaded(session_key), "theirs").save()
     overwrite_payload(kind, session_key, b"\1damaged")
     with pytest.raises((UpdateError, SessionInterrupted)):
-        getattr(Calls(change(session), twins=twins), act)()
+        getattr(Calls(change(session), is_async=is_async), act)()
     assert len(lines_of(caplog)) == 1
     assert payload_of(kind, session_key) == b"\1damaged"

@@ -22,7 +22,7 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 FLOORS = {
     "what a session is": """
-        __init__ exceptions session/clock session/users session/endings records conf models
+        __init__ exceptions session/clock session/user_ids session/endings records conf models
         serializers addresses descriptions/ session/
     """,
     "where it is kept": """

@@ -19,7 +19,7 @@ from django_multistore.records import Outcome, SessionRecord
 from django_multistore.saving.writes import FRESH_KEYS
 from django_multistore.session import codec
 from django_multistore.stores import stores
-from django_multistore.stores.retries import MODIFY_ATTEMPTS
+from django_multistore.stores.attempts import MODIFY_ATTEMPTS
 from django_multistore.testing import Calls, make_record
 from tests.support.smallest_store import SmallestStore
 
@@ -97,7 +97,7 @@ class StubbornStore(SmallestStore):
 STUBBORN = {"default": {"BACKEND": f"{__name__}.StubbornStore"}}
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 class TestStubbornStore:
     @pytest.fixture(autouse=True)
     def site(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,24 +108,24 @@ class TestStubbornStore:
         with pytest.raises(StoreUnavailable, match=f"'default'.*after {attempts} attempts"):
             act()
 
-    def test_no_fresh_key_is_free(self, twins: bool) -> None:
-        self.gives_up(Calls(SessionStore(), twins=twins).create, FRESH_KEYS)
+    def test_no_fresh_key_is_free(self, is_async: bool) -> None:
+        self.gives_up(Calls(SessionStore(), is_async=is_async).create, FRESH_KEYS)
 
-    def test_another_has_always_saved(self, twins: bool) -> None:
+    def test_another_has_always_saved(self, is_async: bool) -> None:
         session = self.session()
         session["a"] = 1
-        self.gives_up(Calls(session, twins=twins).save, MODIFY_ATTEMPTS)
+        self.gives_up(Calls(session, is_async=is_async).save, MODIFY_ATTEMPTS)
 
     def test_another_has_always_saved_what_is_to_be_a_users(
-        self, twins: bool, settings: Any
+        self, is_async: bool, settings: Any
     ) -> None:
         settings.SESSION_MAX_PER_USER = 5
         session = self.session()
         session[SESSION_KEY] = "7"
-        self.gives_up(Calls(session, twins=twins).save, MODIFY_ATTEMPTS)
+        self.gives_up(Calls(session, is_async=is_async).save, MODIFY_ATTEMPTS)
 
-    def test_a_session_always_moves_before_it_is_ended(self, twins: bool) -> None:
-        store = Calls(stores["default"], twins=twins)
+    def test_a_session_always_moves_before_it_is_ended(self, is_async: bool) -> None:
+        store = Calls(stores["default"], is_async=is_async)
         self.gives_up(lambda: store.destroy_for_user("7"), MODIFY_ATTEMPTS)
         self.gives_up(lambda: store.destroy_session("7", 1), MODIFY_ATTEMPTS)
 

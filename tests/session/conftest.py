@@ -13,11 +13,11 @@ from tests.support.meeting import store_setting
 
 
 @pytest.fixture
-def calls(kind: str, twins: bool, settings: Any) -> Callable[[str], Any]:
+def calls(kind: str, is_async: bool, settings: Any) -> Callable[[str], Any]:
     """Return what gives a function of devices.py, or its async variant, on a kind of store."""
     settings.SESSION_STORES = store_setting(kind)
 
     def call(name: str) -> Any:
-        return async_to_sync(getattr(devices, f"a{name}")) if twins else getattr(devices, name)
+        return async_to_sync(getattr(devices, f"a{name}")) if is_async else getattr(devices, name)
 
     return call

@@ -118,10 +118,12 @@ def test_the_usual_session_is_not_loaded_for_it() -> None:
         assert not is_same(b"{}", b'{"a":1}', JSONSerializer())
 
 
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("serializer", [Pickled, Salted, SaltedJson])
 @pytest.mark.django_db
-def test_an_untouched_session_is_not_written(settings: Any, serializer: Any, twins: bool) -> None:
+def test_an_untouched_session_is_not_written(
+    settings: Any, serializer: Any, is_async: bool
+) -> None:
     settings.SESSION_SERIALIZER = f"{__name__}.{serializer.__name__}"
     is_json = serializer is SaltedJson
     session = SessionStore()
@@ -131,7 +133,7 @@ def test_an_untouched_session_is_not_written(settings: Any, serializer: Any, twi
 
     def writes(change: Callable[[Any], object]) -> int:
         again = SessionStore(session.session_key)
-        calls = Calls(again, twins=twins)
+        calls = Calls(again, is_async=is_async)
         calls.get("cart")
         change(again)
         with CaptureQueriesContext(connection) as captured:

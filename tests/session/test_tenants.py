@@ -72,17 +72,17 @@ def make_key(key: str, prefix: str, version: int) -> str:
     return f"{current.name}:{prefix}:{version}:{key}"
 
 
-def visit(session: SessionStore, *, twins: bool = False) -> SessionStore:
+def visit(session: SessionStore, *, is_async: bool = False) -> SessionStore:
     """Return what the next request has of a session."""
     visited = SessionStore(session.session_key)
-    Calls(visited, twins=twins).open()
+    Calls(visited, is_async=is_async).open()
     return visited
 
 
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_user_1_of_two_tenants(
-    kind: str, twins: bool, calls: Callable[[str], Any], settings: Any
+    kind: str, is_async: bool, calls: Callable[[str], Any], settings: Any
 ) -> None:
     user = User.objects.create_user("bob")
     tenants = ("a", "A", "ab", None)
@@ -90,7 +90,7 @@ def test_user_1_of_two_tenants(
     for name in tenants:
         with current.of(name):
             calls("log_out_everywhere")(user)
-            mine[name] = log_in(user, twins=twins)
+            mine[name] = log_in(user, is_async=is_async)
     for name in tenants:
         with current.of(name):
             (listed,) = calls("sessions_for_user")(user)
@@ -103,13 +103,13 @@ def test_user_1_of_two_tenants(
             for other in {*tenants} - {name}:
                 assert calls("end_session")(user, mine[other].record.id) is False
                 # Nor is it the user's who has the same number here.
-                foreign = visit(mine[other], twins=twins)
+                foreign = visit(mine[other], is_async=is_async)
                 assert foreign.session_key is None
                 assert SESSION_KEY not in foreign
             assert calls("log_out_other_devices")(request_with(visit(mine[name]))) == 0
     with current.of("a"), ends_told() as told:
         settings.SESSION_MAX_PER_USER = 1
-        kept = log_in(user, twins=twins)
+        kept = log_in(user, is_async=is_async)
         assert [(each["reason"], each["user_id"]) for each in told] == [("evicted", f"a|{user.pk}")]
         (listed,) = calls("sessions_for_user")(user)
         assert listed.id == kept.record.id
@@ -119,20 +119,20 @@ def test_user_1_of_two_tenants(
             assert calls("log_out_everywhere")(user) == 1
 
 
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("kind", on("sqlite", *REDIS))
 def test_what_is_saved_in_another_s_schema_stays_whose_it_is(
-    kind: str, twins: bool, calls: Callable[[str], Any]
+    kind: str, is_async: bool, calls: Callable[[str], Any]
 ) -> None:
     """Staff work through the schemas of all tenants, in one request."""
     user = User.objects.create_user("bob")
     with current.of("a"):
-        session = visit(log_in(user), twins=twins)
+        session = visit(log_in(user), is_async=is_async)
         with current.of("b"):
             session["page"] = 2
             assert not session.needs_new_key
-            Calls(session, twins=twins).save()
-            Calls(session, twins=twins).cycle_key()
+            Calls(session, is_async=is_async).save()
+            Calls(session, is_async=is_async).cycle_key()
         assert session.record.user_id == f"a|{user.pk}"
         (listed,) = calls("sessions_for_user")(user)
         assert listed.id == session.record.id
@@ -321,9 +321,9 @@ class Prefix:
         return f"prefix-of-{current.name}"
 
 
-def assert_apart(store: Any, twins: bool) -> None:
+def assert_apart(store: Any, is_async: bool) -> None:
     """Assert that tenants have nothing in common in a store that one process has for all."""
-    calls = Calls(store, twins=twins)
+    calls = Calls(store, is_async=is_async)
     records = {name: make_record(user_id="1") for name in ("a", "b")}
     for name, record in records.items():
         with current.of(name):
@@ -349,24 +349,24 @@ def assert_apart(store: Any, twins: bool) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("entry", [KEY_FUNCTION, {"KEY_PREFIX": Prefix()}], ids=["key", "prefix"])
-def test_the_index_of_a_cache_follows(entry: dict[str, Any], twins: bool, settings: Any) -> None:
+def test_the_index_of_a_cache_follows(entry: dict[str, Any], is_async: bool, settings: Any) -> None:
     settings.CACHES = {"sessions": LOCMEM | entry}
     with patch.object(cache_users, "IN_FLIGHT", -timedelta(minutes=1)):
-        assert_apart(CacheStore("web", CACHE="sessions"), twins)
+        assert_apart(CacheStore("web", CACHE="sessions"), is_async)
     assert not UserSession.objects.exists()
     caches["sessions"].clear()
 
 
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("entry", [KEY_FUNCTION, {"KEY_PREFIX": Prefix()}], ids=["key", "prefix"])
-def test_the_names_in_redis_follow(entry: dict[str, Any], twins: bool, settings: Any) -> None:
+def test_the_names_in_redis_follow(entry: dict[str, Any], is_async: bool, settings: Any) -> None:
     location = f"redis://{servers.require('redis')}/7"
     django_redis = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location}
     settings.CACHES = {"sessions": django_redis | entry}
     store = RedisStore("web", CACHE="sessions", KEY_PREFIX=f"{OWN_PREFIX}:")
-    assert_apart(store, twins)
+    assert_apart(store, is_async)
     with current.of("a"):
         at_a = store.place
     assert store.place != at_a

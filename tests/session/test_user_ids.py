@@ -149,14 +149,14 @@ def new_users() -> list[Any]:
     return [BareUUIDUser.objects.create(), DecimalUser.objects.create(number=number)]
 
 
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_a_login_right_after_the_registration_is_found(
-    kind: str, twins: bool, calls: Callable[[str], Any], settings: Any
+    kind: str, is_async: bool, calls: Callable[[str], Any], settings: Any
 ) -> None:
     for user in new_users():
         settings.AUTH_USER_MODEL = user._meta.label
-        session = log_in(user, twins=twins)
+        session = log_in(user, is_async=is_async)
         text = str(session[SESSION_KEY])
         fresh = type(user).objects.get()
         assert text != str(fresh.pk)
@@ -164,12 +164,12 @@ def test_a_login_right_after_the_registration_is_found(
             (listed,) = calls("sessions_for_user")(same)
             assert (listed.id, listed.user_id) == (session.record.id, str(fresh.pk))
             assert calls("count_for_user")(same) == 1
-        other = log_in(fresh, twins=twins)
+        other = log_in(fresh, is_async=is_async)
         assert calls("log_out_other_devices")(request_with(other)) == 1
         assert calls("end_session")(user, str(other.record.id)) is True
         assert calls("log_out_everywhere")(user) == 0
         settings.SESSION_MAX_PER_USER = 1
-        kept = [log_in(each, twins=twins) for each in (user, fresh)][-1]
+        kept = [log_in(each, is_async=is_async) for each in (user, fresh)][-1]
         (listed,) = calls("sessions_for_user")(user)
         assert listed.id == kept.record.id
         settings.SESSION_MAX_PER_USER = None
@@ -183,10 +183,10 @@ def store_under(user_id: str, **changes: Any) -> SessionRecord:
     return record
 
 
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_what_was_stored_under_an_old_spelling_is_found(
-    kind: str, twins: bool, calls: Callable[[str], Any], settings: Any
+    kind: str, is_async: bool, calls: Callable[[str], Any], settings: Any
 ) -> None:
     for user in new_users():
         settings.AUTH_USER_MODEL = user._meta.label
@@ -207,51 +207,51 @@ def test_what_was_stored_under_an_old_spelling_is_found(
         assert calls("count_for_user")(user) == 0
 
 
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_a_save_respells_it_and_is_no_login(
-    kind: str, twins: bool, calls: Callable[[str], Any], settings: Any
+    kind: str, is_async: bool, calls: Callable[[str], Any], settings: Any
 ) -> None:
     settings.SESSION_MAX_PER_USER = 1
     settings.SESSION_MAX_PER_USER_POLICY = "refuse"
     for user in new_users():
         settings.AUTH_USER_MODEL = "auth.User"  # So that it is stored as it was.
-        old = log_in(user, twins=twins)
+        old = log_in(user, is_async=is_async)
         before = old.record
         assert before.user_id == old[SESSION_KEY]
         settings.AUTH_USER_MODEL = user._meta.label
         session = SessionStore(old.session_key)
-        Calls(session, twins=twins).open()
+        Calls(session, is_async=is_async).open()
         assert session.authenticated_at == before.authenticated_at
         assert not session.needs_new_key
         session["cart"] = 1
-        Calls(session, twins=twins).save()
-        after = Calls(stores["default"], twins=twins).read(old.key)
+        Calls(session, is_async=is_async).save()
+        after = Calls(stores["default"], is_async=is_async).read(old.key)
         *_, spelled = namespaces.list_user_ids(user)
         assert (after.id, after.user_id) == (before.id, spelled)
         assert after.authenticated_at == before.authenticated_at
-        assert Calls(stores["default"], twins=twins).sessions_for_user(before.user_id) == []
+        assert Calls(stores["default"], is_async=is_async).sessions_for_user(before.user_id) == []
         assert calls("log_out_everywhere")(user) == 1
 
 
 @pytest.mark.parametrize("name", ["log_out_everywhere", "end_session"])
-@pytest.mark.parametrize("twins", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("kind", on(*ONE_OF_EACH, transaction=True))
 def test_a_request_that_ends_its_own_session_of_an_old_spelling_starts_anew(
-    kind: str, twins: bool, calls: Callable[[str], Any], settings: Any, name: str
+    kind: str, is_async: bool, calls: Callable[[str], Any], settings: Any, name: str
 ) -> None:
     for user in new_users():
         settings.AUTH_USER_MODEL = "auth.User"
-        old = log_in(user, twins=twins)
+        old = log_in(user, is_async=is_async)
         settings.AUTH_USER_MODEL = user._meta.label
         with collect_endings() as endings:
             session = SessionStore(old.session_key)
             session.own_endings = endings
-            Calls(session, twins=twins).open()
+            Calls(session, is_async=is_async).open()
             assert session.record.user_id != namespaces.get_user_id(user)
             calls(name)(user, *([old.record.id] if name == "end_session" else []))
             session["goodbye"] = 1
-            Calls(session, twins=twins).save()
+            Calls(session, is_async=is_async).save()
         assert session.session_key not in (None, old.session_key)
         assert dict(session.items()) == {"goodbye": 1}
 
@@ -301,22 +301,22 @@ def test_composite_keys(settings: Any) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("twins", [False, True])
-def test_what_is_no_session_s_id_ends_nothing(twins: bool) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_is_no_session_s_id_ends_nothing(is_async: bool) -> None:
     user = User.objects.create_user("bob")
-    log_in(user, twins=twins)
-    end_session = async_to_sync(devices.aend_session) if twins else devices.end_session
+    log_in(user, is_async=is_async)
+    end_session = async_to_sync(devices.aend_session) if is_async else devices.end_session
     for id in ("", "x", "-1", str(2**63), "9" * 99, "١", -1, 2**63):
         assert end_session(user, id) is False
     assert devices.count_for_user(user) == 1
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("twins", [False, True])
-def test_a_session_s_id_as_text(twins: bool) -> None:
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_session_s_id_as_text(is_async: bool) -> None:
     user = User.objects.create_user("bob")
-    session = log_in(user, twins=twins)
-    end_session = async_to_sync(devices.aend_session) if twins else devices.end_session
+    session = log_in(user, is_async=is_async)
+    end_session = async_to_sync(devices.aend_session) if is_async else devices.end_session
     assert end_session(user, str(session.record.id)) is True
 
 

@@ -149,7 +149,7 @@ class Outage:
 
         Args:
             store: what can't be asked.
-            number: at which call of its methods or their async twins, counted from 1.
+            number: at which call of its methods or their async is_async, counted from 1.
         """
         self._store = store
         self._left = number

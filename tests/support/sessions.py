@@ -42,8 +42,8 @@ def both_ways(test: Callable[[Any, Callable[[Any], Calls]], None]) -> Callable[[
     """Run a test with the methods of what it is given, and with their async variants."""
 
     def run(self: Any) -> None:
-        for twins in (False, True):
-            with self.subTest(twins=twins):
-                test(self, partial(Calls, twins=twins))
+        for is_async in (False, True):
+            with self.subTest(is_async=is_async):
+                test(self, partial(Calls, is_async=is_async))
 
     return run

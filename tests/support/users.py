@@ -28,11 +28,11 @@ def request_with(session: SessionStore, user: Any = None) -> HttpRequest:
     return request
 
 
-def log_in(user: Any, *, twins: bool = False) -> SessionStore:
+def log_in(user: Any, *, is_async: bool = False) -> SessionStore:
     """Return the session in which a login of the user was saved."""
     session = SessionStore()
     login(request_with(session), user, backend=BACKEND)
-    Calls(session, twins=twins).save()
+    Calls(session, is_async=is_async).save()
     return session
 
 

@@ -8,7 +8,7 @@ from django.contrib.sessions.management.commands import clearsessions
 from django.core.management.base import CommandError
 
 from ...exceptions import MultistoreError
-from ...http.sessions import find_engine
+from ...http.request_subject import find_engine
 from .gc import is_left_out
 
 

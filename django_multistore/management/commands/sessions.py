@@ -14,13 +14,13 @@ from django.db import Error
 
 from ...engine import SessionStore
 from ...exceptions import MultistoreError
-from ...http.sessions import find_engine
+from ...http.request_subject import find_engine
 from ...records import parse_id
 from ...search import SessionSearch, Tally
 from ...search.filters import parse_age, parse_network
 from ...search.listing import describe_sessions, format_details, format_table
 from ...search.usernames import find_user_id
-from ...session import namespaces, users
+from ...session import namespaces, user_ids
 from ...stores import stores
 from .gc import INTERRUPTED, write
 
@@ -231,7 +231,7 @@ def _parse(options: dict[str, Any], name: str, parse: Callable[[Any], Parsed]) -
 
 def _read_text(value: object) -> str:
     """Return a user's primary key as text, and refuse what no store can have."""
-    text = value if isinstance(value, str) else users.to_text(value)
+    text = value if isinstance(value, str) else user_ids.to_text(value)
     try:
         text.encode()
     except UnicodeEncodeError as error:

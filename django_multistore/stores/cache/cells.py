@@ -21,9 +21,9 @@ from ...exceptions import StoreUnavailable
 from ...records import SessionRecord
 from ...session import clock
 from ..steps import Steps, pause
-from .answers import UNREADABLE
 from .client import CacheClient, Failures
 from .options import CacheOptions
+from .replies import UNREADABLE
 from .values import Entry, pack, unpack
 
 # Short, because clients hash names in Python.

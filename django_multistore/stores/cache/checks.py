@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Warning
 
-from .backends import local, servers
-from .backends.base import OTHER_BACKEND, PYMEMCACHE, REDIS, Backend, Complaint, names_of
+from .known_backends import local, servers
+from .known_backends.base import OTHER_BACKEND, PYMEMCACHE, REDIS, Backend, Complaint, names_of
 from .probe import Verdict, probe
 
 # These are dotted names, so that no package of a backend is needed.

@@ -12,8 +12,8 @@ from django.core.cache.backends.memcached import BaseMemcachedCache
 
 from ...exceptions import StoreUnavailable
 from ..steps import Call, Steps, call
-from .answers import UNREADABLE, has_stored, may_be_a_value, read_values, replace_none
 from .options import CacheOptions
+from .replies import UNREADABLE, has_stored, may_be_a_value, read_values, replace_none
 
 REMEDY = "'manage.py check --deploy' says which option makes that an error"
 

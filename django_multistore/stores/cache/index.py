@@ -11,11 +11,11 @@ from ...conf import conf
 from ...models import SessionRowQuerySet, UserSession, as_stored
 from ...records import SessionRecord
 from ...session import clock
-from ..retries import Outages
-from ..sql.statements import build_row
+from ..attempts import Outages
+from ..sql.dialect import build_row
 from ..sql.table import Table
 from ..steps import Steps, call_database
-from .statements import FOUND, write_index_statements, write_removal
+from .index_statements import FOUND, write_index_statements, write_removal
 from .values import Entry, Listing
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from django.core.cache.backends.base import InvalidCacheBackendError
 from ...exceptions import InvalidStore
 from ...models import STORE_MAX_LENGTH
 from ...records import KEY_LENGTH
-from .answers import explain_unfit
 from .index import NAMESPACE_LENGTH
+from .replies import explain_unfit
 
 # Browsers keep no cookie for longer than 400 days, but for so long each session that has ended
 # would be remembered.

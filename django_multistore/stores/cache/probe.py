@@ -18,7 +18,7 @@ from django.core.cache import caches
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from .answers import has_stored, read_values
+from .replies import has_stored, read_values
 
 PATIENCE = 10  # seconds, for all of it
 EXPIRES_WITHIN = 3  # seconds, of what is kept for one

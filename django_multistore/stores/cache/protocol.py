@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ...records import Outcome, SessionRecord, is_over, successor, touched
 from ...session import clock
-from ..retries import backoff
+from ..attempts import backoff
 from ..steps import Steps, call_database, pause
 from .cells import Cells, Lock, Locks
 from .client import Failures

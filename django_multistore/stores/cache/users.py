@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from ...records import Page, SessionRecord
 from ...session import clock
-from ..retries import backoff
+from ..attempts import backoff
 from ..steps import Steps, call_database, pause, run
 from ..stepwise import Operations
 from .cells import Cells

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...models import StoredSession
-from ..sql.statements import Statement, Template, write_statements
+from ..sql.dialect import Statement, Template, write_statements
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper

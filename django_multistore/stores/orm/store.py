@@ -17,7 +17,7 @@ from ...session import clock
 from ..base import BaseStore
 from ..batches import Batch
 from ..sql.checks import check_database
-from ..sql.statements import build_row
+from ..sql.dialect import build_row
 from ..sql.table import Table
 from .locks import run_locked
 from .statements import LISTED, write_orm_statements

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from ...exceptions import StoreUnavailable
 from ...records import Outcome, SessionRecord
-from ..retries import backoff
+from ..attempts import backoff
 from ..steps import Result, Steps, call, pause
 from ..stepwise import Operations
 from . import layout

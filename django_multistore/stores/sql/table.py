@@ -15,11 +15,11 @@ from django.db import Error, connections, models, router
 from ...exceptions import InvalidStore, NotSupported, StoreUnavailable
 from ...records import Fate
 from ...session import clock
-from ..retries import Outages, backoff
-from . import losses, transactions
+from ..attempts import Outages, backoff
+from . import lost_transactions, transactions
 from .clocks import read_clock
+from .dialect import Statement
 from .errors import is_conflict, is_outage, is_table_missing
-from .statements import Statement
 from .transactions import SNAPSHOTS, own_transaction, read_level
 
 if TYPE_CHECKING:
@@ -197,8 +197,8 @@ class Table:
     def _raise_translated(self, error: Error) -> NoReturn:
         connection = connections[self.database]
         translated = self._translate(error)
-        if transactions.is_open(connection) and losses.is_lost(connection, error):
-            losses.doom(connection, translated)
+        if transactions.is_open(connection) and lost_transactions.is_lost(connection, error):
+            lost_transactions.doom(connection, translated)
             if isinstance(translated, StoreUnavailable):
                 translated.loses_transaction = True
         if translated is error:

@@ -426,12 +426,12 @@ def test_frozen_and_thawed(kind: str, settings: Any, drawn: list[str], user: Use
         only_what_lives_has_rows(drawn)
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @KINDS
-def test_no_operation_takes_an_outage_for_a_miss(kind: str, twins: bool, settings: Any) -> None:
+def test_no_operation_takes_an_outage_for_a_miss(kind: str, is_async: bool, settings: Any) -> None:
     with own_cache(settings, kind) as server:
         record = make_record(id=1, user_id="1")
-        store = Calls(stores["default"], twins=twins)
+        store = Calls(stores["default"], is_async=is_async)
         assert store.create(record)
         server.kill()
         for operation in OPERATIONS.values():
@@ -444,12 +444,12 @@ def test_no_operation_takes_an_outage_for_a_miss(kind: str, twins: bool, setting
         )
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @KINDS
-def test_a_cache_that_was_never_there(kind: str, twins: bool, settings: Any) -> None:
+def test_a_cache_that_was_never_there(kind: str, is_async: bool, settings: Any) -> None:
     use(settings, kind, f"{servers.HOST}:{a_closed_port()}")
     stores["default"]._index.insert(make_record(id=1, user_id="1"))
-    store = Calls(stores["default"], twins=twins)
+    store = Calls(stores["default"], is_async=is_async)
     for operation in OPERATIONS.values():
         with pytest.raises(StoreUnavailable, match="'default'"):
             operation(store)

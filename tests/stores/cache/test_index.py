@@ -137,17 +137,17 @@ def respond(session: SessionStore) -> None:
         session.save()
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("ending", ["autocommit", "commit", "rollback"])
 @pytest.mark.parametrize("is_user", [True, False], ids=["user", "visitor"])
 @pytest.mark.parametrize("act", ACTS)
-def test_each_change(act: Act, is_user: bool, ending: str, twins: bool) -> None:
+def test_each_change(act: Act, is_user: bool, ending: str, is_async: bool) -> None:
     if act is forget_the_user and not is_user:
         pytest.skip("there is none")
     user = new_user()
     session_key = saved(**login_of(user)) if is_user else saved(cart=[1])
     session = SessionStore(session_key)
-    calls = Calls(auth, twins=twins)
+    calls = Calls(auth, is_async=is_async)
     if ending == "autocommit":
         act(calls, session, user)
     else:

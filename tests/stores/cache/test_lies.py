@@ -46,7 +46,7 @@ def store() -> CacheStore:
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
 def calls(request: pytest.FixtureRequest, store: CacheStore) -> Any:
-    return Calls(store, twins=request.param)
+    return Calls(store, is_async=request.param)
 
 
 def of_user(**changes: Any) -> SessionRecord:

@@ -166,7 +166,7 @@ class RoundTripTests(TransactionTestCase):
             lambda: self.store.destroy_for_user(user_id),
         )
 
-    def test_the_twins(self) -> None:
+    def test_the_async_variants(self) -> None:
         changed = replace(self.record, payload=b"x")
         save = ["add", "get_many", "set_many", "get_many", "delete"]
         self.assert_costs(save, [], lambda: async_to_sync(self.store.aupdate)(changed))
@@ -599,7 +599,7 @@ class AsyncOnlyCache(LocMemCache):
 
 
 def _async_only() -> None:
-    def twin(name: str) -> Callable[..., Any]:
+    def async_variant(name: str) -> Callable[..., Any]:
         original = getattr(LocMemCache, name)
 
         async def command(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -614,7 +614,7 @@ def _async_only() -> None:
         return command
 
     for name in COMMANDS:
-        setattr(AsyncOnlyCache, f"a{name}", twin(name))
+        setattr(AsyncOnlyCache, f"a{name}", async_variant(name))
         setattr(AsyncOnlyCache, name, refuse(name))
     AsyncOnlyCache._plain = property(lambda self: LocMemCache("async-only", {}))
 

@@ -23,8 +23,8 @@ from django_multistore.records import Outcome, SessionRecord, key_of
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
 from django_multistore.stores.cache import users as cache_users
-from django_multistore.stores.cache.answers import may_be_a_value
 from django_multistore.stores.cache.cells import DEAD
+from django_multistore.stores.cache.replies import may_be_a_value
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.support.caches import django_valkey
@@ -130,7 +130,7 @@ def cache(request: pytest.FixtureRequest, settings: Any) -> Iterator[Any]:
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
 def calls(request: pytest.FixtureRequest, cache: Any) -> Any:
-    return Calls(CacheStore("default", CACHE="sessions"), twins=request.param)
+    return Calls(CacheStore("default", CACHE="sessions"), is_async=request.param)
 
 
 def of_user(**changes: Any) -> SessionRecord:
@@ -276,10 +276,10 @@ class FlakyCache(LocMemCache):
         return self._answer("touch", *args)
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
-def test_an_outage_stays_one(twins: bool, settings: Any) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_an_outage_stays_one(is_async: bool, settings: Any) -> None:
     settings.CACHES = {"sessions": {"BACKEND": f"{__name__}.FlakyCache", "LOCATION": "flaky"}}
-    calls = Calls(CacheStore("default", CACHE="sessions"), twins=twins)
+    calls = Calls(CacheStore("default", CACHE="sessions"), is_async=is_async)
     record = of_user()
     assert calls.create(record)
     FlakyCache.failures = 10_000

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.cases import (
-    device_pages,
-    devices,
-    engine,
-    integration,
-    receivers,
-    users,
-    views,
-)
+from tests.support.cases import device_pages, devices, engine, integration, receivers, users, views
 
 
 class SessionStoreTests(engine.SessionStoreTests):

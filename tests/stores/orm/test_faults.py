@@ -344,16 +344,18 @@ def nowhere(tmp_path: Path) -> Path:
     return tmp_path / "no directory"
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=list(OPERATIONS))
 @DATABASES
-def test_no_connection_is_to_be_had(kind: str, operation: Any, twins: bool, nowhere: Path) -> None:
+def test_no_connection_is_to_be_had(
+    kind: str, operation: Any, is_async: bool, nowhere: Path
+) -> None:
     alias = alias_of(kind)
     # A thread and a store of their own, for which the database never answered before.
     with gone(kind, nowhere), Actor(alias) as process:
         store = OrmStore("default", DATABASE=alias)
         with pytest.raises(StoreUnavailable):
-            process.does(operation, Calls(store, twins=twins))
+            process.does(operation, Calls(store, is_async=is_async))
 
 
 @pytest.mark.parametrize("view", [visit, *VIEWS])

@@ -116,8 +116,8 @@ class StatementCountTests(TransactionTestCase):
         with self.assertNumQueries(1):
             store.page_for_user("7", start=0, size=0)
 
-    def test_the_twins(self) -> None:
-        session = Calls(SessionStore(self.session_key), twins=True)
+    def test_the_async_variants(self) -> None:
+        session = Calls(SessionStore(self.session_key), is_async=True)
         with CaptureQueriesContext(connection) as captured:
             session.set("a", 2)
             session.save()

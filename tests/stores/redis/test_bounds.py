@@ -139,9 +139,9 @@ def test_more_logins_than_a_cluster_can_end() -> None:
 
 
 @pytest.mark.parametrize("made", [server_store, cluster_store], ids=["server", "cluster"])
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_logins_from_everywhere(
-    made: Callable[[], RedisStore], twins: bool, monkeypatch: pytest.MonkeyPatch
+    made: Callable[[], RedisStore], is_async: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attacker who has the password, in four threads."""
     monkeypatch.undo()
@@ -158,7 +158,7 @@ def test_logins_from_everywhere(
         thread.start()
     ended: list[int] = []
     ending = threading.Thread(
-        target=lambda: ended.append(Calls(store, twins=twins).destroy_for_user(user_id)),
+        target=lambda: ended.append(Calls(store, is_async=is_async).destroy_for_user(user_id)),
         daemon=True,
     )
     began = time.monotonic()
@@ -287,19 +287,19 @@ def test_tombstones_that_name_each_other() -> None:
 
 
 @pytest.mark.parametrize("made", [server_store, cluster_store], ids=["server", "cluster"])
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
-def test_very_many_sessions_are_no_trouble(made: Callable[[], RedisStore], twins: bool) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_very_many_sessions_are_no_trouble(made: Callable[[], RedisStore], is_async: bool) -> None:
     store, user_id = made(), str(new_id())
-    calls, mine = Calls(store, twins=twins), logged_in(store, user_id, 400)
+    calls, mine = Calls(store, is_async=is_async), logged_in(store, user_id, 400)
     assert len(calls.sessions_for_user(user_id)) == 400
     assert calls.destroy_for_user(user_id, except_key=mine[7].key) == 399
     assert [found.key for found in calls.sessions_for_user(user_id)] == [mine[7].key]
     assert calls.destroy_for_user(user_id) == 1
 
 
-@pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_a_login_evicts_all_that_are_too_many(
-    twins: bool, trips: RoundTrips, monkeypatch: pytest.MonkeyPatch
+    is_async: bool, trips: RoundTrips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "IN_A_SCRIPT", 250)
     monkeypatch.setattr(server, "BATCH", 1_000)
@@ -308,7 +308,7 @@ def test_a_login_evicts_all_that_are_too_many(
     fresh = make_record(user_id=user_id, authenticated_at=timezone.now())
     store._client.call("SCRIPT", "LOAD", scripts.EVICT.text)
     with trips.are(1, 1, 1, 1, 1, 1, 1, 4, 2):
-        admission = Calls(store, twins=twins).admit(None, fresh, Limit(most=3, evicts=True))
+        admission = Calls(store, is_async=is_async).admit(None, fresh, Limit(most=3, evicts=True))
     assert admission.outcome is Outcome.DONE
     assert len(admission.evicted) == 1_298
     assert len({record.id for record in admission.evicted}) == 1_298

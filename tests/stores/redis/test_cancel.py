@@ -245,7 +245,7 @@ def test_an_outage_then_is_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class Target:
-    """What takes a step, and has a twin that takes its time."""
+    """What takes a step, and has a variant that takes its time."""
 
     def __init__(self) -> None:
         self.done: list[int] = []

@@ -259,7 +259,7 @@ def store(request: pytest.FixtureRequest) -> RedisStore:
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
-def twins(request: pytest.FixtureRequest) -> bool:
+def is_async(request: pytest.FixtureRequest) -> bool:
     found: bool = request.param
     return found
 
@@ -267,9 +267,9 @@ def twins(request: pytest.FixtureRequest) -> bool:
 class Damaged:
     """A user with a sound session, and one of which only what a test puts there is left."""
 
-    def __init__(self, store: RedisStore, *, twins: bool) -> None:
+    def __init__(self, store: RedisStore, *, is_async: bool) -> None:
         self.store = store
-        self.calls = Calls(store, twins=twins)
+        self.calls = Calls(store, is_async=is_async)
         self.user_id = str(new_id())
         self.sound = replace(of_user(), user_id=self.user_id)
         self.record = replace(of_user(), user_id=self.user_id)
@@ -317,18 +317,22 @@ CUT = [0, 1, 8, 9, 30, 57, 58, 61, 62, 63, 70]
 
 
 @pytest.mark.parametrize("length", CUT)
-def test_a_session_that_was_cut(store: RedisStore, twins: bool, length: int, lines: Lines) -> None:
+def test_a_session_that_was_cut(
+    store: RedisStore, is_async: bool, length: int, lines: Lines
+) -> None:
     for end in ("destroy", "destroy_for_user"):
-        damaged = Damaged(store, twins=twins)
+        damaged = Damaged(store, is_async=is_async)
         damaged.becomes(layout.pack("web", damaged.record)[:length])
         assert_damaged(damaged, lines)
         assert_ends(damaged, end)
 
 
 @pytest.mark.parametrize("end", ["destroy", "destroy_for_user"])
-def test_a_session_of_another_type(store: RedisStore, twins: bool, end: str, lines: Lines) -> None:
+def test_a_session_of_another_type(
+    store: RedisStore, is_async: bool, end: str, lines: Lines
+) -> None:
     for place in range(4):
-        damaged = Damaged(store, twins=twins)
+        damaged = Damaged(store, is_async=is_async)
         damaged.ask("UNLINK", damaged.name)
         other_types(damaged)[place](damaged.name)
         assert_damaged(damaged, lines)
@@ -348,10 +352,10 @@ def test_a_session_of_another_type(store: RedisStore, twins: bool, end: str, lin
     ],
 )
 def test_a_session_of_which_a_field_is_wrong(
-    store: RedisStore, twins: bool, begin: int, field: bytes, lines: Lines
+    store: RedisStore, is_async: bool, begin: int, field: bytes, lines: Lines
 ) -> None:
     for end in ("destroy", "destroy_for_user"):
-        damaged = Damaged(store, twins=twins)
+        damaged = Damaged(store, is_async=is_async)
         value = bytearray(layout.pack("web", damaged.record))
         value[begin : begin + len(field)] = field
         damaged.becomes(bytes(value))
@@ -397,7 +401,7 @@ def assert_ends(damaged: Damaged, end: str) -> None:
 
 
 def test_a_destroyed_session_leaves_its_index_if_that_can_be_read(store: RedisStore) -> None:
-    damaged = Damaged(store, twins=False)
+    damaged = Damaged(store, is_async=False)
     damaged.becomes(b"\7" + layout.pack("web", damaged.record)[1:])
     assert damaged.calls.destroy(damaged.record.key) is False
     assert damaged.members() == [bytes.fromhex(damaged.sound.key)]
@@ -409,9 +413,9 @@ SCORES = ["-inf", "-1", "0", "1e300", "+inf", "4e9"]
 
 @pytest.mark.parametrize("score", SCORES)
 def test_an_index_with_members_that_are_no_keys(
-    store: RedisStore, twins: bool, score: str, lines: Lines
+    store: RedisStore, is_async: bool, score: str, lines: Lines
 ) -> None:
-    damaged = Damaged(store, twins=twins)
+    damaged = Damaged(store, is_async=is_async)
     for member in MEMBERS:
         damaged.ask("ZADD", damaged.index, score, member)
     assert not damaged.is_hidden()
@@ -426,8 +430,10 @@ def test_an_index_with_members_that_are_no_keys(
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_an_index_with_scores_that_are_no_times(store: RedisStore, twins: bool, score: str) -> None:
-    damaged = Damaged(store, twins=twins)
+def test_an_index_with_scores_that_are_no_times(
+    store: RedisStore, is_async: bool, score: str
+) -> None:
+    damaged = Damaged(store, is_async=is_async)
     damaged.ask("ZADD", damaged.index, score, bytes.fromhex(damaged.record.key))
     calls, record = damaged.calls, damaged.record
     longer = replace(record, expires_at=record.expires_at + timedelta(days=400))
@@ -440,9 +446,9 @@ def test_an_index_with_scores_that_are_no_times(store: RedisStore, twins: bool, 
     assert calls.destroy_for_user(damaged.user_id) == 1
 
 
-def test_an_index_of_another_type(store: RedisStore, twins: bool, lines: Lines) -> None:
+def test_an_index_of_another_type(store: RedisStore, is_async: bool, lines: Lines) -> None:
     for place in range(4):
-        damaged = Damaged(store, twins=twins)
+        damaged = Damaged(store, is_async=is_async)
         calls, user_id = damaged.calls, damaged.user_id
 
         def break_it(damaged: Damaged = damaged, place: int = place) -> None:
@@ -469,10 +475,10 @@ def test_an_index_of_another_type(store: RedisStore, twins: bool, lines: Lines) 
             assert [found.id for found in calls.sessions_for_user(user_id)] == [fresh.id]
 
 
-def test_a_tombstone_that_was_cut(twins: bool, lines: Lines) -> None:
+def test_a_tombstone_that_was_cut(is_async: bool, lines: Lines) -> None:
     store = cluster_store()
     for length in (1, 8, 9, 30, 61, 62, 70, 80, -1):
-        damaged = Damaged(store, twins=twins)
+        damaged = Damaged(store, is_async=is_async)
         moved = replace(damaged.record, key=new_key())
         assert damaged.calls.rotate(damaged.record.key, moved) is Outcome.DONE
         tombstone = damaged.ask("GET", damaged.name)
@@ -487,7 +493,7 @@ def test_a_tombstone_that_was_cut(twins: bool, lines: Lines) -> None:
 
 def damage_in_redis(store: RedisStore, chance: random.Random, count: int) -> None:
     for number in range(count):
-        damaged = Damaged(store, twins=number % 20 == 0)
+        damaged = Damaged(store, is_async=number % 20 == 0)
         calls, record = damaged.calls, damaged.record
         sound = [damaged.ask("GET", damaged.name), *in_redis()]
         value = mutated(chance, sound, (57, 62))
@@ -539,8 +545,10 @@ LAST_YEAR = [datetime(2106, 2, 7), datetime(2107, 1, 1), datetime(9999, 12, 31, 
 
 
 @pytest.mark.parametrize("end", LAST_YEAR)
-def test_a_session_that_lives_beyond_32_bits(store: RedisStore, twins: bool, end: datetime) -> None:
-    calls, record = Calls(store, twins=twins), of_user()
+def test_a_session_that_lives_beyond_32_bits(
+    store: RedisStore, is_async: bool, end: datetime
+) -> None:
+    calls, record = Calls(store, is_async=is_async), of_user()
     end = timezone.make_aware(end)
     record = replace(record, expires_at=end)
     assert calls.create(record)
@@ -583,8 +591,8 @@ def test_what_lives_beyond_32_bits_is_raised_in_the_index() -> None:
     assert store.destroy_for_user(record.user_id) == 1
 
 
-def test_the_version_after_the_last(store: RedisStore, twins: bool) -> None:
-    calls, record = Calls(store, twins=twins), of_user()
+def test_the_version_after_the_last(store: RedisStore, is_async: bool) -> None:
+    calls, record = Calls(store, is_async=is_async), of_user()
     assert calls.create(record)
     name = store._protocol.session_name(record.key)
     store._client.call("SETRANGE", name, 25, b"\xff" * 4)
@@ -603,8 +611,8 @@ def test_the_version_after_the_last(store: RedisStore, twins: bool) -> None:
     assert calls.create(replace(of_user(), version=2**40))
 
 
-def test_an_id_that_none_can_have(store: RedisStore, twins: bool) -> None:
-    calls, record = Calls(store, twins=twins), of_user()
+def test_an_id_that_none_can_have(store: RedisStore, is_async: bool) -> None:
+    calls, record = Calls(store, is_async=is_async), of_user()
     assert calls.create(record)
     for id in (2**63, 2**200, -(2**63) - 1, -1):
         assert calls.destroy_session(record.user_id, id) is False
@@ -612,8 +620,8 @@ def test_an_id_that_none_can_have(store: RedisStore, twins: bool) -> None:
 
 
 @pytest.mark.parametrize("length", [100, 107, 110, 250, 251, 254, 255])
-def test_the_longest_user_ids(store: RedisStore, twins: bool, length: int) -> None:
-    calls, tail = Calls(store, twins=twins), str(new_id())
+def test_the_longest_user_ids(store: RedisStore, is_async: bool, length: int) -> None:
+    calls, tail = Calls(store, is_async=is_async), str(new_id())
     user_id = ("\N{GRINNING FACE}" * length)[: length - len(tail)] + tail
     if length == 255:  # 1,020 bytes, and another such user each time.
         digits = str(new_id()).zfill(19)

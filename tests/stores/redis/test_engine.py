@@ -13,15 +13,7 @@ from django_multistore.stores.redis.client.server import ServerClient
 from django_multistore.testing import make_record
 from tests import servers
 from tests.settings import OWN_PREFIX
-from tests.support.cases import (
-    device_pages,
-    devices,
-    engine,
-    integration,
-    receivers,
-    users,
-    views,
-)
+from tests.support.cases import device_pages, devices, engine, integration, receivers, users, views
 from tests.support.skips import not_here
 from tests.support.stores import ON_REDIS
 

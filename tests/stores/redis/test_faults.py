@@ -52,7 +52,7 @@ SLACK = 2  # seconds, which this machine may take for itself
 
 SERVER, CLUSTER = "server", "cluster"
 PROTOCOLS = pytest.mark.parametrize("protocol", [SERVER, CLUSTER])
-BOTH_WAYS = pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+BOTH_WAYS = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 
 
 def store_at(address: str, protocol: str = SERVER, **options: Any) -> RedisStore:
@@ -360,7 +360,7 @@ def line(shared: servers.Server) -> Iterator[LossyLine]:
 def test_any_one_command_is_lost_or_its_reply(
     deed: Callable[[Scene], None],
     protocol: str,
-    twins: bool,
+    is_async: bool,
     line: LossyLine,
     shared: servers.Server,
 ) -> None:
@@ -368,7 +368,7 @@ def test_any_one_command_is_lost_or_its_reply(
     for forwards, forgets in ((True, False), (True, True)):
         for number in itertools.count(1):
             ask(shared, "FLUSHALL")
-            scene = Scene(sound, Calls(store, twins=twins), protocol)
+            scene = Scene(sound, Calls(store, is_async=is_async), protocol)
             if forgets:
                 ask(shared, "SCRIPT", "FLUSH")
             line.begin(number, forwards=forwards)
@@ -385,12 +385,12 @@ def test_any_one_command_is_lost_or_its_reply(
 @PROTOCOLS
 @BOTH_WAYS
 def test_scripts_are_forgotten_before_each_command(
-    protocol: str, twins: bool, line: LossyLine, shared: servers.Server
+    protocol: str, is_async: bool, line: LossyLine, shared: servers.Server
 ) -> None:
     sound, store = (store_at(each.address, protocol) for each in (shared, line))
     for deed in DEEDS:
         ask(shared, "FLUSHALL")
-        scene = Scene(sound, Calls(store, twins=twins), protocol)
+        scene = Scene(sound, Calls(store, is_async=is_async), protocol)
         with client_of(shared) as client:
             # A NOSCRIPT is answered by the text, before which nothing is forgotten.
             line.begin(before_each=lambda: line.given % 2 and client.script_flush())
@@ -413,39 +413,39 @@ def log_in(session: Calls) -> None:
     session.save()
 
 
-def engine_creates(session: SessionStore, twins: bool) -> SessionStore:
-    log_in(Calls(session, twins=twins))
+def engine_creates(session: SessionStore, is_async: bool) -> SessionStore:
+    log_in(Calls(session, is_async=is_async))
     return session
 
 
-def engine_saves(session: SessionStore, twins: bool) -> SessionStore:
+def engine_saves(session: SessionStore, is_async: bool) -> SessionStore:
     session = SessionStore(saved_login())
-    Calls(session, twins=twins).update({"visits": 1})
-    Calls(session, twins=twins).save()
+    Calls(session, is_async=is_async).update({"visits": 1})
+    Calls(session, is_async=is_async).save()
     return session
 
 
-def engine_rotates(session: SessionStore, twins: bool) -> SessionStore:
+def engine_rotates(session: SessionStore, is_async: bool) -> SessionStore:
     session = SessionStore(saved_login())
     old = session.session_key
-    Calls(session, twins=twins).update({"visits": 1})
-    Calls(session, twins=twins).cycle_key()
+    Calls(session, is_async=is_async).update({"visits": 1})
+    Calls(session, is_async=is_async).cycle_key()
     assert stores["default"].read(key_of(str(old))) is None
     return session
 
 
-def engine_logs_in(session: SessionStore, twins: bool) -> SessionStore:
+def engine_logs_in(session: SessionStore, is_async: bool) -> SessionStore:
     session = SessionStore(saved_login(None))
-    calls = Calls(session, twins=twins)
+    calls = Calls(session, is_async=is_async)
     calls.cycle_key()
     log_in(calls)
     return session
 
 
-def engine_flushes(session: SessionStore, twins: bool) -> None:
+def engine_flushes(session: SessionStore, is_async: bool) -> None:
     session = SessionStore(saved_login())
     old = session.session_key
-    Calls(session, twins=twins).flush()
+    Calls(session, is_async=is_async).flush()
     assert stores["default"].read(key_of(str(old))) is None
 
 
@@ -471,7 +471,7 @@ ENGINE_DEEDS: list[Callable[..., SessionStore | None]] = [
 def test_the_engine_loses_any_one_reply(
     deed: Callable[..., SessionStore | None],
     protocol: str,
-    twins: bool,
+    is_async: bool,
     settings: Any,
     line: LossyLine,
     shared: servers.Server,
@@ -481,7 +481,7 @@ def test_the_engine_loses_any_one_reply(
     for number in itertools.count(1):
         ask(shared, "FLUSHALL")
         line.begin(number)
-        session = deed(SessionStore(), twins)
+        session = deed(SessionStore(), is_async)
         was_reached = line.given >= number
         line.begin()
         listed = stores["default"].sessions_for_user(USER)
@@ -504,7 +504,7 @@ def test_the_engine_loses_any_one_reply(
 @BOTH_WAYS
 @PROTOCOLS
 def test_all_idle_connections_are_replaced(
-    protocol: str, twins: bool, server: servers.Server
+    protocol: str, is_async: bool, server: servers.Server
 ) -> None:
     store = store_at(server.address, protocol, TIMEOUT=5)
     (record,) = stored(store)
@@ -524,7 +524,7 @@ def test_all_idle_connections_are_replaced(
                 assert connections_to(server) >= 5
             await asyncio.to_thread(server.restart)
 
-    if twins:
+    if is_async:
         asyncio.run(in_one_loop())
         return
     with ThreadPoolExecutor(5) as pool:
@@ -549,9 +549,9 @@ def connections_to(server: servers.Server) -> int:
 
 @BOTH_WAYS
 @PROTOCOLS
-def test_killed_and_back(protocol: str, twins: bool, server: servers.Server) -> None:
+def test_killed_and_back(protocol: str, is_async: bool, server: servers.Server) -> None:
     store = store_at(server.address, protocol)
-    calls = Calls(store, twins=twins)
+    calls = Calls(store, is_async=is_async)
     for _ in range(3):
         kept, changed, rotated, ended, also_ended = stored(calls, count=5)
         new = moved(rotated)
@@ -580,19 +580,19 @@ def test_killed_and_back(protocol: str, twins: bool, server: servers.Server) -> 
 
 @BOTH_WAYS
 @PROTOCOLS
-def test_refused_at_once(protocol: str, twins: bool) -> None:
+def test_refused_at_once(protocol: str, is_async: bool) -> None:
     store = store_at(f"{servers.HOST}:{a_closed_port()}", protocol)
     for operation in OPERATIONS.values():
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="'default'"):
-            operation(Calls(store, twins=twins))
+            operation(Calls(store, is_async=is_async))
         assert time.monotonic() - began < 0.5
 
 
 def test_a_cluster_refuses_at_once() -> None:
     url = f"redis://{servers.HOST}:{a_closed_port()}"
-    for twins in (False, True):
-        calls = Calls(RedisStore("default", URL=url, CLUSTER=True), twins=twins)
+    for is_async in (False, True):
+        calls = Calls(RedisStore("default", URL=url, CLUSTER=True), is_async=is_async)
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="'default'"):
             calls.read("0" * 40)
@@ -655,9 +655,9 @@ def test_frozen_and_thawed_under_one_loop(protocol: str, server: servers.Server)
 
 @BOTH_WAYS
 @PROTOCOLS
-def test_full(protocol: str, twins: bool, server: servers.Server) -> None:
+def test_full(protocol: str, is_async: bool, server: servers.Server) -> None:
     ask(server, "CONFIG", "SET", "maxmemory-policy", "noeviction")
-    calls = Calls(store_at(server.address, protocol), twins=twins)
+    calls = Calls(store_at(server.address, protocol), is_async=is_async)
     records = stored(calls, count=5)
     (visitor,) = stored(calls, user_id=None, authenticated_at=None)
     first, second, *others = records
@@ -716,9 +716,9 @@ def text_of(server: servers.Server, *command: str) -> str:
 
 
 @BOTH_WAYS
-def test_a_replica_is_frozen(twins: bool, server: servers.Server, caplog: Any) -> None:
+def test_a_replica_is_frozen(is_async: bool, server: servers.Server, caplog: Any) -> None:
     store = store_at(server.address, WAIT=1, WAIT_TIMEOUT=0.5)
-    calls = Calls(store, twins=twins)
+    calls = Calls(store, is_async=is_async)
     with replica_of(server) as replica:
         first, second, third, rotated, *others = stored(calls, count=6)
         assert calls.destroy(first.key) is True
@@ -861,7 +861,7 @@ def no_thread_and_no_sync_call() -> Iterator[None]:
 
 
 async def do_all(store: Any) -> None:
-    """Go through all twins but agc()."""
+    """Go through all is_async but agc()."""
     record = make_record(user_id=WALKER)
     assert await store.acreate(record)
     assert await store.aread(record.key) == record
@@ -884,7 +884,7 @@ async def do_all(store: Any) -> None:
 
 
 @PROTOCOLS
-def test_twins_use_no_thread(protocol: str, server: servers.Server) -> None:
+def test_async_variants_use_no_thread(protocol: str, server: servers.Server) -> None:
     store = store_at(server.address, protocol)
     with no_thread_and_no_sync_call():
         asyncio.run(do_all(store))
@@ -990,12 +990,12 @@ class Traffic:
         self.session_keys[number] = new
 
 
-def all_are_there(traffic: Traffic, twins: bool) -> dict[str, int]:
+def all_are_there(traffic: Traffic, is_async: bool) -> dict[str, int]:
     """Return the counts that the sessions have."""
     found = {}
     for session_key in traffic.session_keys:
         session = SessionStore(session_key)
-        found[session_key] = Calls(session, twins=twins).load().get("count", 0)
+        found[session_key] = Calls(session, is_async=is_async).load().get("count", 0)
         assert session.session_key == session_key
     return found
 
@@ -1036,23 +1036,23 @@ def test_sentinels_fail_over_in_mid_traffic(settings: Any) -> None:
         with Traffic(session_keys, threads=4) as traffic:
             traffic.goes_on()
             for number, record in enumerate(ended):
-                assert Calls(store, twins=number % 2 == 1).destroy(record.key) is True
+                assert Calls(store, is_async=number % 2 == 1).destroy(record.key) is True
             old = group.master()
             group.fail_over()
             traffic.goes_on()
             assert traffic.outages
-            for twins in (False, True):
-                all_are_there(traffic, twins)
+            for is_async in (False, True):
+                all_are_there(traffic, is_async)
                 for record in ended:
-                    assert Calls(store, twins=twins).read(record.key) is None
+                    assert Calls(store, is_async=is_async).read(record.key) is None
             old.start()
             group.wait_until_ready()
             traffic.goes_on()
         assert SessionStore(rotated).load() == {}
         assert SessionStore(session.session_key).load() == dict(session.items())
-        for twins in (False, True):
-            all_are_there(traffic, twins)
-            calls = Calls(store, twins=twins)
+        for is_async in (False, True):
+            all_are_there(traffic, is_async)
+            calls = Calls(store, is_async=is_async)
             (record,) = stored(calls)
             assert calls.destroy(record.key) is True
             with no_thread_and_no_sync_call():
@@ -1075,9 +1075,9 @@ def on_cluster(cluster: ClusterGroup, settings: Any) -> RedisStore:
 
 @drops_connections
 def test_scripts_are_forgotten_by_a_cluster(cluster: ClusterGroup, on_cluster: RedisStore) -> None:
-    for twins in (False, True):
+    for is_async in (False, True):
         for deed in DEEDS:
-            scene = Scene(on_cluster, Calls(on_cluster, twins=twins), CLUSTER)
+            scene = Scene(on_cluster, Calls(on_cluster, is_async=is_async), CLUSTER)
             for node in cluster.nodes:
                 if node.is_master():
                     node.ask("FLUSHALL")
@@ -1114,14 +1114,14 @@ def test_a_loop_leaves_nothing_open_on_a_cluster(
 @drops_connections
 @BOTH_WAYS
 def test_a_slot_moves_in_mid_traffic(
-    twins: bool, cluster: ClusterGroup, on_cluster: RedisStore
+    is_async: bool, cluster: ClusterGroup, on_cluster: RedisStore
 ) -> None:
     protocol = on_cluster._protocol
     on_cluster.destroy_for_user("moves")
     session_keys = [saved_login("moves") for _ in range(6)]
     slow = [saved_login("moves") for _ in range(2)]
     with (
-        Traffic(session_keys, threads=0 if twins else 6, rotates=True) as traffic,
+        Traffic(session_keys, threads=0 if is_async else 6, rotates=True) as traffic,
         Traffic(slow, threads=1) as other,
     ):
         for name in (
@@ -1138,8 +1138,8 @@ def test_a_slot_moves_in_mid_traffic(
             other.goes_on()
     assert [*traffic.outages, *other.outages] == []
     for each in (traffic, other):
-        assert all_are_there(each, twins) == each.counts
-    calls = Calls(on_cluster, twins=twins)
+        assert all_are_there(each, is_async) == each.counts
+    calls = Calls(on_cluster, is_async=is_async)
     assert len(calls.sessions_for_user("moves")) == len(session_keys) + len(slow)
     assert calls.destroy_for_user("moves") == len(session_keys) + len(slow)
     gc.collect()
@@ -1152,7 +1152,7 @@ def test_a_master_of_a_cluster_dies_in_mid_traffic(
     session_keys = [saved_login(f"user {number}") for number in range(8)]
     ended = stored(on_cluster, count=4)
     for number, record in enumerate(ended):
-        assert Calls(on_cluster, twins=number % 2 == 1).destroy(record.key) is True
+        assert Calls(on_cluster, is_async=number % 2 == 1).destroy(record.key) is True
     with Traffic(session_keys, threads=4) as traffic:
         traffic.goes_on()
         name = on_cluster._protocol.session_name(key_of(session_keys[0]))
@@ -1162,10 +1162,10 @@ def test_a_master_of_a_cluster_dies_in_mid_traffic(
         killed.start()
         cluster.wait_until_ready()
         traffic.goes_on()
-    for twins in (False, True):
-        all_are_there(traffic, twins)
+    for is_async in (False, True):
+        all_are_there(traffic, is_async)
         for record in ended:
-            assert Calls(on_cluster, twins=twins).read(record.key) is None
+            assert Calls(on_cluster, is_async=is_async).read(record.key) is None
     with no_thread_and_no_sync_call():
         asyncio.run(do_all(on_cluster))
     gc.collect()

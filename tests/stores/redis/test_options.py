@@ -71,8 +71,11 @@ def refusal(sessions: dict[str, Any] | None = None, **options: Any) -> str:
 
 def assert_round_trips(made: RedisStore) -> None:
     """Assert that sessions come back as they were, in sync and in async code."""
-    for twins in (False, True):
-        calls, record = Calls(made, twins=twins), make_record(user_id=f"ö{RUN.name}{twins}")
+    for is_async in (False, True):
+        calls, record = (
+            Calls(made, is_async=is_async),
+            make_record(user_id=f"ö{RUN.name}{is_async}"),
+        )
         assert calls.create(record)
         assert calls.read(record.key) == record
         (listed,) = calls.sessions_for_user(record.user_id)

@@ -43,12 +43,12 @@ trips = redis_stores.trips
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
 def server(request: pytest.FixtureRequest) -> Calls:
-    return known(Calls(server_store(), twins=request.param))
+    return known(Calls(server_store(), is_async=request.param))
 
 
 @pytest.fixture(params=[False, True], ids=["sync", "async"])
 def on_cluster(request: pytest.FixtureRequest) -> Calls:
-    return known(Calls(cluster_store(), twins=request.param))
+    return known(Calls(cluster_store(), is_async=request.param))
 
 
 def known(store: Calls) -> Calls:

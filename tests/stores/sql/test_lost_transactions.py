@@ -60,7 +60,7 @@ class Scene:
     """What one request does, and what came of it."""
 
     alias: str
-    twins: bool
+    is_async: bool
     operation: Operation
     shape: Shape
     strike: Strike
@@ -74,7 +74,7 @@ class Scene:
     answer: HttpResponse = field(default_factory=HttpResponse)
 
     def call(self, target: object) -> Calls:
-        return Calls(target, twins=self.twins)
+        return Calls(target, is_async=self.is_async)
 
     def write(self, name: str) -> None:
         Group.objects.using(self.alias).create(name=name)
@@ -414,7 +414,7 @@ def play(
     operation: Operation,
     shape: Shape,
     *,
-    twins: bool,
+    is_async: bool,
     strike: Any,
     is_cut: bool = False,
 ) -> Scene:
@@ -424,7 +424,7 @@ def play(
     user.save(using=alias)
     session_key = saved(**login_of(user), cart="full")
     saved(**login_of(user))
-    scene = Scene(alias, twins, operation, shape, strike, user, session_key, is_cut)
+    scene = Scene(alias, is_async, operation, shape, strike, user, session_key, is_cut)
     stage.append(scene)
     client = Client(raise_request_exception=False)
     client.cookies[COOKIE] = session_key
@@ -467,7 +467,7 @@ def at(operation: Operation, settings: Any) -> Iterator[None]:
 
 
 def act_out(
-    kind: str, shape: Shape, settings: Any, *, twins: bool, is_in_table: bool = True
+    kind: str, shape: Shape, settings: Any, *, is_async: bool, is_in_table: bool = True
 ) -> None:
     """Strike each statement of each operation by each fault, in a view of one shape."""
     alias = alias_of(kind)
@@ -478,13 +478,15 @@ def act_out(
         chosen = {what: chosen[what] for what in chosen if (vendor, what) not in OF_A_STATEMENT}
     pairs = [*itertools.product(OPERATIONS.items(), chosen.items())]
     if rounds() < FULL:  # Every pair still has its turn, in a view of one shape or another.
-        start = [*SHAPES.values()].index(shape) * len(pairs[0]) + twins
+        start = [*SHAPES.values()].index(shape) * len(pairs[0]) + is_async
         pairs = pairs[start % SHARE :: SHARE]
     for (name, operation), (what, fault) in pairs:
         with at(operation, settings):
             for number in range(1, MOST_STATEMENTS):
                 strike, is_cut = Strike(alias, fault, number), fault is faults.cut
-                scene = play(alias, operation, shape, twins=twins, strike=strike, is_cut=is_cut)
+                scene = play(
+                    alias, operation, shape, is_async=is_async, strike=strike, is_cut=is_cut
+                )
                 scene.is_in_table = is_in_table
                 try:
                     look_at(scene)
@@ -501,7 +503,7 @@ def act_out(
     assert struck or len(pairs) < SHARE
 
 
-TWINS = pytest.mark.parametrize("twins", [False, True], ids=["sync", "async"])
+TWINS = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 EACH_SHAPE = pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
 EVERYWHERE = pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
 
@@ -510,21 +512,21 @@ EVERYWHERE = pytest.mark.parametrize("kind", on(*KINDS, transaction=True))
 @EACH_SHAPE
 @EVERYWHERE
 def test_all_is_there_or_the_answer_is_an_error(
-    kind: str, shape: Shape, twins: bool, settings: Any, caplog: pytest.LogCaptureFixture
+    kind: str, shape: Shape, is_async: bool, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL")
-    act_out(kind, shape, settings, twins=twins)
+    act_out(kind, shape, settings, is_async=is_async)
 
 
 @TWINS
 @EACH_SHAPE
 @EVERYWHERE
 def test_so_it_is_with_an_index_alone(
-    kind: str, shape: Shape, twins: bool, settings: Any, caplog: pytest.LogCaptureFixture
+    kind: str, shape: Shape, is_async: bool, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL")
     settings.SESSION_STORES = cache_store_on(alias_of(kind), CACHE="locmem")
-    act_out(kind, shape, settings, twins=twins, is_in_table=False)
+    act_out(kind, shape, settings, is_async=is_async, is_in_table=False)
 
 
 # Without a savepoint Django itself rolls back, in silence, whatever error the site has caught.
@@ -535,7 +537,7 @@ HEALING = [name for name in SHAPES if SHAPES[name].inside is not in_a_block_with
 @pytest.mark.parametrize("shape", [SHAPES[name] for name in HEALING], ids=HEALING)
 @EVERYWHERE
 def test_an_outage_of_a_store_that_is_elsewhere_undoes_nothing(
-    kind: str, shape: Shape, twins: bool, settings: Any, caplog: pytest.LogCaptureFixture
+    kind: str, shape: Shape, is_async: bool, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL")
     settings.SESSION_STORES = store_setting(MEMORY)
@@ -546,7 +548,7 @@ def test_an_outage_of_a_store_that_is_elsewhere_undoes_nothing(
             for number in range(1, MOST_STATEMENTS):
                 stores["default"]._records.clear()
                 outage = Outage(stores["default"], number)
-                scene = play(alias, operation, shape, twins=twins, strike=outage)
+                scene = play(alias, operation, shape, is_async=is_async, strike=outage)
                 scene.is_in_table = False
                 try:
                     look_at(scene)
@@ -570,7 +572,7 @@ def test_what_comes_after_is_not_written_by_itself(
     for fault in FAULTS[connections[alias].vendor].values():
         strike, is_cut = Strike(alias, fault, 1), fault is faults.cut
         load, shape = OPERATIONS["load"], SHAPES["swallowing"]
-        look_at(play(alias, load, shape, twins=False, strike=strike, is_cut=is_cut))
+        look_at(play(alias, load, shape, is_async=False, strike=strike, is_cut=is_cut))
         assert strike.has_come
 
 
@@ -581,14 +583,16 @@ SWALLOWERS = ("tolerated load", "touch", "count beside a link", "deactivate the 
 @pytest.mark.parametrize("name", SWALLOWERS)
 @EVERYWHERE
 def test_who_goes_on_without_an_answer_raises_what_is_lost_at_once(
-    kind: str, name: str, twins: bool, settings: Any, caplog: pytest.LogCaptureFixture
+    kind: str, name: str, is_async: bool, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL")
     alias, operation = alias_of(kind), OPERATIONS[name]
     with at(operation, settings):
         for fault in FAULTS[connections[alias].vendor].values():
             strike = Strike(alias, fault, 1)
-            scene = play(alias, operation, SHAPES["ATOMIC_REQUESTS"], twins=twins, strike=strike)
+            scene = play(
+                alias, operation, SHAPES["ATOMIC_REQUESTS"], is_async=is_async, strike=strike
+            )
             assert strike.has_come
             assert scene.is_done is scene.has_answered is (scene.answer.status_code == 200)
 

@@ -23,7 +23,7 @@ from tests.models import UUIDUser
 from tests.support.users import logged_in, request_with
 
 
-def twin(name: str) -> Any:
+def async_variant(name: str) -> Any:
     return async_to_sync(getattr(devices, f"a{name}"))
 
 
@@ -33,7 +33,7 @@ class DevicesTests(TestCase):
         self.stranger = User.objects.create_user("eve")
 
     def functions(self, name: str) -> list[Any]:
-        return [getattr(devices, name), twin(name)]
+        return [getattr(devices, name), async_variant(name)]
 
     def test_sessions_are_listed_last_seen_first(self) -> None:
         for list_sessions in self.functions("sessions_for_user"):

@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import OutOfMemoryError
 
 from ....exceptions import StoreUnavailable
-from ...retries import Outages
+from ...attempts import Outages
 from ..options import RedisOptions
 from ..scripts import Command, Word
 

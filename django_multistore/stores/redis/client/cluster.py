@@ -14,7 +14,7 @@ from redis import exceptions
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
 from ....exceptions import InvalidStore
-from ...retries import Outages
+from ...attempts import Outages
 from ..options import RedisOptions
 from ..scripts import WRONG_TYPE, Command, Script
 from . import pools

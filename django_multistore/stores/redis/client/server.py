@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.sentinel import MasterNotFoundError
 
 from ....exceptions import StoreUnavailable
-from ...retries import Outages
+from ...attempts import Outages
 from ..options import RedisOptions
 from ..scripts import WRONG_TYPE, Command, Script
 from . import pools

@@ -1,4 +1,4 @@
-"""A function for sync code and its twin for async code differ only by `await`."""
+"""A function for sync code and its variant for async code differ only by `await`."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.dispatch import Signal
 
 from django_multistore import decorators, devices, signals, takeovers, token_clients
-from django_multistore.auth import openable, request_users
+from django_multistore.auth import request_users, unopenable
 from django_multistore.engine import SessionStore
-from django_multistore.http import cookies, sessions
+from django_multistore.http import cookies, request_subject
 from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.redis.client.base import Client
 from django_multistore.stores.redis.protocol import Request
-from django_multistore.stores.sql import losses
+from django_multistore.stores.sql import lost_transactions
 from django_multistore.stores.steps import Pause
 from django_multistore.testing import INTERFACE
 
 
-def names_with_a_twin(*homes: Any) -> set[str]:
+def names_with_a_variant(*homes: Any) -> set[str]:
     names = {name for home in homes for name in dir(home)}
-    return {name for name in names if twin_name(name) in names}
+    return {name for name in names if variant_name(name) in names}
 
 
-def twin_name(name: str) -> str:
+def variant_name(name: str) -> str:
     bare = name.lstrip("_")
     return "_" * (len(name) - len(bare)) + "a" + bare
 
@@ -47,20 +47,20 @@ HOMES = [
     auth,
     decorators,
     devices,
-    openable,
+    unopenable,
     request_users,
-    sessions,
+    request_subject,
     signals,
     steps,
     takeovers,
     token_clients,
-    losses,
+    lost_transactions,
     Signal,
     Pause,
     Client,
     Request,
 ]
-KNOWN = {twin_name(name): name for name in names_with_a_twin(*HOMES)} | {
+KNOWN = {variant_name(name): name for name in names_with_a_variant(*HOMES)} | {
     "_aget_session": "_get_session"
 }
 
@@ -90,7 +90,7 @@ def statements(function: Any) -> list[str]:
     return [ast.unparse(WithoutAwait().visit(statement)) for statement in body]
 
 
-def twins(home: type | ModuleType) -> Iterator[Any]:
+def variants(home: type | ModuleType) -> Iterator[Any]:
     own = {name: getattr(home, name) for name in vars(home)}
     for name, function in own.items():
         # Django's __call__() chooses between the two.
@@ -99,25 +99,25 @@ def twins(home: type | ModuleType) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(
-    ("function", "twin"),
+    ("function", "variant"),
     [
         pair
         for home in (
             *(SessionStore, SessionMiddleware, cookies, Client, Request),
-            *(decorators, devices, openable, sessions, signals, takeovers, token_clients),
+            *(decorators, devices, unopenable, request_subject, signals, takeovers, token_clients),
         )
-        for pair in twins(home)
+        for pair in variants(home)
     ],
 )
-def test_twins_differ_only_by_await(function: Any, twin: Any) -> None:
-    assert inspect.signature(function).parameters == inspect.signature(twin).parameters
-    assert statements(function) == statements(twin)
+def test_variants_differ_only_by_await(function: Any, variant: Any) -> None:
+    assert inspect.signature(function).parameters == inspect.signature(variant).parameters
+    assert statements(function) == statements(variant)
 
 
 @pytest.mark.parametrize("name", INTERFACE)
-def test_the_bases_twins_have_the_same_parameters(name: str) -> None:
-    function, twin = getattr(BaseStore, name), getattr(BaseStore, f"a{name}")
-    assert inspect.signature(function).parameters == inspect.signature(twin).parameters
+def test_the_bases_variants_have_the_same_parameters(name: str) -> None:
+    function, variant = getattr(BaseStore, name), getattr(BaseStore, f"a{name}")
+    assert inspect.signature(function).parameters == inspect.signature(variant).parameters
 
 
 def test_the_interface_is_whole() -> None:
@@ -130,9 +130,9 @@ def test_the_interface_is_whole() -> None:
 @pytest.mark.parametrize("session_class", [SessionStore, TrackedSession])
 def test_what_is_overridden_is_overridden_in_both(session_class: type[SessionBase]) -> None:
     own = vars(session_class).keys()
-    with_twin = names_with_a_twin(SessionBase)
-    for name in with_twin & own:
-        assert twin_name(name) in own
-    for name in with_twin:
-        if twin_name(name) in own:
+    with_variant = names_with_a_variant(SessionBase)
+    for name in with_variant & own:
+        assert variant_name(name) in own
+    for name in with_variant:
+        if variant_name(name) in own:
             assert name in own

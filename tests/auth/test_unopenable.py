@@ -26,7 +26,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_multistore import devices
-from django_multistore.auth import openable
+from django_multistore.auth import unopenable
 from django_multistore.engine import SessionStore
 from django_multistore.exceptions import SessionLimitReached, StoreUnavailable
 from django_multistore.records import Limit, SessionRecord, key_of
@@ -168,7 +168,7 @@ class OpenableTests(TestCase):
                 assert get_user(request_with(SessionStore(session.session_key))) == self.user
 
     def test_data_that_no_serializer_reads_take_no_place(self) -> None:
-        with override_settings(SESSION_SERIALIZER="tests.auth.test_openable.Gibberish"):
+        with override_settings(SESSION_SERIALIZER="tests.auth.test_unopenable.Gibberish"):
             old = {self.id_of(self.log_in()) for _ in range(2)}
         new = {self.id_of(self.log_in()) for _ in range(2)}
         assert self.listed() == old | new
@@ -239,12 +239,12 @@ class OpenableTests(TestCase):
         blank = make_record(user_id=str(self.user.pk))
         limit = Limit(most=2, evicts=False)
         with patch.object(type(store), "sessions_for_user", listed):
-            assert openable.make_room(session, store, blank, limit) is None
+            assert unopenable.make_room(session, store, blank, limit) is None
         assert self.listed() == old
 
     def test_no_more_is_read_than_it_takes(self) -> None:
         with override_settings(SESSION_MAX_PER_USER=None):
-            for _ in range(2 + 2 * openable.A_LITTLE):
+            for _ in range(2 + 2 * unopenable.A_LITTLE):
                 self.log_in().save()
         read: list[str] = []
         store = stores["default"]
@@ -256,11 +256,11 @@ class OpenableTests(TestCase):
 
         with patch.object(type(store), "aread" if self.is_async else "read", counted):
             self.assert_refused()
-        assert len(read) == 2 + openable.A_LITTLE
+        assert len(read) == 2 + unopenable.A_LITTLE
 
     def test_where_there_is_room_nothing_is_looked_at(self) -> None:
         name = "amake_room" if self.is_async else "make_room"
-        with patch.object(openable, name, side_effect=AssertionError):
+        with patch.object(unopenable, name, side_effect=AssertionError):
             self.log_in()
             self.log_in()
 

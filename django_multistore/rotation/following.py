@@ -11,17 +11,17 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 
-from ..auth import hashes
-from ..auth.hashes import Renewal
+from ..auth import session_hashes
+from ..auth.session_hashes import Renewal
 from ..records import Outcome, SessionRecord
 from ..session import clock, keys
-from ..session.answers import AnsweredSession
 from ..session.drafts import Draft
 from ..session.keys import HASH_UPGRADE, Secret, derive_successors
 from ..session.merge import AUTH_KEYS, find_changed_keys
+from ..session.replies import AnsweredSession
 from ..session.state import Elsewhere, KeySource
+from ..stores.attempts import backoff
 from ..stores.base import BaseStore
-from ..stores.retries import backoff
 from ..stores.steps import Steps, call, pause
 from . import trails
 from .trails import Name
@@ -304,7 +304,7 @@ class MovedSession(AnsweredSession):
         # changed a moment ago, in a request that went on with the session, it is not ours to end.
         if self._state.base is None:
             return True
-        return (yield from hashes.is_valid(self._read_base()))
+        return (yield from session_hashes.is_valid(self._read_base()))
 
     def _name_moved(self) -> Steps[Name | None]:
         if self._state.record is not None:

@@ -12,7 +12,7 @@ from ..auth import request_users
 from ..conf import OF_REQUEST, OF_SESSION, conf
 from ..engine import SessionStore
 from ..exceptions import InvalidStore, OtherUser
-from ..session import namespaces, users
+from ..session import namespaces, user_ids
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
@@ -130,7 +130,7 @@ def _is_of(user_id: str | None, user: Any) -> bool:
     if not hasattr(user, "_meta"):
         # A middleware makes such users of a token's claims, for example.
         pk = getattr(user, "pk", None)
-        return pk is not None and namespaces.qualify(users.spell(pk)) == user_id
+        return pk is not None and namespaces.qualify(user_ids.spell(pk)) == user_id
     # Another model's row may have the same primary key. An engine of the site's knows its own.
     models = {each._meta.label_lower for each in user.__class__.__mro__ if hasattr(each, "_meta")}
     is_djangos = get_engine().get_user_id is SessionStore.get_user_id

@@ -65,7 +65,7 @@ def site(kind: str, settings: Any) -> Iterator[None]:
     settings.ROOT_URLCONF = __name__
     settings.LOGIN_URL = "/login/"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.http.test_second_posts.cross"]
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.http.test_double_submits.cross"]
     yield
     assert not crossing
 

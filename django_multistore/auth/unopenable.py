@@ -23,7 +23,7 @@ from ..records import Limit, SessionRecord
 from ..session.lifetimes import is_too_old
 from ..signals import Reason
 from ..stores import steps
-from . import hashes
+from . import session_hashes
 
 if TYPE_CHECKING:
     from ..session.tracking import TrackedSession
@@ -93,7 +93,7 @@ class Search:
         self._closed_here += verdict in CLOSED_HERE
 
     def _judge_hash(self, data: Mapping[str, Any]) -> Verdict:
-        own, of_login = hashes.read_hash(data), hashes.read_hash(self.login)
+        own, of_login = session_hashes.read_hash(data), session_hashes.read_hash(self.login)
         # A user without a hash, and a login by other means than Django's, can't be told.
         if not own or not of_login or constant_time_compare(own, of_login):
             return Verdict.OPENS
@@ -101,7 +101,9 @@ class Search:
             return Verdict.IS_DOUBTFUL
         # The user of the login may be of before a password was changed. Then it is the login that
         # won't open.
-        if not hashes.is_present(of_login, self.user) or hashes.is_fallback(own, self.user):
+        if not session_hashes.is_present(of_login, self.user) or session_hashes.is_fallback(
+            own, self.user
+        ):
             return Verdict.OPENS
         return Verdict.HAS_OTHER_HASH
 
@@ -131,7 +133,7 @@ def make_room(
             continue
         verdict = search.judge(stored)
         if verdict is Verdict.IS_DOUBTFUL:
-            search.user = steps.run(hashes.load_user(search.login))
+            search.user = steps.run(session_hashes.load_user(search.login))
             verdict = search.judge(stored)
         search.note(verdict)
         if verdict is Verdict.HAS_OTHER_HASH and store.destroy(stored.key):
@@ -151,7 +153,7 @@ async def amake_room(
             continue
         verdict = search.judge(stored)
         if verdict is Verdict.IS_DOUBTFUL:
-            search.user = await steps.arun(hashes.load_user(search.login))
+            search.user = await steps.arun(session_hashes.load_user(search.login))
             verdict = search.judge(stored)
         search.note(verdict)
         if verdict is Verdict.HAS_OTHER_HASH and await store.adestroy(stored.key):
