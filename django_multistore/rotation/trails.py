@@ -45,7 +45,7 @@ def trail_of(old: Secret, name: Name) -> SessionRecord:
         version=1,
         user_id=None,
         created_at=now,
-        # No visitor's session has a login: so what lists sessions can leave this out.
+        # No anonymous session has a login: so what lists sessions can leave this out.
         authenticated_at=now,
         last_seen_at=now,
         expires_at=now + LIFE,

@@ -15,9 +15,8 @@ from ..conf import conf
 from ..exceptions import StoreUnavailable
 from ..records import Device, Fate, Limit, SessionRecord, new_id
 from . import clock, codec, namespaces
-from .expiring import KEPT_AS
 from .keys import Secret
-from .lifetimes import compute_absolute_limit, is_too_old
+from .lifetimes import KEPT_AS, compute_absolute_limit, is_too_old
 from .merge import is_same, merge_theirs
 from .owners import OwnedSession
 

@@ -8,7 +8,7 @@ from django.contrib.auth import SESSION_KEY
 
 from ..records import ACTOR_SESSION_KEY, SessionRecord
 from . import namespaces, user_ids
-from .expiring import ExpiringSession
+from .lifetimes import ExpiringSession
 from .state import State
 
 
