@@ -31,9 +31,9 @@ PACKAGE = Path(django_multistore.__path__[0])
 ENDS = {
     "migrations.0004_times_in_utc.convert": "primary keys rise",
     "search.sessions.SessionSearch._iterate_batches": "ids rise",
-    "session.users.PrimaryKey.iterate_old_spellings": "the text, which gets shorter",
-    "session.users._find_stored_field": "the models above one",
-    "stores.cache.answers.may_be_a_value": "an error is looked at once",
+    "session.user_ids.PrimaryKey.iterate_old_spellings": "the text, which gets shorter",
+    "session.user_ids._find_stored_field": "the models above one",
+    "stores.cache.replies.may_be_a_value": "an error is looked at once",
     "stores.cache.probe._manners": "the trial's time",
     "stores.cache.cells.Locks.take": "the time that a lock lasts",
     "stores.orm.locks._lock_on_postgresql": "PATIENCE",
@@ -51,7 +51,7 @@ ENDS = {
     "stores.steps.arun": "the protocol, whose own loops are here",
     "stores.steps.run": "the protocol, whose own loops are here",
     "stores.steps.to_its_end": "the protocol, whose own loops are here",
-    "stores.sql.losses._list_contexts": "an error is looked at once",
+    "stores.sql.lost_transactions._list_contexts": "an error is looked at once",
     "session.locks.SessionLock._wake": "one is taken off each time",
     "session.state.History.undo": "one is taken off each time",
 }
