@@ -1,4 +1,4 @@
-"""The SQL of OrmStore, on one page. How to read it is said in stores/sql/statements.py."""
+"""The SQL of OrmStore, on one page. How to read it is said in stores/sql/dialect.py."""
 
 from __future__ import annotations
 

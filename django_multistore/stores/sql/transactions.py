@@ -44,7 +44,7 @@ def savepoints() -> Iterator[None]:
 
 @contextmanager
 def _savepoints(open_ones: Sequence[BaseDatabaseWrapper]) -> Iterator[None]:
-    # An ExitStack would take the contexts from errors that pass it, which losses.py looks at.
+    # lost_transactions.py reads the contexts of errors, which an ExitStack would take from them.
     if not open_ones:
         yield
         return
