@@ -389,8 +389,8 @@ def test_killed_and_back(kind: str, settings: Any, drawn: list[str], user: User)
 
 
 FROZEN_AT = [
-    ("load", "get_many", 1),
-    ("list", "get_many", 2),
+    ("load", "read", 1),
+    ("list", "read", 2),
     ("save", "add", 1),
     ("save", "set_many", 1),
     ("log_in", "set_many", 1),
@@ -651,7 +651,7 @@ def struck_at(
         return note
 
     with pytest.MonkeyPatch.context() as patched:
-        for name in [command] if command else ["get_many", "add", "set_many", "delete"]:
+        for name in [command] if command else ["read", "aread", "add", "set_many", "delete"]:
             patched.setattr(CacheClient, name, noted(name))
         yield given
     assert len(given) >= number or command is None
