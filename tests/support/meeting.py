@@ -8,6 +8,7 @@ database of its index, as in "memcached+postgres"; or one of REDIS; or MEMORY.
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -233,8 +234,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         # MariaDB shows a list of its transactions that is renewed only if nobody has looked
-        # at it for 100 ms.
-        time.sleep(0.12)
+        # at it for 100 ms. Other workers look at it as well, and must not do so in step.
+        time.sleep(random.uniform(0.12, 0.5))
 
 
 # Of MySQL's views only this one says nothing of the statements' texts.
