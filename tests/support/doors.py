@@ -38,8 +38,6 @@ class Door:
 
     def __exit__(self, *exception: object) -> None:
         self.shut()
-        # What was accepted as it was shut is let in, and aborted, in the loop's next rounds.
-        self._run(asyncio.sleep(0.1))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -65,12 +63,14 @@ class Door:
     async def _shut(self) -> None:
         if self._listener is None:
             return
-        self._listener.close()
-        self._listener = None
+        listener, self._listener = self._listener, None
+        listener.close()
         guests = list(self._guests)
         for guest in guests:
             guest.cancel()
         await asyncio.gather(*guests, return_exceptions=True)
+        # It waits also for those who were accepted just now, whom _let_in() will turn away.
+        await listener.wait_closed()
 
     def _let_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._listener is None:  # Too late: it was shut since they were let in.
