@@ -42,6 +42,7 @@ from django_multistore.session import keys as session_keys
 from django_multistore.session.keys import Secret, new_session_key
 from django_multistore.stores import stores
 from django_multistore.testing import Calls
+from tests.support import trouble as support_trouble
 from tests.support.meeting import (
     alias_of,
     data_of,
@@ -522,18 +523,8 @@ def test_no_repr_tells_a_key(kind: str, user: User, drawn: list[str]) -> None:
 # What comes from outside.
 
 
-class Trouble:
-    def __init__(self) -> None:
-        self.strike: Callable[[], object] = lambda: None
-
-
-trouble = Trouble()
-
-
-@pytest.fixture(autouse=True)
-def no_trouble() -> Iterator[None]:
-    yield
-    trouble.__init__()
+no_trouble = support_trouble.no_trouble
+trouble = support_trouble.trouble
 
 
 def index(request: HttpRequest) -> HttpResponse:

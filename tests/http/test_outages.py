@@ -37,6 +37,7 @@ from tests.support.doors import Door
 from tests.support.helpers import rounds
 from tests.support.meeting import cache_store_on, data_of, orm_store_on, saved
 from tests.support.paths import CHECKOUT
+from tests.support.trouble import Trouble
 
 COOKIE = django_settings.SESSION_COOKIE_NAME
 
@@ -337,13 +338,6 @@ def test_users_are_visitors_meanwhile(trouble: str, tmp_path: Path) -> None:
 
 
 # One request, in this process.
-
-
-class Trouble:
-    """What comes over the store while a view is at work."""
-
-    def __init__(self) -> None:
-        self.strike: Callable[[], object] = lambda: None
 
 
 trouble = Trouble()

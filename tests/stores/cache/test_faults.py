@@ -45,6 +45,7 @@ from tests import servers
 from tests.settings import cache
 from tests.support import proxies
 from tests.support.meeting import CACHES, cache_store_on, login_of, new_user, on, saved
+from tests.support.trouble import Trouble
 from tests.support.unreachable import OPERATIONS, a_closed_port, own_server
 
 COOKIE = django_settings.SESSION_COOKIE_NAME
@@ -62,11 +63,6 @@ KINDS = pytest.mark.parametrize("kind", list(CACHES))
 
 
 # A site, and the trouble that comes over it while a view is at work.
-
-
-class Trouble:
-    def __init__(self) -> None:
-        self.strike: Callable[[], object] = lambda: None
 
 
 trouble = Trouble()

@@ -11,7 +11,7 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from django_multistore.stores import stores
 from django_multistore.stores.orm import OrmStore
 from django_multistore.testing import Calls
 from tests.races import victim
+from tests.support import trouble as support_trouble
 from tests.support.helpers import environment
 from tests.support.meeting import (
     Actor,
@@ -84,18 +85,8 @@ def user() -> User:
 # A site, and the trouble that comes over it while a view is at work.
 
 
-class Trouble:
-    def __init__(self) -> None:
-        self.strike: Callable[[], object] = lambda: None
-
-
-trouble = Trouble()
-
-
-@pytest.fixture(autouse=True)
-def no_trouble() -> Iterator[None]:
-    yield
-    trouble.__init__()
+no_trouble = support_trouble.no_trouble
+trouble = support_trouble.trouble
 
 
 def visit(request: HttpRequest) -> HttpResponse:
