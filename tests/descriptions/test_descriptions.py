@@ -8,6 +8,7 @@ from django.test import SimpleTestCase, TestCase, override_settings
 from django.utils import timezone
 
 from django_multistore.descriptions import DeviceDescription, describe
+from django_multistore.descriptions.kinds import Kind
 from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import Device, SessionRecord
 from django_multistore.stores import stores
@@ -52,6 +53,8 @@ class DescribedTests(SimpleTestCase):
             name="Firefox on Linux",
             browser="Firefox",
             system="Linux",
+            kind=Kind.COMPUTER,
+            model="",
             user_agent=FIREFOX,
             ip_address=GRAZ,
             place=None,

@@ -22,8 +22,8 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 FLOORS = {
     "what a session is": """
-        __init__ exceptions session/clock session/user_ids session/endings records conf models
-        serializers addresses descriptions/ session/
+        __init__ exceptions session/clock session/user_ids session/endings records
+        session/client_hints conf models serializers addresses descriptions/ session/
     """,
     "where it is kept": """
         stores/ stores/sql/ stores/orm/ stores/cache/
