@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .conf import conf
 from .records import USER_AGENT_MAX_LENGTH, Device
+from .session import client_hints
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -57,12 +58,18 @@ def read_device(request: HttpRequest) -> Device:
     """Return where a request comes from, as far as the settings let it be stored."""
     resolver = conf.ip_resolver
     address = None if resolver is None else resolver(request)
-    # PostgreSQL takes no NUL.
-    user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")
     return Device(
         ip_address=normalize_address(str(address)[:LONGEST_ADDRESS]) if address else None,
-        user_agent=user_agent[:USER_AGENT_MAX_LENGTH] if conf.keeps_user_agent else "",
+        user_agent=_read_user_agent(request) if conf.keeps_user_agent else "",
     )
+
+
+def _read_user_agent(request: HttpRequest) -> str:
+    # PostgreSQL takes no NUL.
+    user_agent: str = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")
+    if not conf.reads_client_hints:
+        return user_agent[:USER_AGENT_MAX_LENGTH]
+    return client_hints.join(user_agent, client_hints.read(request.META))
 
 
 @lru_cache(maxsize=4096)

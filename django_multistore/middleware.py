@@ -17,6 +17,7 @@ from .addresses import read_device
 from .conf import conf
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
+from .http.client_hints import ask_for_hints
 from .http.cookies import (
     CookieRequest,
     CookieSession,
@@ -108,6 +109,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             response = yield from call(answer_error, aanswer_error, request, error)
         if (yield from self._owes_cookie(request, session, response)):
             self._send_new_key(session, response)
+        ask_for_hints(request, response)
         return response
 
     def _save(

@@ -124,6 +124,17 @@ class CheckTests(TestCase):
         for wrong in (5.0, float("inf"), float("nan")):
             assert set(messages(SESSION_MAX_PER_USER=wrong)) == {"django_multistore.E010"}
 
+    def test_client_hints(self) -> None:
+        for wrong in ("False", 1, None):
+            found = messages(SESSION_DEVICE_CLIENT_HINTS=wrong)
+            assert set(found) == {"django_multistore.E026"}
+            assert found["django_multistore.E026"].is_serious()
+        for right in (True, False):
+            assert messages(SESSION_DEVICE_CLIENT_HINTS=right) == {}
+        found = messages(SESSION_DEVICE_CLIENT_HINTS=True, SESSION_DEVICE_USER_AGENT=False)
+        assert set(found) == {"django_multistore.W050"}
+        assert not found["django_multistore.W050"].is_serious()
+
     def test_a_choice_that_there_is_not(self) -> None:
         for name, choices, wrong in (
             ("SESSION_MAX_PER_USER_POLICY", ("evict-oldest", "refuse"), "newest"),
