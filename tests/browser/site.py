@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management import call_command
+from django.core.signals import setting_changed
 from django.template.loader import render_to_string
 
 from testproject.serve import prepare
@@ -65,6 +66,30 @@ def seed() -> tuple[str, str]:
     return seed.USERNAME, seed.PASSWORD
 
 
+def log_in_elsewhere(username: str, user_agents: list[str]) -> None:
+    """Have a user logged in on more devices, each later than the one before."""
+    from django.contrib.auth import login  # noqa: PLC0415
+    from django.contrib.auth.models import User  # noqa: PLC0415
+    from django.http import HttpRequest  # noqa: PLC0415
+
+    from django_multistore.engine import SessionStore  # noqa: PLC0415
+    from django_multistore.records import Device  # noqa: PLC0415
+
+    user = User.objects.get_by_natural_key(username)
+    for user_agent in user_agents:
+        request = HttpRequest()
+        request.session = session = SessionStore()
+        session.device = Device(user_agent=user_agent)
+        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+        session.save()
+
+
+def read_client_hints(wanted: bool) -> None:
+    """Have the login page ask for client hints, or not."""
+    settings.SESSION_DEVICE_CLIENT_HINTS = wanted
+    setting_changed.send(None, setting="SESSION_DEVICE_CLIENT_HINTS", value=wanted, enter=wanted)
+
+
 def have_base_template(there: bool) -> None:
     """Have the pages of devices find the site's frame, or stand alone."""
     from django_multistore.pages import base as user_pages  # noqa: PLC0415
@@ -85,6 +110,8 @@ CALLS: dict[str, Callable[..., Any]] = {
         count_sessions,
         put_logins_back,
         seed,
+        log_in_elsewhere,
+        read_client_hints,
         have_base_template,
         page_of_an_outage,
     )
