@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 
 class Kind(StrEnum):
@@ -26,14 +26,15 @@ class Kind(StrEnum):
         return str(WORDS[self])
 
 
+# With a context, for an app's translations are those of all apps of the site.
 WORDS = {
-    Kind.PHONE: _("Phone"),
-    Kind.TABLET: _("Tablet"),
-    Kind.COMPUTER: _("Computer"),
-    Kind.TELEVISION: _("Television"),
-    Kind.CONSOLE: _("Game console"),
-    Kind.CAR: _("Car"),
-    Kind.GLASSES: _("Headset"),
-    Kind.PROGRAM: _("Program"),
-    Kind.UNKNOWN: _("Unknown device"),
+    Kind.PHONE: pgettext_lazy("kind of device", "Phone"),
+    Kind.TABLET: pgettext_lazy("kind of device", "Tablet"),
+    Kind.COMPUTER: pgettext_lazy("kind of device", "Computer"),
+    Kind.TELEVISION: pgettext_lazy("kind of device", "Television"),
+    Kind.CONSOLE: pgettext_lazy("kind of device", "Game console"),
+    Kind.CAR: pgettext_lazy("kind of device", "Car"),
+    Kind.GLASSES: pgettext_lazy("kind of device", "Headset"),
+    Kind.PROGRAM: pgettext_lazy("kind of device", "Program"),
+    Kind.UNKNOWN: gettext_lazy("Unknown device"),
 }
