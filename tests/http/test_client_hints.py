@@ -17,7 +17,9 @@ from django.urls import include, path
 
 from django_multistore import devices
 from django_multistore.session.client_hints import SEPARATOR
+from tests.support.meeting import MEMORY, REDIS_CLUSTER, REDIS_SERVER, on, store_setting
 
+KINDS = [MEMORY, "sqlite", "postgres", "mariadb", REDIS_SERVER, REDIS_CLUSTER, "memcached+sqlite"]
 PASSWORD = "old secret"
 ASKED = "Sec-CH-UA-Platform-Version, Sec-CH-UA-Model, Sec-CH-UA-Form-Factors"
 CHROME = {
@@ -108,6 +110,14 @@ class TestAsked:
 
 
 class TestKept:
+    @pytest.mark.parametrize("kind", on(*KINDS))
+    def test_on_each_store(self, kind: str, user: User, settings: Any) -> None:
+        settings.SESSION_STORES = store_setting(kind)
+        client = Client()
+        log_in(client, TELLING)
+        assert get_name(client, CHROME) == "Chrome on Windows 11"
+        assert devices.log_out_everywhere(user) == 1
+
     def test_with_the_session_of_the_login(self, user: User) -> None:
         client = Client()
         log_in(client, TELLING)
