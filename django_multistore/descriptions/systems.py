@@ -77,6 +77,8 @@ def _find_device(products: Products) -> System | None:
             is_harmony = system == "HarmonyOS"
             found = _find_harmony_kind(products) if is_harmony else kind
             return System(names=(system,), kind=found, is_device=True)
+    if "oculusbrowser" in products.names:
+        return System(names=("Quest",), kind=Kind.GLASSES, is_device=True)
     return None
 
 
