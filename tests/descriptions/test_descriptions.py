@@ -88,6 +88,16 @@ class DescribedTests(SimpleTestCase):
         assert nothing == ("", "", "")
         assert (description.ip_address, description.place) == (None, None)
 
+    def test_the_kind_is_said_where_it_adds_something(self) -> None:
+        for user_agent, words in (
+            (FIREFOX, "Computer"),
+            ("curl/8.14.1", "Program"),
+            ("Mozilla/5.0 (Linux;) hbbtv", ""),  # Its name is "Television".
+            ("", ""),
+        ):
+            description = describe(make_record(device=Device(user_agent=user_agent)))
+            assert description.kind_words == words
+
     def test_nothing_that_opens_a_session_is_in_it(self) -> None:
         record = logged_in_record()
         description = describe(record)
