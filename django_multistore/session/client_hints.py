@@ -77,6 +77,7 @@ def split(user_agent: str) -> tuple[str, Hints | None]:
     return text, Hints(*facts)
 
 
+@lru_cache(maxsize=1024)
 def keep(stored: str, sent: str) -> str:
     """
     Return the user agent to store for a session that has one already.
