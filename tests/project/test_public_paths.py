@@ -26,7 +26,7 @@ PUBLIC = {
     """,
     "middleware": "SessionMiddleware",
     "records": "Device Outcome Page SessionRecord key_of successor touched user_id_of",
-    "serializers": "BytesSerializer bytes_serde",
+    "serializers": "BytesSerializer TaggedJSONSerializer bytes_serde",
     "session_admin": "UserSessionsAdminMixin",
     "signals": "session_created session_ended",
     "stores": "stores",
