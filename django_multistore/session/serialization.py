@@ -10,6 +10,7 @@ from .codec import Serializer
 
 TAGGED = "django_multistore.serializers.TaggedJSONSerializer"
 LONGEST_NAME = 100  # characters
+DEEPEST = 50  # levels to look into, for a value may be nested in itself
 
 
 def serialize(data: dict[Any, Any], serializer: Serializer) -> bytes:
@@ -34,31 +35,28 @@ def _explain(data: dict[Any, Any], serializer: Serializer) -> str:
             is_named = isinstance(key, str)
             where = f"session[{key[:LONGEST_NAME]!r}]" if is_named else "A key of the session"
             unfit = _find_unfit(value, serializer) if is_named else key
-            remedy = "Keep what it can be had from instead: a primary key, text or numbers"
-            if own != TAGGED and _is_kept(
-                {"": value} if is_named else {key: ""}, TaggedJSONSerializer()
-            ):
-                remedy = f"Set SESSION_SERIALIZER to {TAGGED!r}, which keeps it; or keep text"
             return (
                 f"{where} can't be saved: SESSION_SERIALIZER, {own}, can't keep a value of type "
-                f"{_name(type(unfit))}. {remedy}."
+                f"{_name(type(unfit))}. {_find_remedy({key: value}, own)}"
             )
     return f"The session can't be saved by SESSION_SERIALIZER, {own}."
 
 
+def _find_remedy(data: dict[Any, Any], own: str) -> str:
+    if own != TAGGED and _is_kept(data, TaggedJSONSerializer()):
+        return f"Set SESSION_SERIALIZER to {TAGGED!r}, which keeps it; or keep text."
+    return "Keep what it can be had from instead: a primary key, text or numbers."
+
+
 def _find_unfit(value: Any, serializer: Serializer) -> Any:
     """Return the innermost part of a value that can't be kept by itself."""
-    for part in _iterate_parts(value):
-        try:
-            if not _is_kept({"": part}, serializer):
-                return _find_unfit(part, serializer)
-        except RecursionError:
-            return value
-    if isinstance(value, dict):
-        for key in value:
-            if not _is_kept({key: ""}, serializer):
-                return key
-    return value
+    for _ in range(DEEPEST):
+        unfit = [part for part in _iterate_parts(value) if not _is_kept({"": part}, serializer)]
+        if not unfit:
+            break
+        value = unfit[0]
+    keys = value if isinstance(value, dict) else ()
+    return next((key for key in keys if not _is_kept({key: ""}, serializer)), value)
 
 
 def _iterate_parts(value: Any) -> Iterator[Any]:
@@ -77,8 +75,5 @@ def _is_kept(data: dict[Any, Any], serializer: Serializer) -> bool:
 
 
 def _name(kind: type) -> str:
-    return (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"

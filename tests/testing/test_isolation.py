@@ -203,6 +203,11 @@ def test_in_the_settings_a_process_has_names_of_its_own(
     assert "20 passed" in run_pytest(tmp_path, REDIS_URL=url())
 
 
+@pytest.mark.skipif("TOX_PACKAGE" not in os.environ, reason="tox installs the package")
+def test_pytest_finds_the_plugin_by_itself() -> None:
+    assert PLUGIN == []
+
+
 def test_without_django_it_imports_nothing(tmp_path: Path) -> None:
     make_project(tmp_path, OUTSIDE, has_settings=False)
     run_pytest(tmp_path, "-p", "no:django")
