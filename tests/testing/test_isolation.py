@@ -129,10 +129,12 @@ def run_in(folder: Path, *arguments: str, **environment: str) -> str:
     # A test run within one of pytest-xdist must not take itself for a worker of that.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     clean.pop("DJANGO_SETTINGS_MODULE", None)
+    # Under tox the installed package is to be met.
+    paths = [str(folder)] if "TOX_PACKAGE" in os.environ else [str(CHECKOUT), str(folder)]
     ended = subprocess.run(
         [sys.executable, "-W", "error", *arguments],
         cwd=folder,
-        env=clean | {"PYTHONPATH": str(CHECKOUT)} | environment,
+        env=clean | {"PYTHONPATH": os.pathsep.join(paths)} | environment,
         capture_output=True,
         text=True,
         timeout=120,
@@ -188,7 +190,6 @@ def test_with_django_s_own_runner_and_its_workers(server: redis.Redis, tmp_path:
         *["-m", "django", "test", "--parallel=2"],
         REDIS_URL=url(),
         DJANGO_SETTINGS_MODULE="site_settings",
-        PYTHONPATH=f"{CHECKOUT}{os.pathsep}{tmp_path}",
     )
 
 
