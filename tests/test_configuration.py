@@ -7,8 +7,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.conf import settings
@@ -22,6 +24,7 @@ from django_multistore.middleware import SessionMiddleware
 from django_multistore.stores import stores
 from django_multistore.stores.handler import StoreHandler
 from django_multistore.stores.orm import OrmStore
+from django_multistore.system_checks.site import check_proxies
 
 ORM = "django_multistore.stores.orm.OrmStore"
 MEMORY = "django_multistore.stores.memory.MemoryStore"
@@ -189,6 +192,25 @@ class CheckTests(TestCase):
             lambda request: None,
         ):
             assert messages(SESSION_IP_RESOLVER=right) == {}
+
+    def test_proxies_where_waitress_alone_would_serve(self) -> None:
+        def found(*installed: str, **changed: Any) -> dict[str, Any]:
+            def find(name: str) -> None:
+                if name not in installed:
+                    raise PackageNotFoundError(name)
+
+            with patch("django_multistore.system_checks.site.distribution", find):
+                changed = {"SESSION_IP_RESOLVER": TrustedProxies(2)} | changed
+                with override_settings(**changed):
+                    return {each.id: each for each in check_proxies()}
+
+        hint = found("waitress")["django_multistore.W056"].hint
+        assert "--trusted-proxy-count=2" in hint
+        assert found() == found("gunicorn") == found("waitress", "gunicorn") == {}
+        assert found("waitress", SESSION_IP_RESOLVER=remote_address) == {}
+        assert found("waitress", SESSION_IP_RESOLVER="not.there") == {}
+        assert found("waitress", SESSION_DEVICE_IP=False) == {}
+        assert found("waitress", SESSION_ENGINE="django.contrib.sessions.backends.db") == {}
 
     def test_djangos_middleware_with_this_engine(self) -> None:
         djangos = "django.contrib.sessions.middleware.SessionMiddleware"

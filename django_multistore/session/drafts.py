@@ -19,6 +19,7 @@ from .keys import Secret
 from .lifetimes import KEPT_AS, compute_absolute_limit, is_too_old
 from .merge import is_same, merge_theirs
 from .owners import OwnedSession
+from .serialization import serialize
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
@@ -104,7 +105,7 @@ class DraftingSession(OwnedSession):
         stored = state.record or _build_blank_record(key, version, clock_now)
         # A session's time doesn't go back where this host's clock is behind another's.
         now = max(clock_now, stored.last_seen_at)
-        body = self.serializer().dumps(data)
+        body = serialize(data, self.serializer())
         user_id = self.stored_user_id(data)
         authenticated_at = self._find_authentication(stored, user_id, clock_now)
         expires_at = self._compute_expiry(authenticated_at or stored.created_at, now)

@@ -41,7 +41,7 @@ FLOORS = {
         decorators pages/ views urls templatetags/ session_admin/ admin
     """,
     "what is run by itself": """
-        system_checks/ management/ testing/ apps
+        system_checks/ management/ testing/ pytest_plugin apps
     """,
 }
 ORDER = {name: place for place, name in enumerate(" ".join(FLOORS.values()).split())}
