@@ -27,6 +27,11 @@ def find_language() -> str:
     return next(spoken, SOURCE_LANGUAGE)
 
 
+def find_direction(language: str) -> str:
+    """Return in which direction a language is written: "ltr" or "rtl"."""
+    return "rtl" if _find_base(language) in settings.LANGUAGES_BIDI else "ltr"
+
+
 def _is_spoken(language: str) -> bool:
     if _find_base(language) == SOURCE_LANGUAGE:
         return True

@@ -103,10 +103,10 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         self.posted: Mapping[str, Any] = {}
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        asks = not self._is_login_enough()
-        if asks and not self._has_password():
+        is_enough = self._is_login_enough()
+        if not (is_enough or self._has_password()):
             return self.handle_no_permission()
-        return self.render_to_response(self.get_context_data(asks=asks))
+        return self.render_to_response(self.get_context_data(login_is_enough=is_enough))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -120,9 +120,6 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         if not self._has_password() and not self.posted.get(PASSWORD):
             return self.handle_no_permission()
         return super().post(request, *args, **kwargs)
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**{"asks": True} | kwargs)
 
     def get_form(self, form_class: Any = None) -> forms.BaseForm:
         form: forms.BaseForm = super().get_form(form_class)

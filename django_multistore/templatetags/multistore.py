@@ -9,7 +9,7 @@ from django.template import Context
 
 from .. import devices
 from ..exceptions import OtherUser, StoreUnavailable
-from ..http.languages import find_language
+from ..http.languages import find_direction, find_language
 from ..http.request_subject import find_subject
 
 register = template.Library()
@@ -47,6 +47,12 @@ def devices_language() -> str:
     It is the current one, or another where this package has no translation into that.
     """
     return find_language()
+
+
+@register.simple_tag
+def devices_direction() -> str:
+    """Return the direction in which that language is written, "ltr" or "rtl"."""
+    return find_direction(find_language())
 
 
 def _find_user(context: Context) -> Any:
