@@ -95,7 +95,8 @@ CALLS: dict[str, Callable[..., Any]] = {
 def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # the site prints its mails
     prepare()
-    settings.TEMPLATES[0]["DIRS"].append(TEMPLATES)
+    engine: dict[str, Any] = settings.TEMPLATES[0]
+    settings.TEMPLATES = [engine | {"DIRS": [*engine["DIRS"], TEMPLATES]}]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a quick one
     with make_site_server(0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
