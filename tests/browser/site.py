@@ -70,7 +70,7 @@ def have_frame(template: str) -> None:
     """Have the pages of devices find this template for a frame; without one they stand alone."""
     from django_multistore.pages import frames  # noqa: PLC0415
 
-    frames.SITE_FRAME = template
+    frames.SITE_FRAME = template or "there is none.html"
 
 
 def page_of_an_outage() -> str:
