@@ -12,7 +12,7 @@ from django.dispatch import receiver
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import decorator_from_middleware
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from .refusals import build_error, wants_json
 

@@ -7,6 +7,9 @@ Django has too in the user's, and so do dates. So one language is chosen for all
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from typing import Any
+
 from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext, gettext_noop
@@ -25,6 +28,11 @@ def find_language() -> str:
     current = translation.get_language() or SOURCE_LANGUAGE
     spoken = (each for each in (current, settings.LANGUAGE_CODE) if _is_spoken(each))
     return next(spoken, SOURCE_LANGUAGE)
+
+
+def speak() -> AbstractContextManager[Any]:
+    """Have what is translated meanwhile be in that language; URLs are made outside of it."""
+    return translation.override(find_language())
 
 
 def find_direction(language: str) -> str:

@@ -23,7 +23,14 @@ from ..exceptions import OtherUser
 from ..http.double_submits import follow_first_post, start_anew
 from ..http.forgery import protect
 from ..http.languages import find_language
-from ..http.refusals import REFUSALS, answer_in_json, build_error, refuse_in_json, wants_json
+from ..http.refusals import (
+    ONLY_WHO_LOGGED_IN,
+    REFUSALS,
+    answer_in_json,
+    build_error,
+    refuse_in_json,
+    wants_json,
+)
 from ..http.request_subject import find_subject, get_session
 from .frames import find_frame
 
@@ -63,8 +70,7 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
         if self.wants_json:
             answer_in_json(request)
         try:
-            with translation.override(find_language()):
-                response = self._dispatch(request, *args, **kwargs)
+            response = self._dispatch(request, *args, **kwargs)
         except REFUSALS as error:
             if not self.wants_json:
                 raise
@@ -78,7 +84,7 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
         response: HttpResponse = super().http_method_not_allowed(request, *args, **kwargs)
         if not self.wants_json:
             return response
-        refusal = _("This URL does not take %(method)s.") % {"method": request.method}
+        refusal = _("This URL does not take this method.")
         error = build_error("method_not_allowed", refusal, status=405)
         error["Allow"] = response["Allow"]
         return error
@@ -96,7 +102,11 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
     def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
         if self.wants_json:
             return self.render_json(context)
-        context = context | {"base_template": find_frame()}
+        # With i18n_patterns a URL has a language too, which is the user's whatever the text is in.
+        context = context | {
+            "base_template": find_frame(),
+            "site_language": translation.get_language() or find_language(),
+        }
         return super().render_to_response(context, **response_kwargs)
 
     def render_json(self, context: dict[str, Any]) -> HttpResponse:
@@ -147,10 +157,7 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
         try:
             self.user, self.owns_session = find_subject(self.request)
         except OtherUser:
-            refusal = _("Only the user who has logged in here may see or do this.")
-            if self.wants_json:
-                return build_error("other_user", refusal, status=403)
-            raise OtherUser(refusal) from None
+            raise OtherUser(ONLY_WHO_LOGGED_IN) from None
         return None if self.user.is_authenticated else self.handle_no_permission()
 
 

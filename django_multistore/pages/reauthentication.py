@@ -24,6 +24,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
 from ..decorators import has_recent_login
+from ..http.languages import speak
 from ..http.refusals import JSON, build_error
 from ..http.request_subject import get_session
 from .base import UserPageMixin
@@ -107,6 +108,9 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         if not (is_enough or self._has_password()):
             return self.handle_no_permission()
         return self.render_to_response(self.get_context_data(login_is_enough=is_enough))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**{"success_url": self.get_success_url()} | kwargs)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -195,7 +199,9 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
     def _answer(self, ended: int, url: str) -> HttpResponse:
         if self.wants_json:
             return self.answer_json(ended)
-        messages.success(self.request, self.message(ended), fail_silently=True)
+        with speak():
+            said = self.message(ended)
+        messages.success(self.request, said, fail_silently=True)
         return HttpResponseRedirect(url)
 
     def _allowed_methods(self) -> list[str]:

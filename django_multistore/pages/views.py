@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from django.http import JsonResponse
 from django.middleware.csrf import get_token
 from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
 
 from .. import devices
 from ..descriptions import DeviceDescription, describe
+from ..http.languages import speak
 from ..http.refusals import build_error
 from ..search.usernames import find_actors
 from .base import UserPageMixin, find_page
@@ -43,9 +45,11 @@ class DevicesView(UserPageMixin, TemplateView):
         if this is not None and there.number == 1:
             listed.insert(0, this)
         names = find_actors(listed)
+        with speak():
+            shown = [describe(record, current_id=here, usernames=names) for record in listed]
         return super().get_context_data(
             **kwargs,
-            devices=[describe(record, current_id=here, usernames=names) for record in listed],
+            devices=shown,
             count=found.total,
             number=there.number,
             pages=there.paginator.num_pages,
@@ -71,18 +75,17 @@ class EndDeviceView(ReauthenticationView):
     accepts_recent_login = True
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        device, is_certain = self._find_device()
+        device, is_certain = self._found
         if device is None and is_certain:
             self.template_name = "django_multistore/device_gone.html"
-            context = super(ReauthenticationView, self).get_context_data()
-            return self.render_to_response(context, status=404)
+            return self.render_to_response(self.get_context_data(), status=404)
         return super().get(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        device, _is_certain = self._find_device()
-        return super().get_context_data(**{"device": device} | kwargs)
+        return super().get_context_data(**{"device": self._found[0]} | kwargs)
 
-    def _find_device(self) -> tuple[DeviceDescription | None, bool]:
+    @cached_property
+    def _found(self) -> tuple[DeviceDescription | None, bool]:
         """Return which device would be logged out, and whether there is none if it is None."""
         id, this = self.kwargs["id"], self.this
         here = None if this is None else this.id
@@ -90,7 +93,8 @@ class EndDeviceView(ReauthenticationView):
         for record in found.records:
             if record.id == id:
                 names = find_actors([record])
-                return describe(record, current_id=here, usernames=names), True
+                with speak():
+                    return describe(record, current_id=here, usernames=names), True
         return None, found.total <= LOOKED_AT
 
     def confirmed(self) -> HttpResponse:
@@ -102,7 +106,7 @@ class EndDeviceView(ReauthenticationView):
     def answer_json(self, ended: int) -> HttpResponse:
         if ended:
             return super().answer_json(ended)
-        refusal = _("You have no such device, or it was logged out before.")
+        refusal = gettext_lazy("You have no such device, or it was logged out before.")
         return build_error("not_found", refusal, status=404)
 
     def message(self, ended: int) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from django.test import modify_settings, override_settings
+from django.test import Client, modify_settings, override_settings
 from django.utils import translation
 from django.utils.timezone import override as override_zone
 from django.utils.translation import gettext, trans_real
@@ -101,10 +101,22 @@ class LanguageTests(PagesTestCase):
 
     def test_what_programs_are_told(self) -> None:
         with default_language("de"):
-            for asked, said in (("ja", "nimmt kein PUT"), ("es", "no admite PUT")):
+            for asked, said in (("ja", "nimmt diese Methode"), ("es", "no admite este")):
                 headers = JSON | {"Accept-Language": asked}
                 error = self.here.put("/devices/", headers=headers).json()["error"]
                 self.assertIn(said, error["message"])
+
+    @override_settings(ROOT_URLCONF="tests.support.language_urls", LOGIN_URL="log_in")
+    def test_urls_stay_in_the_user_s_language(self) -> None:
+        page = self.here.get("/pt/devices/")
+        self.assertContains(page, "<h1>Your devices</h1>")
+        actions = re.findall(r'action="([^"]*)"', page.content.decode())
+        self.assertEqual({action[:12] for action in actions}, {"/pt/devices/"})
+        form = self.here.get("/pt/devices/end-others/")
+        self.assertContains(form, 'href="/pt/devices/"')
+        done = self.here.post("/pt/devices/end-others/", {"password": PASSWORD})
+        self.assertEqual(done.url, "/pt/devices/")
+        self.assertEqual(Client().get("/pt/devices/").url, "/pt/log-in/?next=/pt/devices/")
 
     def test_a_catalogue_of_the_site_s_counts(self) -> None:
         servers.require_gettext()
