@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from django.test import Client, modify_settings, override_settings
 from django.utils import translation
 from django.utils.timezone import override as override_zone
 from django.utils.translation import gettext, trans_real
 
+from django_multistore.exceptions import StoreUnavailable
 from django_multistore.http.languages import PROBE, find_language
 from django_multistore.models import StoredSession
+from django_multistore.stores import stores
 from tests import servers
 from tests.support.cases.device_pages import JSON, PASSWORD, PagesTestCase, templates_with
 
@@ -117,6 +120,15 @@ class LanguageTests(PagesTestCase):
         done = self.here.post("/pt/devices/end-others/", {"password": PASSWORD})
         self.assertEqual(done.url, "/pt/devices/")
         self.assertEqual(Client().get("/pt/devices/").url, "/pt/log-in/?next=/pt/devices/")
+
+    def test_the_page_of_an_outage(self) -> None:
+        def be_out(*args: Any, **kwargs: Any) -> Any:
+            raise StoreUnavailable("out")
+
+        with patch.object(stores["default"], "page_for_user", be_out):
+            page = self.here.get("/devices/", headers={"Accept-Language": "he"})
+        self.assertContains(page, '<html lang="en-us">', status_code=503)
+        self.assertContains(page, "Not available just now", status_code=503)
 
     def test_a_catalogue_of_the_site_s_counts(self) -> None:
         servers.require_gettext()
