@@ -93,7 +93,7 @@ def test_each_kind_has_its_icon(
     examples = {row.kind: row.string for row in reversed(read_real_user_agents())}
     agents = [examples[kind] for kind in KINDS]
     site.call("log_in_elsewhere", username=user.username, user_agents=[*agents, "unheard of"])
-    site.call("have_base_template", there=False)  # The demo's has a style in the page.
+    site.call("have_frame", template="")  # The demo's has a style in the page.
     device = new_device(
         user_agent=LAPTOP,
         color_scheme="dark" if look == "dark" else "light",
