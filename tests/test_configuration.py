@@ -188,7 +188,8 @@ class CheckTests(TestCase):
         assert repr(ours) in found["django_multistore.W018"].hint
         assert not found["django_multistore.W018"].is_serious()
         cookies = "django.contrib.sessions.backends.signed_cookies"
-        assert messages(MIDDLEWARE=[djangos, *others], SESSION_ENGINE=cookies) == {}
+        found = messages(MIDDLEWARE=[djangos, *others], SESSION_ENGINE=cookies)
+        assert set(found) == {"django_multistore.E020"}
         for fine in (ours, "tests.test_configuration.MiddlewareOfOnesOwn", "tests.nowhere.At"):
             assert messages(MIDDLEWARE=[fine, *others]) == {}
 

@@ -1,4 +1,4 @@
-"""Checks of what a site has put into its middleware, its admin, its URLs and its tenants."""
+"""Checks of what a site has put into its admin, its URLs and its tenants."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
-from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Warning
 from django.urls import get_resolver
-from django.utils.module_loading import import_string
 
 from ..conf import conf
 from ..exceptions import InvalidStore
 from ..http.request_subject import find_engine
-from ..middleware import SessionMiddleware
 from ..session.user_ids import find_user_model
-from .settings import TAG
+from .registering import TAG, register
 
 # These views begin or end a takeover.
 VIEWS = frozenset(
@@ -28,26 +25,6 @@ VIEWS = frozenset(
         "loginas.views.user_logout",
     }
 )
-
-
-@register(TAG)
-def check_middleware(**kwargs: Any) -> list[CheckMessage]:
-    """Check that what the engine offers through its middleware isn't missed by accident."""
-    if find_engine() is None:
-        return []
-    classes = [_import(path) for path in settings.MIDDLEWARE]
-    if DjangoSessionMiddleware not in classes or SessionMiddleware in classes:
-        return []
-    return [
-        Warning(
-            "MIDDLEWARE has Django's SessionMiddleware. With it a session has the device of its "
-            "login at most, and an outage of the store is a 500; a response that comes late can "
-            "take away the cookie of a new login; and under ASGI each request waits for a thread "
-            "twice.",
-            hint="Replace it by 'django_multistore.middleware.SessionMiddleware'.",
-            id="django_multistore.W018",
-        )
-    ]
 
 
 @register(TAG)
@@ -117,13 +94,6 @@ def check_tenants(**kwargs: Any) -> list[CheckMessage]:
             id="django_multistore.W024",
         )
     ]
-
-
-def _import(path: str) -> object:
-    try:
-        return import_string(path)
-    except ImportError:
-        return None  # Django says it when it loads the middleware.
 
 
 def _users_have_session_admin() -> bool:
