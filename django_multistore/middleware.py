@@ -26,7 +26,13 @@ from .http.cookies import (
     answer_error,
     find_unsent_key,
 )
-from .http.refusals import answer_503, replace_if_outage
+from .http.refusals import (
+    answer_503,
+    arefuse_in_json,
+    is_answered_in_json,
+    refuse_in_json,
+    replace_if_outage,
+)
 from .session.endings import collect_endings
 from .stores.steps import Steps, arun, call, run
 
@@ -99,8 +105,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
     ) -> Steps[HttpResponse]:
         try:
             response = yield from self._save(request, session, replace_if_outage(response, request))
-        except SessionInterrupted:
-            raise
+        except SessionInterrupted as error:
+            if not is_answered_in_json(request):
+                raise
+            return (yield from call(refuse_in_json, arefuse_in_json, error, request))
         except Exception as error:
             # Django answers it where no cookie can be set any more.
             if not session.is_moved:

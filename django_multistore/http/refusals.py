@@ -10,14 +10,25 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.core.exceptions import (
+    BadRequest,
+    ImproperlyConfigured,
+    PermissionDenied,
+    SuspiciousOperation,
+)
+from django.core.handlers.exception import response_for_exception
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.multipartparser import MultiPartParserError
 from django.template import TemplateDoesNotExist, loader
+from django.utils import translation
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from ..exceptions import StoreUnavailable
+from .languages import find_language
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -27,6 +38,15 @@ RETRY_AFTER = 5  # seconds
 # The first that the templates have: a site may have a page of its own.
 TEMPLATES = ["503.html", "django_multistore/503.html"]
 TRY_AGAIN = gettext_noop("This page can't be shown just now. Please try again in a moment.")
+
+# What Django answers by a page of the site's.
+REFUSALS = (
+    BadRequest,
+    Http404,
+    MultiPartParserError,
+    PermissionDenied,
+    SuspiciousOperation,
+)
 
 logger = logging.getLogger("django_multistore")
 
@@ -44,6 +64,35 @@ def build_error(code: str, message: str | _StrPromise, *, status: int, **more: A
     message, in their language.
     """
     return JsonResponse({"error": {"code": code, "message": message, **more}}, status=status)
+
+
+def refuse_in_json(error: Exception, request: HttpRequest) -> JsonResponse:
+    """Build the JSON for an exception of REFUSALS, once Django has logged it as it does."""
+    status = response_for_exception(request, error).status_code
+    with translation.override(find_language()):
+        if isinstance(error, SessionInterrupted):
+            refusal = _("You were logged out while this was under way. Log in, and look again.")
+            return build_error("session_ended", refusal, status=status)
+        if isinstance(error, PermissionDenied):
+            return build_error("permission_denied", _("You may not do this."), status=status)
+        if isinstance(error, Http404):
+            return build_error("not_found", _("There is no such thing."), status=status)
+        return build_error("bad_request", _("The request can't be read."), status=status)
+
+
+async def arefuse_in_json(error: Exception, request: HttpRequest) -> JsonResponse:
+    """See refuse_in_json()."""
+    return await sync_to_async(refuse_in_json, thread_sensitive=False)(error, request)
+
+
+def answer_in_json(request: HttpRequest) -> None:
+    """Note that a request is one for a page of this package, by a program."""
+    request._gets_json_of_multistore = True  # type: ignore[attr-defined]
+
+
+def is_answered_in_json(request: HttpRequest) -> bool:
+    """Say whether answer_in_json() was told of a request."""
+    return hasattr(request, "_gets_json_of_multistore")
 
 
 def answer_503(outage: StoreUnavailable, request: HttpRequest) -> HttpResponse:
@@ -70,10 +119,11 @@ def replace_if_outage(response: HttpResponse, request: HttpRequest) -> HttpRespo
 
 
 def _build_response(request: HttpRequest) -> HttpResponse:
-    if wants_json(request):
-        response: HttpResponse = build_error("unavailable", _(TRY_AGAIN), status=503)
-    else:
-        response = _build_page()
+    with translation.override(find_language()):
+        if wants_json(request):
+            response: HttpResponse = build_error("unavailable", _(TRY_AGAIN), status=503)
+        else:
+            response = _build_page()
     response["Retry-After"] = str(RETRY_AFTER)
     add_never_cache_headers(response)
     patch_vary_headers(response, ["Accept"])

@@ -21,7 +21,10 @@ from .base import UserPageMixin, find_page
 from .reauthentication import ReauthenticationView
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
+    from django.http import HttpRequest, HttpResponse
+
+# Of how many devices the form looks for the one that it would log out, to say which that is.
+LOOKED_AT = 200
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -67,6 +70,29 @@ class EndDeviceView(ReauthenticationView):
     # Who logs out one device after the other should not be asked for the password each time.
     accepts_recent_login = True
 
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        device, is_certain = self._find_device()
+        if device is None and is_certain:
+            self.template_name = "django_multistore/device_gone.html"
+            context = super(ReauthenticationView, self).get_context_data()
+            return self.render_to_response(context, status=404)
+        return super().get(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        device, _is_certain = self._find_device()
+        return super().get_context_data(**{"device": device} | kwargs)
+
+    def _find_device(self) -> tuple[DeviceDescription | None, bool]:
+        """Return which device would be logged out, and whether there is none if it is None."""
+        id, this = self.kwargs["id"], self.this
+        here = None if this is None else this.id
+        found = devices.page_for_user(self.user, start=0, size=LOOKED_AT)
+        for record in found.records:
+            if record.id == id:
+                names = find_actors([record])
+                return describe(record, current_id=here, usernames=names), True
+        return None, found.total <= LOOKED_AT
+
     def confirmed(self) -> HttpResponse:
         id, this = self.kwargs["id"], self.this
         if this is not None and this.id == id:
@@ -85,7 +111,7 @@ class EndDeviceView(ReauthenticationView):
 
 class LogoutOtherDevicesView(ReauthenticationView):
     """
-    End the user's other sessions, after asking for the password. POST only.
+    End the user's other sessions, after asking for the password.
 
     See ReauthenticationView for what it asks of whom, and for where it goes.
     """

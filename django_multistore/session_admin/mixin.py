@@ -17,11 +17,12 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, override
 
 from .. import devices
 from ..addresses import normalize_address
 from ..descriptions import describe
+from ..http.languages import find_language
 from ..http.request_subject import find_engine, get_session
 from ..models import StoredSession
 from ..pages.base import find_page
@@ -100,6 +101,10 @@ class UserSessionsAdminMixin(_ModelAdmin):
             return self._get_obj_does_not_exist_redirect(  # type: ignore[attr-defined,no-any-return]
                 request, self.opts, object_id
             )
+        with override(find_language()):
+            return self._answer(request, user)
+
+    def _answer(self, request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:
         if request.method != "POST":
             return self._render_sessions(request, user)
         if not self.has_end_sessions_permission(request, user):

@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TextIO
 
 from django.conf import settings
@@ -23,7 +24,7 @@ from django.template.loader import render_to_string
 from testproject.serve import prepare
 from testproject.server import make_site_server
 
-STANDALONE = "django_multistore/standalone.html"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def empty() -> None:
@@ -65,11 +66,11 @@ def seed() -> tuple[str, str]:
     return seed.USERNAME, seed.PASSWORD
 
 
-def have_base_template(there: bool) -> None:
-    """Have the pages of devices find the site's frame, or stand alone."""
-    from django_multistore.pages import base as user_pages  # noqa: PLC0415
+def have_frame(template: str) -> None:
+    """Have the pages of devices find this template for a frame; without one they stand alone."""
+    from django_multistore.pages import frames  # noqa: PLC0415
 
-    user_pages.BASE_TEMPLATES = [STANDALONE] if not there else ["base.html", STANDALONE]
+    frames.SITE_FRAME = template or "there is none.html"
 
 
 def page_of_an_outage() -> str:
@@ -85,7 +86,7 @@ CALLS: dict[str, Callable[..., Any]] = {
         count_sessions,
         put_logins_back,
         seed,
-        have_base_template,
+        have_frame,
         page_of_an_outage,
     )
 }
@@ -94,6 +95,8 @@ CALLS: dict[str, Callable[..., Any]] = {
 def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # the site prints its mails
     prepare()
+    engine: dict[str, Any] = settings.TEMPLATES[0]
+    settings.TEMPLATES = [engine | {"DIRS": [*engine["DIRS"], TEMPLATES]}]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a quick one
     with make_site_server(0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
