@@ -97,7 +97,7 @@ def messages(*, deploy: bool = False, **changed: Any) -> dict[str, checks.CheckM
 class CheckTests(TestCase):
     def test_the_tests_own_settings_are_fine(self) -> None:
         assert messages() == {}
-        assert messages(deploy=True) == {}
+        assert messages(deploy=True, SESSION_COOKIE_SECURE=True) == {}
 
     def test_a_store_that_cannot_be_built(self) -> None:
         found = messages(SESSION_STORES={"default": {"BACKEND": ORM, "OPTIONS": {"X": 1}}})

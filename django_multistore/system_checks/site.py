@@ -52,7 +52,7 @@ def check_takeovers(**kwargs: Any) -> list[CheckMessage]:
         return []
     unmarked = {
         name
-        for view in _iterate_views(get_resolver().url_patterns)
+        for view in iterate_views(get_resolver().url_patterns)
         if (name := _get_name(view)) in VIEWS and not getattr(view, "marks_takeovers", False)
     }
     if not unmarked:
@@ -111,10 +111,11 @@ def _users_have_session_admin() -> bool:
     )
 
 
-def _iterate_views(patterns: list[Any]) -> Iterator[Any]:
+def iterate_views(patterns: list[Any]) -> Iterator[Any]:
+    """Return the view of each pattern, and of those that are included."""
     for pattern in patterns:
         if hasattr(pattern, "url_patterns"):
-            yield from _iterate_views(pattern.url_patterns)
+            yield from iterate_views(pattern.url_patterns)
         else:
             yield pattern.callback
 
