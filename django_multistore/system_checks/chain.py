@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from django.conf import settings
 from django.utils.module_loading import import_string
 
@@ -18,8 +16,6 @@ def _find_class(path: str) -> type:
         found = import_string(path)
     except Exception:  # noqa: BLE001 - Django says it when it loads the middleware.
         return object
-    while isinstance(found, partial):
-        found = found.func
     return found if isinstance(found, type) else object
 
 

@@ -60,7 +60,7 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
 def _find_misspelt() -> Iterator[CheckMessage]:
     """Find paths that were meant to be the middleware's."""
     for path in settings.MIDDLEWARE:
-        if "multistore" not in path or not get_close_matches(path, [OURS], cutoff=0.75):
+        if "multistore" not in str(path) or not get_close_matches(path, [OURS], cutoff=0.75):
             continue
         try:
             import_string(path)

@@ -106,7 +106,7 @@ class ServerCheckTests(SimpleTestCase):
     def test_by_djangos_command(self) -> None:
         with servers.private("redis") as server:
             mine = {"BACKEND": REDIS_STORE, "OPTIONS": {"URL": url_of(server)}}
-            with override_settings(SESSION_STORES={"default": mine}):
+            with override_settings(SESSION_STORES={"default": mine}, SESSION_COOKIE_SECURE=True):
                 assert checks.run_checks(tags=["sessions"]) == []
                 found = checks.run_checks(tags=["sessions"], include_deployment_checks=True)
         assert ids(found) == ["W017"]
