@@ -6,19 +6,14 @@ import sys
 from typing import Any
 from unittest.mock import patch
 
-from django.conf import settings
+import pytest
 from django.core import checks
 from django.http import HttpResponse
 from django.test import TestCase, override_settings
 
 from tests.support.checks import messages
 
-WITHOUT_APP = [app for app in settings.INSTALLED_APPS if app != "django.contrib.sessions"]
 DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
-
-
-def found(**changed: Any) -> set[str]:
-    return set(messages(deploy=True, **changed))
 
 
 class ProductionTests(TestCase):
@@ -108,3 +103,11 @@ class CookieTests(TestCase):
                 message = messages(deploy=True, **changed).get("W032")
                 assert said in message.msg if message and said else bool(message) == bool(said)
                 assert "W032" not in messages(**changed)
+
+    def test_a_domain_of_a_hoster(self) -> None:
+        pytest.importorskip("publicsuffixlist", reason="only that knows hosters' domains")
+        hosts = ["mine.github.io"]
+        message = messages(deploy=True, SESSION_COOKIE_DOMAIN="github.io", ALLOWED_HOSTS=hosts)
+        assert "anybody can have a name" in message["W032"].msg
+        fine = messages(deploy=True, SESSION_COOKIE_DOMAIN=hosts[0], ALLOWED_HOSTS=hosts)
+        assert "W032" not in fine
