@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
@@ -51,6 +52,14 @@ class SessionMiddleware(DjangoSessionMiddleware):
     under ASGI by async code. A subclass that overrides process_response() overrides
     aprocess_response() as well.
     """
+
+    def __init__(self, get_response: Any) -> None:
+        super().__init__(get_response)
+        # No check runs and no store is built where the app is missing. What says so is to be seen
+        # when the server starts, and not by the first visitor.
+        engine: Any = self.SessionStore
+        if issubclass(engine, SessionStore) and not apps.is_installed("django_multistore"):
+            engine.get_store()
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

@@ -100,7 +100,7 @@ def messages(*, deploy: bool = False, **changed: Any) -> dict[str, checks.CheckM
 class CheckTests(TestCase):
     def test_the_tests_own_settings_are_fine(self) -> None:
         assert messages() == {}
-        assert messages(deploy=True) == {}
+        assert messages(deploy=True, SESSION_COOKIE_SECURE=True) == {}
 
     def test_a_store_that_cannot_be_built(self) -> None:
         found = messages(SESSION_STORES={"default": {"BACKEND": ORM, "OPTIONS": {"X": 1}}})
@@ -221,7 +221,8 @@ class CheckTests(TestCase):
         assert repr(ours) in found["django_multistore.W018"].hint
         assert not found["django_multistore.W018"].is_serious()
         cookies = "django.contrib.sessions.backends.signed_cookies"
-        assert messages(MIDDLEWARE=[djangos, *others], SESSION_ENGINE=cookies) == {}
+        found = messages(MIDDLEWARE=[djangos, *others], SESSION_ENGINE=cookies)
+        assert set(found) == {"django_multistore.E020"}
         for fine in (ours, "tests.test_configuration.MiddlewareOfOnesOwn", "tests.nowhere.At"):
             assert messages(MIDDLEWARE=[fine, *others]) == {}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import CHOICES, DEFAULT_IP_RESOLVER, DEFAULT_TOUCH_INTERVAL, conf
@@ -15,8 +15,7 @@ from ..http.request_subject import find_engine
 from ..session import namespaces
 from ..stores import stores
 from ..stores.base import BaseStore
-
-TAG = "sessions"
+from .registering import TAG, register
 
 
 @register(TAG)

@@ -1,4 +1,4 @@
-"""Checks of what a site has put into its middleware, its admin, its URLs, and what is beside it."""
+"""Checks of a site's admin and URLs, its proxies and its tenants."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
-from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Warning
 from django.urls import get_resolver
-from django.utils.module_loading import import_string
 
 from ..addresses import TrustedProxies
 from ..conf import conf
 from ..exceptions import InvalidStore
 from ..http.request_subject import find_engine
-from ..middleware import SessionMiddleware
 from ..session.user_ids import find_user_model
-from .settings import TAG
+from .registering import TAG, register
 
 # Application servers other than waitress, as packages have them.
 OTHER_SERVERS = (
@@ -39,25 +36,6 @@ VIEWS = frozenset(
 
 
 @register(TAG)
-def check_middleware(**kwargs: Any) -> list[CheckMessage]:
-    """Check that what the engine offers through its middleware isn't missed by accident."""
-    if find_engine() is None:
-        return []
-    classes = [_import(path) for path in settings.MIDDLEWARE]
-    if DjangoSessionMiddleware not in classes or SessionMiddleware in classes:
-        return []
-    return [
-        Warning(
-            "MIDDLEWARE has Django's SessionMiddleware. With it a session has the device of its "
-            "login at most, and an outage of the store is a 500; a response that comes late can "
-            "take away the cookie of a new login; and under ASGI each request waits for a thread "
-            "twice.",
-            hint="Replace it by 'django_multistore.middleware.SessionMiddleware'.",
-            id="django_multistore.W018",
-        )
-    ]
-
-
 @register(TAG, deploy=True)
 def check_proxies(**kwargs: Any) -> list[CheckMessage]:
     """Check that TrustedProxies isn't used where the server removes the proxies' header."""
@@ -107,7 +85,7 @@ def check_takeovers(**kwargs: Any) -> list[CheckMessage]:
         return []
     unmarked = {
         name
-        for view in _iterate_views(get_resolver().url_patterns)
+        for view in iterate_views(get_resolver().url_patterns)
         if (name := _get_name(view)) in VIEWS and not getattr(view, "marks_takeovers", False)
     }
     if not unmarked:
@@ -151,13 +129,6 @@ def check_tenants(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def _import(path: str) -> object:
-    try:
-        return import_string(path)
-    except ImportError:
-        return None  # Django says it when it loads the middleware.
-
-
 def _is_installed(name: str) -> bool:
     try:
         distribution(name)
@@ -181,10 +152,11 @@ def _users_have_session_admin() -> bool:
     )
 
 
-def _iterate_views(patterns: list[Any]) -> Iterator[Any]:
+def iterate_views(patterns: list[Any]) -> Iterator[Any]:
+    """Return the view of each pattern, and of those that are included."""
     for pattern in patterns:
         if hasattr(pattern, "url_patterns"):
-            yield from _iterate_views(pattern.url_patterns)
+            yield from iterate_views(pattern.url_patterns)
         else:
             yield pattern.callback
 
