@@ -28,6 +28,7 @@ from .http.cookies import (
 )
 from .http.refusals import answer_503, replace_if_outage
 from .session.endings import collect_endings
+from .stores import stores
 from .stores.steps import Steps, arun, call, run
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ class SessionMiddleware(DjangoSessionMiddleware):
     under ASGI by async code. A subclass that overrides process_response() overrides
     aprocess_response() as well.
     """
+
+    def __init__(self, get_response: Any) -> None:
+        """
+        Build the stores, so that a server doesn't start with one that is wrongly configured.
+
+        Raises:
+            InvalidStore: the message names the store, the option and the remedy.
+        """
+        super().__init__(get_response)
+        if issubclass(self.SessionStore, SessionStore):
+            stores.build_all()
+            self.SessionStore.get_store()
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
