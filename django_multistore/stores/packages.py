@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 EXTRA = "python -m pip install 'django-multistore[redis]'"
-OLDEST_REDIS_PY = 5
+OLDEST_REDIS_PY = (5, 0, 1)  # the first with aclose() for clusters
 # Packages whose name isn't that of their module.
 PACKAGES = {
     "redis": "'django-multistore[redis]'",
@@ -35,12 +35,10 @@ def explain_old_redis_py() -> str | None:
         found = version("redis")
     except PackageNotFoundError:
         return None
-    if int(found.partition(".")[0]) >= OLDEST_REDIS_PY:
+    if tuple(int(part) for part in found.split(".")[:3] if part.isdecimal()) >= OLDEST_REDIS_PY:
         return None
-    return (
-        f"redis-py {found} is too old, {OLDEST_REDIS_PY}.0 or later is needed. Run: {EXTRA} "
-        "--upgrade"
-    )
+    wanted = ".".join(map(str, OLDEST_REDIS_PY))
+    return f"redis-py {found} is too old, {wanted} or later is needed. Run: {EXTRA} --upgrade"
 
 
 def _explain(module: str) -> str:

@@ -52,13 +52,27 @@ OF_TEXTS = (
         ),
     ),
     (
-        "NOPERM|has no permissions",
+        "NOPERM|NoPermissionError|has no permissions|can't run this command",
         (
-            "The user's ACL doesn't allow it: its pattern of keys must be that of the names, "
-            "~{prefix}*, and its commands those of docs/redis-store.md#rights."
+            "The user's ACL doesn't allow it: its pattern of keys must fit that prefix, ~PREFIX*, "
+            "and its commands must be those of docs/redis-store.md#rights."
         ),
     ),
-    ("READONLY", "It is a replica, which takes no writes: name the master in {where}."),
+    (
+        "ReadOnlyError|READONLY",
+        "It is a replica, which takes no writes: name the master in {where}.",
+    ),
+    (
+        "InvalidResponse|Protocol error",
+        "What answers there is no Redis: correct host and port in {where}.",
+    ),
+    (
+        "Timeout connecting to server",
+        (
+            "Start it, or correct where {where} says it is; look for a firewall between. A server "
+            "without TLS never answers to rediss://."
+        ),
+    ),
     ("MASTERDOWN", "It is a replica that has lost its master: name the master in {where}."),
     ("LOADING", "It is reading its data in after a start: try again when that is done."),
     (
@@ -153,7 +167,7 @@ RESET = re.compile("Connection reset|[Cc]losed by server|Unexpected ?close|Unexp
 
 
 def find_remedy(error: BaseException) -> str | None:
-    """Return what to do about an error that a backend has raised, with {where} and {prefix}."""
+    """Return what to do about an error that a backend has raised,, with {where} in it."""
     if _is_of_database(error):
         for code in list_codes(error):
             if code in OF_CODES:

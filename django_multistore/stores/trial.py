@@ -14,7 +14,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import Error as AnyDatabaseError
 from django.db import connections
 
-from ..exceptions import InvalidStore
+from ..exceptions import InvalidStore, StoreUnavailable
 from ..records import Outcome, SessionRecord, key_of, new_id
 from ..session import clock
 from .base import BaseStore
@@ -154,23 +154,25 @@ def _require(stored: SessionRecord | None, payload: bytes, done: str) -> None:
 
 def _say(store: BaseStore, error: Exception) -> CheckMessage:
     if isinstance(error, Unfit):
-        return _make(store, "E018", f"{error}.", "Use another backend, or look whether it is full.")
+        return _make(store, "E018", str(error), "Use another backend, or look whether it is full.")
     if isinstance(error, InvalidStore):
         return Error(str(error), id="django_multistore.E018")
     # The store's own error says in other words what its cause says.
-    cause = error.__cause__ if error.__cause__ is not None else error
-    reason = " ".join(f"{type(cause).__name__}: {cause}".split())
+    is_own = isinstance(error, StoreUnavailable) and error.__cause__ is not None
+    cause = error.__cause__ if is_own else error
+    kind = "" if isinstance(cause, StoreUnavailable) else f"{type(cause).__name__}: "
+    reason = " ".join(f"{kind}{cause}".split()).removeprefix(f"Session store {store.alias!r}: ")
     remedy = find_remedy(error) or "See the server's log."
     id = "E019" if remedy.startswith(START) else "E018"
     is_of_database = isinstance(cause, AnyDatabaseError)
-    return _make(store, id, f"{reason}.", remedy, is_of_database=is_of_database)
+    return _make(store, id, reason, remedy, is_of_database=is_of_database)
 
 
 def _say_frozen(store: BaseStore) -> CheckMessage:
     return _make(
         store,
         "E019",
-        f"no answer within {PATIENCE} s.",
+        f"no answer within {PATIENCE} s",
         "Look whether the server hangs, or a firewall drops what is sent; set timeouts in {where}.",
         is_of_database=store.configured_by.startswith("DATABASES"),
     )
@@ -181,11 +183,11 @@ def _make(
 ) -> CheckMessage:
     using = getattr(store, "database", None)
     where = f"DATABASES[{using!r}]" if is_of_database and using else store.configured_by
-    prefix = str(store.options.get("KEY_PREFIX", ""))
-    hint = remedy.replace("{where}", where).replace("{prefix}", prefix)
+    place = f"the database {using!r}" if is_of_database else store.place or "its backend"
+    hint = remedy.replace("{where}", where)
     return Error(
-        f"Session store {store.alias!r} ({type(store).__name__}, {where}) could not keep a session "
-        f"of this check's: {reason}",
+        f"Session store {store.alias!r} ({type(store).__name__}) could not keep a session of this "
+        f"check's in {place}: {reason.rstrip('.')}.",
         hint=f"{hint} See docs/checks.md#{id.lower()}.",
         id=f"django_multistore.{id}",
     )
