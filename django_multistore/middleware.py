@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
-from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
@@ -36,6 +35,7 @@ from .http.refusals import (
     replace_if_outage,
 )
 from .session.endings import collect_endings
+from .stores import stores
 from .stores.steps import Steps, arun, call, run
 
 if TYPE_CHECKING:
@@ -54,12 +54,16 @@ class SessionMiddleware(DjangoSessionMiddleware):
     """
 
     def __init__(self, get_response: Any) -> None:
+        """
+        Build the stores, so that a server doesn't start with one that is wrongly configured.
+
+        Raises:
+            InvalidStore: the message names the store, the option and the remedy.
+        """
         super().__init__(get_response)
-        # No check runs and no store is built where the app is missing. What says so is to be seen
-        # when the server starts, and not by the first visitor.
-        engine: Any = self.SessionStore
-        if issubclass(engine, SessionStore) and not apps.is_installed("django_multistore"):
-            engine.get_store()
+        if issubclass(self.SessionStore, SessionStore):
+            self.SessionStore.get_store()  # Says so, too, where the app isn't installed.
+            stores.build_all()
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

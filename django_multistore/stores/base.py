@@ -16,6 +16,7 @@ from ..records import Outcome, SessionRecord
 from .async_fallbacks import AsyncFallbacks
 from .attempts import Outages
 from .batches import Batch
+from .spelling import suggest
 
 
 class BaseStore(AsyncFallbacks):
@@ -49,7 +50,7 @@ class BaseStore(AsyncFallbacks):
             raise InvalidStore(
                 f"SESSION_STORES[{alias!r}]['OPTIONS'] has "
                 f"{', '.join(map(repr, sorted(unknown)))}, which {type(self).__name__} doesn't "
-                f"know. Its options: {known}."
+                f"know. Its options: {known}.{suggest(unknown, self.default_options)}"
             )
         self.alias = alias
         self.outages = Outages(alias, type(self).__name__)
@@ -59,6 +60,11 @@ class BaseStore(AsyncFallbacks):
     def place(self) -> str | None:
         """Where the records are, in words, if no other store may keep its own there."""
         return None
+
+    @property
+    def configured_by(self) -> str:
+        """The setting that says where the backend is, in words for messages."""
+        return f"SESSION_STORES[{self.alias!r}]['OPTIONS']"
 
     @abstractmethod
     def read(self, key: str) -> SessionRecord | None:
@@ -105,3 +111,13 @@ class BaseStore(AsyncFallbacks):
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Check the store's configuration; with deploy=True also what only production needs."""
         return []
+
+    def try_more(self, record: SessionRecord) -> None:
+        """
+        Try what the session of `check --deploy` does not need, and what a user's does.
+
+        Whatever is raised is told. Nothing of it may be seen by others, nor stay.
+
+        Args:
+            record: the session that was created, read, updated and destroyed before.
+        """

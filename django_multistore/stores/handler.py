@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from django.apps import apps
 from django.core.signals import setting_changed
-from django.utils.module_loading import import_string
 
-from ..conf import DEFAULT_STORES, conf
 from ..exceptions import InvalidStore
 from .base import BaseStore
+from .configuration import find_configuration, read_stores
+from .packages import explain_missing_package
 
 DEFAULT_ALIAS = "default"
 
@@ -46,8 +45,20 @@ class StoreHandler:
                 return self._stores[alias]
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the aliases, as SESSION_STORES has them."""
-        return iter(conf.session_stores)
+        """Iterate over the aliases, as SESSION_STORES has them, or raise InvalidStore."""
+        return iter(read_stores())
+
+    def build_all(self) -> None:
+        """
+        Build each store that isn't built yet. None connects before it is asked something.
+
+        A server does so when it starts: what is wrong with an option must not wait for a visitor.
+
+        Raises:
+            InvalidStore: the settings configure one of them wrongly.
+        """
+        for alias in self:
+            self[alias]
 
     def _build(self, alias: str) -> BaseStore:
         if not apps.is_installed("django_multistore"):
@@ -55,17 +66,15 @@ class StoreHandler:
                 "SESSION_ENGINE is 'django_multistore.engine', but the app isn't installed. "
                 "Add 'django_multistore' to INSTALLED_APPS, then run 'manage.py migrate'."
             )
-        config = conf.session_stores
-        if not isinstance(config, dict) or not isinstance(config.get(alias, {}), dict):
+        store_class, options = find_configuration(alias)
+        try:
+            return store_class(alias, **options)
+        except ImportError as error:
+            reason = explain_missing_package(error) or str(error)
             raise InvalidStore(
-                "SESSION_STORES must be a dictionary of dictionaries, for example "
-                f"{DEFAULT_STORES!r}."
-            )
-        if alias not in config:
-            known = ", ".join(map(repr, config)) or "none at all"
-            raise InvalidStore(f"SESSION_STORES has no store {alias!r}; it has {known}.")
-        store_class, options = _read_config(alias, config[alias])
-        return store_class(alias, **options)
+                f"SESSION_STORES[{alias!r}] can't be built, for something can't be imported: "
+                f"{reason}"
+            ) from error
 
     def _forget_stores(self, *, setting: str, **kwargs: object) -> None:
         # A store keeps what it made of them: OrmStore's statements depend on USE_TZ, for one.
@@ -74,28 +83,3 @@ class StoreHandler:
 
 
 stores = StoreHandler()
-
-
-def _read_config(alias: str, config: dict[str, Any]) -> tuple[type[BaseStore], dict[str, Any]]:
-    where = f"SESSION_STORES[{alias!r}]"
-    if unknown := config.keys() - {"BACKEND", "OPTIONS"}:
-        raise InvalidStore(
-            f"{where} has {', '.join(map(repr, sorted(unknown)))}, which isn't known there. "
-            "A store is configured by 'BACKEND' and 'OPTIONS'."
-        )
-    try:
-        store_class = import_string(config["BACKEND"])
-    except KeyError:
-        raise InvalidStore(
-            f"{where} has no 'BACKEND'. Name a store's class by its dotted path."
-        ) from None
-    except ImportError as error:
-        raise InvalidStore(
-            f"{where}['BACKEND'] is {config['BACKEND']!r}, which can't be imported: {error}"
-        ) from error
-    if not (isinstance(store_class, type) and issubclass(store_class, BaseStore)):
-        raise InvalidStore(
-            f"{where}['BACKEND'] is {config['BACKEND']!r}, which is no subclass of "
-            "django_multistore.stores.base.BaseStore."
-        )
-    return store_class, config.get("OPTIONS", {})

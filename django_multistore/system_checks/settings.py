@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,8 @@ from ..http.request_subject import find_engine
 from ..session import namespaces
 from ..stores import stores
 from ..stores.base import BaseStore
+from ..stores.spelling import suggest
+from ..stores.trial import check_in_use
 from .registering import TAG, register
 
 
@@ -115,7 +118,12 @@ def check_stores(**kwargs: Any) -> list[CheckMessage]:
     """Check that each store of SESSION_STORES can be built and has nothing to say."""
     built: list[BaseStore] = []
     messages: list[CheckMessage] = []
-    for alias in conf.session_stores:
+    try:
+        aliases = list(stores)
+    except InvalidStore as error:
+        return [Error(str(error), id="django_multistore.E017")]
+    messages.extend(_find_missing_alias(aliases))
+    for alias in aliases:
         try:
             built.append(stores[alias])
         except InvalidStore as error:
@@ -128,13 +136,12 @@ def check_stores(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG, deploy=True)
 def check_stores_for_production(**kwargs: Any) -> list[CheckMessage]:
-    """Have each store check what only production needs."""
+    """Have each store check what only production needs, and try it out."""
     messages: list[CheckMessage] = []
-    for alias in conf.session_stores:
-        try:
-            messages.extend(stores[alias].check(**kwargs, deploy=True))
-        except InvalidStore:
-            continue  # check_stores() says it.
+    with suppress(InvalidStore):  # check_stores() says it.
+        for alias in stores:
+            with suppress(InvalidStore):
+                messages.extend(check_in_use(stores[alias], **kwargs))
     return messages
 
 
@@ -174,6 +181,18 @@ def _find_unknown_choices() -> Iterator[CheckMessage]:
 
 def _is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def _find_missing_alias(aliases: list[str]) -> Iterator[CheckMessage]:
+    engine = find_engine()
+    if engine is not None and engine.store_alias not in aliases:
+        known = ", ".join(map(repr, aliases)) or "none at all"
+        yield Error(
+            f"SESSION_STORES has no store {engine.store_alias!r}, in which SESSION_ENGINE keeps "
+            f"sessions; it has {known}.{suggest([engine.store_alias], aliases)}",
+            hint=f"Give that store the alias {engine.store_alias!r}.",
+            id="django_multistore.E017",
+        )
 
 
 def _find_shared_places(built: list[BaseStore]) -> Iterator[CheckMessage]:

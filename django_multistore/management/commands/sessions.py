@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
 from ...engine import SessionStore
-from ...exceptions import MultistoreError
+from ...exceptions import InvalidStore, MultistoreError
 from ...http.request_subject import find_engine
 from ...records import parse_id
 from ...search import SessionSearch, Tally
@@ -22,6 +22,8 @@ from ...search.listing import describe_sessions, format_details, format_table
 from ...search.usernames import find_user_id
 from ...session import namespaces, user_ids
 from ...stores import stores
+from ...stores.base import BaseStore
+from ...stores.sql.table import explain_old_schema
 from ...system_checks.explanations import find_id, find_similar, read_explanations
 from .gc import INTERRUPTED, write
 
@@ -94,7 +96,8 @@ class Command(BaseCommand):
             raise CommandError(f"{error}{self._so_far}") from error
         except Error as error:
             reason = f"{type(error).__name__}: {error}".strip()
-            message = f"A database could not be asked ({reason}).{self._so_far}"
+            behind = _explain_old_schema(options, error)
+            message = f"{behind or f'A database could not be asked ({reason}).'}{self._so_far}"
             raise CommandError(message) from error
         except KeyboardInterrupt:
             message = f"Interrupted.{self._so_far}"
@@ -198,6 +201,19 @@ def _find_check(asked: str) -> str:
     return id
 
 
+def _explain_old_schema(options: dict[str, Any], error: Error) -> InvalidStore | None:
+    store = _find_store(options)
+    using = getattr(store, "database", None)
+    if using is None or not store.has_database_index:
+        return None
+    return explain_old_schema(store.alias, using, store.database_index().model, error)
+
+
+def _find_store(options: dict[str, Any]) -> BaseStore:
+    engine = find_engine() or SessionStore
+    return stores[engine.store_alias if options["store"] is None else options["store"]]
+
+
 def _add_common(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--store",
@@ -242,10 +258,8 @@ def _build_search(options: dict[str, Any]) -> SessionSearch:
         raise CommandError("Give --user or --user-id, not both.")
     named = _parse(options, "user", lambda text: find_user_id(_read_text(text)))
     user_id = _parse(options, "user_id", lambda text: namespaces.parse(_read_text(text)))
-    engine = find_engine() or SessionStore
-    alias = engine.store_alias if options["store"] is None else options["store"]
     return SessionSearch(
-        store=stores[alias],
+        store=_find_store(options),
         user_id=user_id if named is None else named,
         ids=_parse(options, "session_id" if options["action"] == "show" else "id", _parse_ids),
         network=_parse(options, "ip", parse_network),

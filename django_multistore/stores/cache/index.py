@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
 
 from ...conf import conf
 from ...models import SessionRowQuerySet, UserSession, as_stored
@@ -76,6 +78,13 @@ class UserIndex:
         listing = self._listing(record)
         self._table.execute("insert", self._values(record, listing))
         return listing
+
+    def try_out(self, record: SessionRecord) -> None:
+        """Enter a session, which nobody sees: its row is rolled back."""
+        using = self.database
+        with self._table.translate_errors(), transaction.atomic(using=using):
+            self.insert(replace(record, user_id="check|"))
+            transaction.set_rollback(True, using=using)
 
     def refresh(self, record: SessionRecord) -> Listing | None:
         """Bring a session's row up to date. Return None if it isn't there."""

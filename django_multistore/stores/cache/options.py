@@ -17,6 +17,7 @@ from django.core.cache.backends.base import InvalidCacheBackendError
 from ...exceptions import InvalidStore
 from ...models import STORE_MAX_LENGTH
 from ...records import KEY_LENGTH
+from ..packages import explain_missing_package
 from .index import NAMESPACE_LENGTH
 from .replies import explain_unfit
 
@@ -108,7 +109,12 @@ def _read_cache(alias: str, option: Any) -> str:
         )
     try:
         reason = explain_unfit(caches[cache])
+        getattr(caches[cache], "_cache", None)  # Django's RedisCache imports its library with it.
     except (InvalidCacheBackendError, ImportError) as error:
+        if missing := explain_missing_package(error):
+            raise InvalidStore(
+                f"SESSION_STORES[{alias!r}]: the cache {cache!r} can't be used: {missing}"
+            ) from error
         reason = str(error)
     if reason:
         raise InvalidStore(

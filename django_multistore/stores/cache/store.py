@@ -77,6 +77,10 @@ class CacheStore(StepwiseStore):
         return self._index.database
 
     @property
+    def configured_by(self) -> str:
+        return f"CACHES[{self._options.cache!r}]"
+
+    @property
     def place(self) -> str:
         return f"the prefix {self._options.prefix!r} in the cache {self._options.cache!r}"
 
@@ -121,6 +125,9 @@ class CacheStore(StepwiseStore):
         # Logins may come in faster than rows are looked at, which would have no end.
         is_last = len(rows) < size or rows[-1].row_id >= here.newest
         return Batch(count, None if is_last else here._replace(row_id=rows[-1].row_id))
+
+    def try_more(self, record: SessionRecord) -> None:
+        self._index.try_out(record)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         options = self._options

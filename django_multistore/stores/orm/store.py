@@ -60,6 +60,10 @@ class OrmStore(BaseStore):
         return self._table.database
 
     @property
+    def configured_by(self) -> str:
+        return f"DATABASES[{self.database!r}]"
+
+    @property
     def place(self) -> str:
         return f"one table, in the database {self.database!r}"
 

@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from redis.connection import SSLConnection, UnixDomainSocketConnection, parse_url
 
 from ...exceptions import InvalidStore
+from ..packages import explain_missing_package
 
 SECRET = ("URL", "CONNECTION", "SENTINEL_CONNECTION")  # They may hold a password.
 PROBE = "\N{SNOWMAN}"
@@ -155,7 +156,8 @@ def _find_cache(options: RawOptions, alias: str) -> Any:
         cache: Any = caches[alias]
         client = getattr(cache, "client", None)
     except (ImproperlyConfigured, InvalidCacheBackendError, ImportError) as error:
-        raise InvalidStore(f"{where}, and CACHES[{alias!r}] can't be built: {error}") from error
+        reason = explain_missing_package(error) or str(error)
+        raise InvalidStore(f"{where}, and CACHES[{alias!r}] can't be built: {reason}") from error
     factory = getattr(client, "connection_factory", None)
     if factory is None or hasattr(client, "_ring"):
         found = type(client or cache)

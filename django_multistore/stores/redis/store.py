@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.core.checks import CheckMessage
 
+from ...exceptions import InvalidStore
 from ...records import SessionRecord
 from ..batches import Batch
+from ..packages import explain_old_redis_py
 from ..steps import Result
 from ..stepwise import Operation, StepwiseStore
 from .checks import check_redis
@@ -62,6 +65,8 @@ class RedisStore(StepwiseStore):
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
+        if reason := explain_old_redis_py():
+            raise InvalidStore(f"SESSION_STORES[{alias!r}] is a RedisStore: {reason}")
         self._options = read_options(alias, self.options)
         self._client: Client
         if self._options.is_cluster:
@@ -70,6 +75,12 @@ class RedisStore(StepwiseStore):
         else:
             self._client = ServerClient(self.outages, self._options)
             self._protocol = ServerProtocol(alias, self._client, self._options)
+
+    @property
+    def configured_by(self) -> str:
+        if self.options["URL"] or self.options["SENTINELS"]:
+            return super().configured_by
+        return f"CACHES[{(self.options['CACHE'] or settings.SESSION_CACHE_ALIAS)!r}]"
 
     @property
     def place(self) -> str:

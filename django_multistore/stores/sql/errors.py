@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from django.db import Error, InterfaceError, InternalError, OperationalError
@@ -12,11 +13,13 @@ OUTAGES = (OperationalError, InterfaceError, InternalError)
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 POSTGRES_UNDEFINED_TABLE = "42P01"
+POSTGRES_UNDEFINED_COLUMN = "42703"
 POSTGRES_SERIALIZATION_FAILURE = "40001"
 POSTGRES_DEADLOCK = "40P01"
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
 MARIADB_RECORD_HAS_CHANGED = 1020  # It comes from 11.6 on, for a row newer than the snapshot.
 MYSQL_NO_SUCH_TABLE = 1146
+MYSQL_NO_SUCH_COLUMN = 1054
 MYSQL_LOCK_WAIT_TIMEOUT = 1205
 MYSQL_LOCK_TABLE_FULL = 1206
 MYSQL_DEADLOCK = 1213
@@ -26,6 +29,9 @@ SQLITE_CORRUPT = 11
 SQLITE_NOT_A_DATABASE = 26
 
 MISSING_TABLE = {POSTGRES_UNDEFINED_TABLE, MYSQL_NO_SUCH_TABLE}
+MISSING_COLUMN = {POSTGRES_UNDEFINED_COLUMN, MYSQL_NO_SUCH_COLUMN}
+# SQLite has no code of its own for it.
+SQLITE_MISSING_COLUMN = re.compile("no such column|has no column named")
 CONFLICTS = {
     POSTGRES_SERIALIZATION_FAILURE,
     POSTGRES_DEADLOCK,
@@ -46,6 +52,13 @@ def is_outage(error: Error) -> bool:
 def is_table_missing(error: Error) -> bool:
     """Say whether the statement named a table that isn't there."""
     return not MISSING_TABLE.isdisjoint(list_codes(error)) or str(error).startswith("no such table")
+
+
+def is_column_missing(error: Error) -> bool:
+    """Say whether the statement named a column that its table doesn't have."""
+    return not MISSING_COLUMN.isdisjoint(list_codes(error)) or bool(
+        SQLITE_MISSING_COLUMN.search(str(error))
+    )
 
 
 def is_conflict(error: BaseException | None) -> bool:

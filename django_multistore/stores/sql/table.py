@@ -19,7 +19,7 @@ from ..attempts import Outages, backoff
 from . import lost_transactions, transactions
 from .clocks import read_clock
 from .dialect import Statement
-from .errors import is_conflict, is_outage, is_table_missing
+from .errors import is_column_missing, is_conflict, is_outage, is_table_missing
 from .transactions import SNAPSHOTS, own_transaction, read_level
 
 if TYPE_CHECKING:
@@ -206,13 +206,27 @@ class Table:
         raise translated from error
 
     def _translate(self, error: Error) -> Exception:
-        if is_table_missing(error):
-            return InvalidStore(
-                f"Session store {self._outages.alias!r}: the database {self.database!r} has no "
-                f"table {self._model._meta.db_table!r}. Run 'manage.py migrate "
-                f"--database {self.database} django_multistore'."
-            )
+        behind = explain_old_schema(self._outages.alias, self.database, self._model, error)
+        if behind is not None:
+            return behind
         return self._outages.unavailable(error) if is_outage(error) else error
+
+
+def explain_old_schema(
+    alias: str, using: str, model: type[models.Model], error: Error
+) -> InvalidStore | None:
+    """Return what to raise if a store's table, or a column, isn't there; else None."""
+    table = model._meta.db_table
+    if is_table_missing(error):
+        flaw = f"has no table {table!r}"
+    elif is_column_missing(error):
+        flaw = f"has a table {table!r} of an older release: {' '.join(str(error).split())}"
+    else:
+        return None
+    return InvalidStore(
+        f"Session store {alias!r}: the database {using!r} {flaw}. Run 'manage.py migrate "
+        f"--database {using} django_multistore'."
+    )
 
 
 def _try_again(attempt: Callable[[], Result]) -> Result:
