@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from .conf import conf
 from .records import USER_AGENT_MAX_LENGTH, Device
 
+__all__ = ["TrustedProxies", "remote_address"]
+
 if TYPE_CHECKING:
     from django.http import HttpRequest
 

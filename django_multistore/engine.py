@@ -15,6 +15,8 @@ from .stores import stores
 from .stores.base import BaseStore
 from .stores.steps import arun, run
 
+__all__ = ["SessionStore"]
+
 
 class SessionStore(WritingSession):
     """

@@ -30,6 +30,8 @@ from .http.refusals import answer_503, replace_if_outage
 from .session.endings import collect_endings
 from .stores.steps import Steps, arun, call, run
 
+__all__ = ["SessionMiddleware"]
+
 if TYPE_CHECKING:
     from django.http import HttpRequest
 

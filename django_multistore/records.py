@@ -12,6 +12,17 @@ from datetime import datetime
 
 from .session import user_ids
 
+__all__ = [
+    "Device",
+    "Outcome",
+    "Page",
+    "SessionRecord",
+    "key_of",
+    "successor",
+    "touched",
+    "user_id_of",
+]
+
 KEY_LENGTH = 40
 ID_BITS = 63
 USER_ID_MAX_LENGTH = 255

@@ -7,6 +7,8 @@ the site. Settings may import this module.
 
 from __future__ import annotations
 
+__all__ = ["BytesSerializer", "bytes_serde"]
+
 # Both Redis backends read a value that looks like a number as an int: b"12" would come back as 12.
 MARK = b"="
 

@@ -11,6 +11,8 @@ from .records import SessionRecord
 from .session import endings
 from .stores.sql import lost_transactions
 
+__all__ = ["Reason", "session_created", "session_ended"]
+
 # Arguments: sender, the session class; id, the session's public name; user_id, text or None. Most
 # sessions are created for visitors: Django's user_logged_in tells who logs in.
 session_created = Signal()

@@ -6,6 +6,8 @@ from django.urls import path
 
 from .pages.views import DevicesView, EndDeviceView, LogoutEverywhereView, LogoutOtherDevicesView
 
+__all__ = ["app_name", "urlpatterns"]
+
 app_name = "django_multistore"
 
 DEVICES = f"{app_name}:devices"

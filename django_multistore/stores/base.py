@@ -17,6 +17,8 @@ from .async_fallbacks import AsyncFallbacks
 from .attempts import Outages
 from .batches import Batch
 
+__all__ = ["BaseStore"]
+
 
 class BaseStore(AsyncFallbacks):
     """
