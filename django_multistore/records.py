@@ -95,7 +95,7 @@ class Fate:
     __slots__ = ("_is_pending", "is_unknown")
 
     def __init__(self) -> None:
-        self.is_unknown = False  # Whether its transaction ends without telling anybody.
+        self.is_unknown: bool = False  # Whether its transaction ends without telling anybody.
         self._is_pending: Callable[[], bool] | None = None
 
     @property

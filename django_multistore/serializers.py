@@ -46,7 +46,7 @@ class BytesSerde:
         return value
 
 
-bytes_serde = BytesSerde()  # pymemcache takes no dotted path
+bytes_serde: BytesSerde = BytesSerde()  # pymemcache takes no dotted path
 
 
 def _only_bytes(value: object) -> bytes:

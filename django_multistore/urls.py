@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import URLPattern, path
 
 from .pages.views import DevicesView, EndDeviceView, LogoutEverywhereView, LogoutOtherDevicesView
 
@@ -12,7 +12,7 @@ app_name = "django_multistore"
 
 DEVICES = f"{app_name}:devices"
 
-urlpatterns = [
+urlpatterns: list[URLPattern] = [
     path("", DevicesView.as_view(), name="devices"),
     path("<int:id>/end/", EndDeviceView.as_view(next_page=DEVICES), name="end_device"),
     path(

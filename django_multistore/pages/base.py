@@ -56,7 +56,7 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
     """
 
     user: Any = None
-    owns_session = False
+    owns_session: bool = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         follow_first_post(request)

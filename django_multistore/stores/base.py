@@ -54,8 +54,8 @@ class BaseStore(AsyncFallbacks):
                 f"know. Its options: {known}."
             )
         self.alias = alias
-        self.outages = Outages(alias, type(self).__name__)
-        self.options = {**self.default_options, **options}
+        self.outages: Outages = Outages(alias, type(self).__name__)
+        self.options: dict[str, Any] = {**self.default_options, **options}
 
     @property
     def place(self) -> str | None:

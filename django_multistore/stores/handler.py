@@ -73,7 +73,7 @@ class StoreHandler:
             self._stores = {}
 
 
-stores = StoreHandler()
+stores: StoreHandler = StoreHandler()
 
 
 def _read_config(alias: str, config: dict[str, Any]) -> tuple[type[BaseStore], dict[str, Any]]:
