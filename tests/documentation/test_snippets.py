@@ -82,6 +82,37 @@ def test_python_can_be_pasted() -> None:
         assert not any(map(is_no_statement, module.body)), f"{page}:\n{text}"
 
 
+def imported_names(module: ast.Module) -> set[str]:
+    return {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in ast.walk(module)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def used_names(module: ast.Module) -> set[str]:
+    """Return the names that a block uses, and neither binds nor imports."""
+    used, bound = set(), imported_names(module)
+    for node in ast.walk(module):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+    return used - bound
+
+
+def test_python_imports_what_can_be_imported() -> None:
+    """What is the reader's own, as a request or CACHES, no block imports, and none need to."""
+    modules = [(page, ast.parse(text)) for page, _, text in blocks_of("python")]
+    importable = set().union(*(imported_names(module) for _, module in modules))
+    assert {"devices", "TrustedProxies", "path"} <= importable
+    missing = [(page, used_names(module) & importable) for page, module in modules]
+    assert [(page, names) for page, names in missing if names] == []
+
+
 def test_json_is_json() -> None:
     for _, _, text in blocks_of("json"):
         json.loads(text)
@@ -180,3 +211,15 @@ def test_links_of_the_other_pages_lead_to_files(name: str) -> None:
             assert (CHECKOUT / path).exists(), target
             assert not anchor or anchor in headings_of(CHECKOUT / path), target
         assert is_there(target), target
+
+
+def test_each_release_has_its_date() -> None:
+    text = (CHECKOUT / "CHANGELOG.md").read_text("utf-8")
+    titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert titles.pop(0) == "[Unreleased]"
+    releases = [re.fullmatch(r"\[([\d.]+)\] - (\d{4}-\d\d-\d\d)", title) for title in titles]
+    assert all(releases), titles
+    dates = [release[2] for release in releases if release]
+    assert dates == sorted(dates, reverse=True)
+    for name in re.findall(r"^## \[(.+?)\]", text, re.MULTILINE):
+        assert f"\n[{name}]: https://" in text
