@@ -31,7 +31,7 @@ version = release = django_multistore.__version__
 extensions = [
     "myst_parser",
     "accessible",
-    "async_variants",
+    "for_readers",
     "settings_as_objects",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
