@@ -1,8 +1,9 @@
-"""Checks of what a site has put into its middleware, its admin, its URLs and its tenants."""
+"""Checks of what a site has put into its middleware, its admin, its URLs, and what is beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -12,12 +13,19 @@ from django.core.checks import CheckMessage, Warning, register
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
+from ..addresses import TrustedProxies
 from ..conf import conf
 from ..exceptions import InvalidStore
 from ..http.request_subject import find_engine
 from ..middleware import SessionMiddleware
 from ..session.user_ids import find_user_model
 from .settings import TAG
+
+# Application servers other than waitress, as packages have them.
+OTHER_SERVERS = (
+    *("bjoern", "cheroot", "cherrypy", "daphne", "granian", "gunicorn", "hypercorn", "mod-wsgi"),
+    *("nginx-unit", "pyuwsgi", "tornado", "uvicorn", "uwsgi"),
+)
 
 # These views begin or end a takeover.
 VIEWS = frozenset(
@@ -46,6 +54,30 @@ def check_middleware(**kwargs: Any) -> list[CheckMessage]:
             "twice.",
             hint="Replace it by 'django_multistore.middleware.SessionMiddleware'.",
             id="django_multistore.W018",
+        )
+    ]
+
+
+@register(TAG, deploy=True)
+def check_proxies(**kwargs: Any) -> list[CheckMessage]:
+    """Check that TrustedProxies isn't used where the server removes the proxies' header."""
+    try:
+        resolver = conf.ip_resolver
+    except ImportError:
+        return []  # check_ip_resolver() says it.
+    if find_engine() is None or not isinstance(resolver, TrustedProxies):
+        return []
+    if not _is_installed("waitress") or any(map(_is_installed, OTHER_SERVERS)):
+        return []
+    return [
+        Warning(
+            f"SESSION_IP_RESOLVER is TrustedProxies({resolver.count}), and waitress is the only "
+            "application server that is installed. Unless it is told whom to trust it removes "
+            "X-Forwarded-For, and each session has the proxy's address.",
+            hint="Run waitress-serve with --trusted-proxy, --trusted-proxy-count="
+            f"{resolver.count} and --trusted-proxy-headers=x-forwarded-for, then silence this "
+            "check.",
+            id="django_multistore.W056",
         )
     ]
 
@@ -124,6 +156,14 @@ def _import(path: str) -> object:
         return import_string(path)
     except ImportError:
         return None  # Django says it when it loads the middleware.
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _users_have_session_admin() -> bool:

@@ -27,7 +27,7 @@ PUBLIC = {
     """,
     "middleware": "SessionMiddleware",
     "records": "Device Outcome Page SessionRecord key_of successor touched user_id_of",
-    "serializers": "BytesSerializer bytes_serde",
+    "serializers": "BytesSerializer TaggedJSONSerializer bytes_serde",
     "session.clock": "now to_utc",
     "session.namespaces": "extract_primary_key split",
     "session_admin": "UserSessionsAdminMixin add_sessions",
@@ -40,7 +40,10 @@ PUBLIC = {
     "stores.orm": "OrmStore",
     "stores.redis": "RedisStore",
     "takeovers": "amark_as_takeover mark_as_takeover takes_over",
-    "testing": "INTERFACE Calls StoreContract expired make_record",
+    "testing": """
+        INTERFACE Calls IsolatedStoresMixin StoreContract expired isolate isolated_stores
+        make_record remove_leftovers
+    """,
     "token_clients": "atouch_from touch_from",
     "views": """
         LogoutOtherDevicesMixin LogoutOtherDevicesView RecentLoginRequiredMixin SessionLimitMixin
@@ -52,8 +55,8 @@ PUBLIC = {
 }
 MODULES = {f"django_multistore.{path}" for path in PUBLIC}
 
-# Django looks for these by itself, and nobody else does; and what only the package uses.
-NOT_PUBLIC = {"admin", "apps", "receivers", "conf"}
+# Django and pytest look for these by themselves; and what only the package uses.
+NOT_PUBLIC = {"admin", "apps", "conf", "pytest_plugin", "receivers"}
 
 REFERENCE = CHECKOUT / "docs" / "reference"
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
