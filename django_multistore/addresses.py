@@ -11,6 +11,8 @@ from .conf import conf
 from .records import USER_AGENT_MAX_LENGTH, Device
 from .session import client_hints
 
+__all__ = ["TrustedProxies", "remote_address"]
+
 if TYPE_CHECKING:
     from django.http import HttpRequest
 

@@ -20,6 +20,8 @@ from .exceptions import OtherUser
 from .http.request_subject import afind_subject, find_subject, get_session
 from .session import clock
 
+__all__ = ["ahas_recent_login", "has_recent_login", "recent_login_required"]
+
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponseRedirect
     from django.utils.functional import _StrPromise

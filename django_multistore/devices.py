@@ -22,6 +22,21 @@ from .records import Page, SessionRecord, latest_first, parse_id
 from .session import namespaces
 from .signals import Reason
 
+__all__ = [
+    "acount_for_user",
+    "aend_session",
+    "alog_out_everywhere",
+    "alog_out_other_devices",
+    "apage_for_user",
+    "asessions_for_user",
+    "count_for_user",
+    "end_session",
+    "log_out_everywhere",
+    "log_out_other_devices",
+    "page_for_user",
+    "sessions_for_user",
+]
+
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.http import HttpRequest

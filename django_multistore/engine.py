@@ -15,6 +15,8 @@ from .stores import stores
 from .stores.base import BaseStore
 from .stores.steps import arun, run
 
+__all__ = ["SessionStore"]
+
 
 class SessionStore(WritingSession):
     """
@@ -86,7 +88,7 @@ class SessionStore(WritingSession):
         await self._aget_session()
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
-        self.accessed = True
+        self.accessed: bool = True
         if not hasattr(self, "_session_cache"):
             if self.session_key is None or no_load:
                 self.__dict__.setdefault("_session_cache", {})

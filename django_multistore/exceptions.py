@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 
+__all__ = [
+    "InvalidStore",
+    "MultistoreError",
+    "NotSupported",
+    "OtherUser",
+    "SessionLimitReached",
+    "StoreUnavailable",
+    "TransactionLost",
+]
+
 
 class MultistoreError(Exception):
     """Base of the package's errors."""

@@ -38,6 +38,8 @@ from .session.endings import collect_endings
 from .stores import stores
 from .stores.steps import Steps, arun, call, run
 
+__all__ = ["SessionMiddleware"]
+
 if TYPE_CHECKING:
     from django.http import HttpRequest
 

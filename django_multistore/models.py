@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from .records import KEY_LENGTH, USER_AGENT_MAX_LENGTH, USER_ID_MAX_LENGTH, Device, SessionRecord
 from .session import clock
 
+__all__ = ["StoredSession", "UserSession"]
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql.compiler import SQLCompiler

@@ -12,6 +12,17 @@ from datetime import datetime
 
 from .session import user_ids
 
+__all__ = [
+    "Device",
+    "Outcome",
+    "Page",
+    "SessionRecord",
+    "key_of",
+    "successor",
+    "touched",
+    "user_id_of",
+]
+
 KEY_LENGTH = 40
 ID_BITS = 63
 USER_ID_MAX_LENGTH = 255
@@ -84,7 +95,7 @@ class Fate:
     __slots__ = ("_is_pending", "is_unknown")
 
     def __init__(self) -> None:
-        self.is_unknown = False  # Whether its transaction ends without telling anybody.
+        self.is_unknown: bool = False  # Whether its transaction ends without telling anybody.
         self._is_pending: Callable[[], bool] | None = None
 
     @property

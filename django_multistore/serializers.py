@@ -17,6 +17,8 @@ from uuid import UUID
 
 from django.utils.functional import Promise
 
+__all__ = ["BytesSerializer", "TaggedJSONSerializer", "bytes_serde"]
+
 # An object of JSON with this name and no other stands for what JSON has not.
 TAG = "__multistore__"
 
@@ -92,7 +94,7 @@ class BytesSerde:
         return value
 
 
-bytes_serde = BytesSerde()  # pymemcache takes no dotted path
+bytes_serde: BytesSerde = BytesSerde()  # pymemcache takes no dotted path
 
 
 def _only_bytes(value: object) -> bytes:

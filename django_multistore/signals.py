@@ -11,13 +11,15 @@ from .records import SessionRecord
 from .session import endings
 from .stores.sql import lost_transactions
 
+__all__ = ["Reason", "session_created", "session_ended"]
+
 # Arguments: sender, the session class; id, the session's public name; user_id, text or None. Most
 # sessions are created for visitors: Django's user_logged_in tells who logs in.
-session_created = Signal()
+session_created: Signal = Signal()
 
 # Arguments: sender; reason; user_id, text or None; id, None if it isn't known or several ended;
 # count, the number of sessions that ended.
-session_ended = Signal()
+session_ended: Signal = Signal()
 
 
 Responses: TypeAlias = list[tuple[Any, Any]]

@@ -18,6 +18,8 @@ from .http.request_subject import get_session
 from .records import ACTOR_SESSION_KEY
 from .session import namespaces
 
+__all__ = ["amark_as_takeover", "mark_as_takeover", "takes_over"]
+
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.http import HttpRequest

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from .addresses import read_device
 from .http.request_subject import require_ours
 
+__all__ = ["atouch_from", "touch_from"]
+
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
     from django.http import HttpRequest

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import URLPattern, path
 
 from .pages.views import DevicesView, EndDeviceView, LogoutEverywhereView, LogoutOtherDevicesView
+
+__all__ = ["app_name", "urlpatterns"]
 
 app_name = "django_multistore"
 
 DEVICES = f"{app_name}:devices"
 
-urlpatterns = [
+urlpatterns: list[URLPattern] = [
     path("", DevicesView.as_view(), name="devices"),
     path("<int:id>/end/", EndDeviceView.as_view(next_page=DEVICES), name="end_device"),
     path(

@@ -64,7 +64,7 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
     """
 
     user: Any = None
-    owns_session = False
+    owns_session: bool = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.wants_json:

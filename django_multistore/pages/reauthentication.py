@@ -53,7 +53,7 @@ def validate_encodable(text: str) -> None:
 class PasswordConfirmationForm(forms.Form):
     """Ask a user who is logged in for the password again."""
 
-    password = forms.CharField(
+    password: forms.CharField = forms.CharField(
         label=_("Password"),
         strip=False,
         validators=[validate_encodable],
@@ -73,8 +73,8 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
     login in between.
     """
 
-    http_method_names = ["get", "head", "post", "options"]
-    form_class = PasswordConfirmationForm
+    http_method_names: list[str] = ["get", "head", "post", "options"]
+    form_class: type[forms.BaseForm] = PasswordConfirmationForm
     recent_login_seconds: float = 600
     accepts_recent_login = False  # In place of the password, from all users.
 

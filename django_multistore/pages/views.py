@@ -33,8 +33,8 @@ LOOKED_AT = 200
 class DevicesView(UserPageMixin, TemplateView):
     """List the user's devices, this one first, then the one seen last."""
 
-    http_method_names = ["get", "head", "options"]
-    template_name = "django_multistore/devices.html"
+    http_method_names: list[str] = ["get", "head", "options"]
+    template_name: str = "django_multistore/devices.html"
     paginate_by = 50
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class DevicesView(UserPageMixin, TemplateView):
 class EndDeviceView(ReauthenticationView):
     """End one of the user's sessions, by its public name."""
 
-    template_name = "django_multistore/end_device.html"
+    template_name: str = "django_multistore/end_device.html"
     # Who logs out one device after the other should not be asked for the password each time.
     accepts_recent_login = True
 
@@ -120,7 +120,7 @@ class LogoutOtherDevicesView(ReauthenticationView):
     See ReauthenticationView for what it asks of whom, and for where it goes.
     """
 
-    template_name = "django_multistore/log_out_other_devices.html"
+    template_name: str = "django_multistore/log_out_other_devices.html"
 
     def confirmed(self) -> HttpResponse:
         return self.answer(self.log_out_other_devices())
@@ -141,7 +141,7 @@ class LogoutOtherDevicesView(ReauthenticationView):
 class LogoutEverywhereView(ReauthenticationView):
     """End all of the user's sessions, this one too."""
 
-    template_name = "django_multistore/log_out_everywhere.html"
+    template_name: str = "django_multistore/log_out_everywhere.html"
 
     def confirmed(self) -> HttpResponse:
         if not self.owns_session:

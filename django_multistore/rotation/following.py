@@ -183,7 +183,7 @@ class MovedSession(AnsweredSession):
         # If the store can't be asked: who has moved it sends the cookie, not who has followed.
         self.is_overtaken = self._state.key_source.is_followed
         stored = yield from call(store.read, store.aread, self.key)
-        self.is_overtaken = stored is None
+        self.is_overtaken: bool = stored is None
 
     # A save that finds nothing.
 

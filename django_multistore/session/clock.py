@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.utils import timezone
 
+__all__ = ["now", "to_utc"]
+
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 

@@ -19,6 +19,8 @@ from django.db.models.lookups import Exact, GreaterThan
 from ..conf import conf
 from . import user_ids
 
+__all__ = ["extract_primary_key", "split"]
+
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.db.models.expressions import Combinable

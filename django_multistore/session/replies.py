@@ -148,7 +148,7 @@ class AnsweredSession(TrackedSession):
             state.key_source = KeySource.CREATION
         else:
             state.key_source = KeySource.RENEWAL if draft.is_followable else KeySource.ROTATION
-        self.modified = True
+        self.modified: bool = True
 
     def _gains_user(self, record: SessionRecord) -> bool:
         if record.user_id is None:
@@ -167,7 +167,7 @@ class AnsweredSession(TrackedSession):
         # What was ended elsewhere, or moved to a newer key, whose cookie the browser may have by
         # now, keeps its cookie, and so does what no store knows. What can't be a session key was
         # never anybody's.
-        self.was_flushed = self.was_flushed or was_there or self._is_malformed
+        self.was_flushed: bool = self.was_flushed or was_there or self._is_malformed
         if was_there:
             self._lost = None
         elif self.session_key is not None:

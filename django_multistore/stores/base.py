@@ -18,6 +18,8 @@ from .attempts import Outages
 from .batches import Batch
 from .spelling import suggest
 
+__all__ = ["BaseStore"]
+
 
 class BaseStore(AsyncFallbacks):
     """
@@ -53,8 +55,8 @@ class BaseStore(AsyncFallbacks):
                 f"know. Its options: {known}.{suggest(unknown, self.default_options)}"
             )
         self.alias = alias
-        self.outages = Outages(alias, type(self).__name__)
-        self.options = {**self.default_options, **options}
+        self.outages: Outages = Outages(alias, type(self).__name__)
+        self.options: dict[str, Any] = {**self.default_options, **options}
 
     @property
     def place(self) -> str | None:

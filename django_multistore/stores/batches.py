@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+__all__ = ["Batch"]
+
 GC_BATCH_SIZE = 50_000
 FIRST_BATCH = 1_000
 TARGET_SECONDS = 0.2

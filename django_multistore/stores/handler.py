@@ -82,4 +82,4 @@ class StoreHandler:
             self._stores = {}
 
 
-stores = StoreHandler()
+stores: StoreHandler = StoreHandler()

@@ -13,6 +13,8 @@ from ..session import clock
 from .base import BaseStore
 from .batches import Batch
 
+__all__ = ["MemoryStore"]
+
 
 class MemoryStore(BaseStore):
     """Keep records in a dictionary, under one lock. They end with the process."""

@@ -6,6 +6,7 @@ import os
 import sysconfig
 import tarfile
 import zipfile
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,19 @@ def checkout_files(directory: str) -> set[str]:
     }
 
 
+def test_the_metadata_say_what_pypi_shows() -> None:
+    found = metadata("django-multistore")
+    assert found["License-Expression"] == "BSD-3-Clause"
+    assert found["License"] is None
+    urls = dict(entry.split(", ", 1) for entry in found.get_all("Project-URL") or [])
+    assert {"Documentation", "Source", "Issues", "Changelog"} <= urls.keys()
+    assert all(url.startswith("https://") for url in urls.values())
+    classifiers = found.get_all("Classifier") or []
+    assert not [each for each in classifiers if each.startswith("License ::")]
+    assert found["Keywords"]
+    assert found["Description-Content-Type"] == "text/markdown"
+
+
 def assert_wheel_holds_the_package_alone(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
@@ -35,12 +49,12 @@ def assert_wheel_holds_the_package_alone(path: Path) -> None:
 def assert_sdist_holds_all_that_a_checkout_needs(path: Path) -> None:
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for directory in ("django_multistore", "tests", "testproject", "bench", ".ci"):
+    for directory in ("django_multistore", "tests", "testproject", "bench", "findings", ".ci"):
         wanted = checkout_files(directory)
         assert wanted, directory
         assert wanted <= names
-    assert names >= {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md"}
-    assert names >= {"docs/conf.py", "tox.ini"}
+    assert names >= {path.name for path in CHECKOUT.glob("*.md")}
+    assert names >= {"LICENSE", "Makefile", "docs/conf.py", "tox.ini"}
 
 
 def test_package_holds_what_it_should() -> None:

@@ -57,7 +57,7 @@ class CacheStore(StepwiseStore):
     }
 
     has_database_index = True
-    max_batch_size = AT_A_TIME
+    max_batch_size: ClassVar[int | None] = AT_A_TIME
 
     _protocol: CacheProtocol
 

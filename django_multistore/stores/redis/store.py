@@ -32,7 +32,9 @@ class RedisStore(StepwiseStore):
     """
     Keep records in Redis, and in a sorted set for each user whose session is whose.
 
-    Options, of which one of the first three says where:
+    One of the first three options says where that is.
+
+    Options:
         CACHE: the alias of a cache of django-redis or django-valkey. Default:
             SESSION_CACHE_ALIAS.
         URL: redis://, rediss:// or unix://, as redis-py takes it; or valkey://, valkeys://.
