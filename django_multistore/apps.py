@@ -15,6 +15,13 @@ class MultistoreConfig(AppConfig):
 
     def ready(self) -> None:
         from . import receivers
-        from .system_checks import settings, site  # noqa: F401 - they register their checks
+        from .system_checks import (  # noqa: F401 - they register their checks
+            cookies,
+            engine,
+            middleware,
+            pages,
+            settings,
+            site,
+        )
 
         receivers.connect_receivers()

@@ -17,6 +17,7 @@ from .addresses import read_device
 from .conf import conf
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
+from .http.client_hints import ask_for_hints
 from .http.cookies import (
     CookieRequest,
     CookieSession,
@@ -26,7 +27,13 @@ from .http.cookies import (
     answer_error,
     find_unsent_key,
 )
-from .http.refusals import answer_503, replace_if_outage
+from .http.refusals import (
+    answer_503,
+    arefuse_in_json,
+    is_answered_in_json,
+    refuse_in_json,
+    replace_if_outage,
+)
 from .session.endings import collect_endings
 from .stores import stores
 from .stores.steps import Steps, arun, call, run
@@ -55,8 +62,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         """
         super().__init__(get_response)
         if issubclass(self.SessionStore, SessionStore):
+            self.SessionStore.get_store()  # Says so, too, where the app isn't installed.
             stores.build_all()
-            self.SessionStore.get_store()
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
@@ -112,8 +119,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
     ) -> Steps[HttpResponse]:
         try:
             response = yield from self._save(request, session, replace_if_outage(response, request))
-        except SessionInterrupted:
-            raise
+        except SessionInterrupted as error:
+            if not is_answered_in_json(request):
+                raise
+            return (yield from call(refuse_in_json, arefuse_in_json, error, request))
         except Exception as error:
             # Django answers it where no cookie can be set any more.
             if not session.is_moved:
@@ -121,6 +130,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             response = yield from call(answer_error, aanswer_error, request, error)
         if (yield from self._owes_cookie(request, session, response)):
             self._send_new_key(session, response)
+        ask_for_hints(request, response)
         return response
 
     def _save(
