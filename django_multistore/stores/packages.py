@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
+from .causes import iterate_chain
+
 EXTRA = "python -m pip install 'django-multistore[redis]'"
 OLDEST_REDIS_PY = (5, 0, 1)  # the first with aclose() for clusters
-# Packages whose name isn't that of their module.
+# What to install for a module.
 PACKAGES = {
     "redis": "'django-multistore[redis]'",
     "django_redis": "'django-multistore[redis]'",
     "django_valkey": "django-valkey",
     "django_bmemcached": "django-bmemcached",
     "django_mysql": "django-mysql",
+    "pymemcache": "pymemcache",
+    "pylibmc": "pylibmc",
+    "diskcache": "diskcache",
 }
 
 
-def explain_missing_package(error: BaseException | None) -> str | None:
+def explain_missing_package(error: BaseException) -> str | None:
     """Say what to install if an error, or one of its causes, is that a module isn't there."""
-    while error is not None:
-        if isinstance(error, ModuleNotFoundError) and error.name:
-            module = error.name.partition(".")[0]
-            if module in PACKAGES or module in ("pymemcache", "pylibmc", "diskcache"):
-                return _explain(module)
-        if isinstance(error, ImportError) and (reason := explain_old_redis_py()):
+    for each in iterate_chain(error):
+        if not isinstance(each, ImportError):
+            continue
+        module = (each.name or "").partition(".")[0]
+        if isinstance(each, ModuleNotFoundError) and module in PACKAGES:
+            return _explain(module)
+        if reason := explain_old_redis_py():
             return reason
-        error = error.__cause__ or error.__context__
     return None
 
 
@@ -47,4 +52,4 @@ def _explain(module: str) -> str:
             return reason
         name = "redis-py" if module == "redis" else "django-redis"
         return f"{name} isn't installed. Run: {EXTRA}"
-    return f"{module} isn't installed. Run: python -m pip install {PACKAGES.get(module, module)}"
+    return f"{module} isn't installed. Run: python -m pip install {PACKAGES[module]}"

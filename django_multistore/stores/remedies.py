@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from django.db import Error as AnyDatabaseError
 
+from .causes import iterate_chain
 from .sql.errors import list_codes
 
 # By SQLSTATE for PostgreSQL, by number for MariaDB and MySQL. In {where} is what configures it.
@@ -190,15 +190,6 @@ def is_unreachable(error: BaseException) -> bool:
         or re.search(UNREACHABLE, f"{type(each).__name__}: {each}")
         for each in iterate_chain(error)
     )
-
-
-def iterate_chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what has caused it, each once: a chain may be a ring."""
-    seen: list[BaseException] = []
-    while error is not None and not any(error is each for each in seen):
-        seen.append(error)
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _is_of_database(error: BaseException) -> bool:

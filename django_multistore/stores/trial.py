@@ -24,7 +24,8 @@ PATIENCE = 10  # seconds, whatever the store's own time limits are
 PATIENCE_WITH_QUESTIONS = 20  # seconds; a trial of a cache takes up to 10
 LIFE = timedelta(seconds=60)  # What can't be removed goes by itself.
 # What a check says of a server that can't be asked, which the trial says with the reason.
-SAID_BY_TRIAL = {"django_multistore.W015", "django_multistore.W022"}
+SAID_BY_TRIAL = ("W015", "W022")
+REFUSED, NOT_REACHED = "django_multistore.E018", "django_multistore.E019"
 
 
 class Unfit(Exception):
@@ -57,8 +58,8 @@ def check_in_use(store: BaseStore, **kwargs: Any) -> list[CheckMessage]:
                 id="django_multistore.W040",
             )
         )
-    said = SAID_BY_TRIAL if found else set()
-    return [*found, *(message for message in checked if message.id not in said)]
+    said = SAID_BY_TRIAL if found else ()
+    return [*found, *(message for message in checked if not str(message.id).endswith(said))]
 
 
 def _run_in_time(store: BaseStore, seconds: float, action: Callable[[], object]) -> bool:
@@ -154,16 +155,16 @@ def _require(stored: SessionRecord | None, payload: bytes, done: str) -> None:
 
 def _say(store: BaseStore, error: Exception) -> CheckMessage:
     if isinstance(error, Unfit):
-        return _make(store, "E018", str(error), "Use another backend, or look whether it is full.")
+        return _make(store, REFUSED, str(error), "Use another backend, or look whether it is full.")
     if isinstance(error, InvalidStore):
-        return Error(str(error), id="django_multistore.E018")
+        return Error(str(error), id=REFUSED)
     # The store's own error says in other words what its cause says.
     is_own = isinstance(error, StoreUnavailable) and error.__cause__ is not None
     cause = error.__cause__ if is_own else error
     kind = "" if isinstance(cause, StoreUnavailable) else f"{type(cause).__name__}: "
     reason = " ".join(f"{kind}{cause}".split()).removeprefix(f"Session store {store.alias!r}: ")
     remedy = find_remedy(error) or "See the server's log."
-    id = "E019" if remedy.startswith(START) else "E018"
+    id = NOT_REACHED if remedy.startswith(START) else REFUSED
     is_of_database = isinstance(cause, AnyDatabaseError)
     return _make(store, id, reason, remedy, is_of_database=is_of_database)
 
@@ -171,7 +172,7 @@ def _say(store: BaseStore, error: Exception) -> CheckMessage:
 def _say_frozen(store: BaseStore) -> CheckMessage:
     return _make(
         store,
-        "E019",
+        NOT_REACHED,
         f"no answer within {PATIENCE} s",
         "Look whether the server hangs, or a firewall drops what is sent; set timeouts in {where}.",
         is_of_database=store.configured_by.startswith("DATABASES"),
@@ -188,6 +189,6 @@ def _make(
     return Error(
         f"Session store {store.alias!r} ({type(store).__name__}) could not keep a session of this "
         f"check's in {place}: {reason.rstrip('.')}.",
-        hint=f"{hint} See docs/checks.md#{id.lower()}.",
-        id=f"django_multistore.{id}",
+        hint=f"{hint} See docs/checks.md#{id.rpartition('.')[2].lower()}.",
+        id=id,
     )

@@ -33,6 +33,7 @@ ENDS = {
     "search.sessions.SessionSearch._iterate_batches": "ids rise",
     "session.user_ids.PrimaryKey.iterate_old_spellings": "the text, which gets shorter",
     "session.user_ids._find_stored_field": "the models above one",
+    "stores.causes.iterate_chain": "an error is yielded once",
     "stores.cache.replies.may_be_a_value": "an error is looked at once",
     "stores.cache.probe._manners": "the trial's time",
     "stores.cache.cells.Locks.take": "the time that a lock lasts",
