@@ -13,6 +13,7 @@ from tests.support.paths import CHECKOUT
 # Each public module, and its names that the README or the docs have in them.
 PUBLIC = {
     "addresses": "TrustedProxies remote_address",
+    "contrib.cas_ng": "SessionTicketMiddleware",
     "decorators": "has_recent_login recent_login_required",
     "devices": """
         aend_session alog_out_everywhere alog_out_other_devices
@@ -50,7 +51,7 @@ PUBLIC = {
 # Django looks for these by itself, and nobody else does; and what only the package uses.
 NOT_PUBLIC = {"receivers", "conf"}
 
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 IMPORT = r"^ *from django_multistore[\w.]* import (?:\([^)]+\)|.+)$"
 
 
