@@ -15,6 +15,6 @@ class MultistoreConfig(AppConfig):
 
     def ready(self) -> None:
         from . import receivers
-        from .system_checks import settings, site  # noqa: F401 - they register their checks
+        from .system_checks import neighbours, settings, site  # noqa: F401 - they register checks
 
         receivers.connect_receivers()
