@@ -14,7 +14,7 @@ ASVS = TESTS.parent / "docs" / "asvs.md"
 PAGES = [
     CHECKOUT / "README.md",
     CHECKOUT / "CONTRIBUTING.md",
-    *sorted((CHECKOUT / "docs").glob("*.md")),
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
 ]
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", ASVS.read_text("utf-8"))))
 
