@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .conf import conf
 from .records import USER_AGENT_MAX_LENGTH, Device
+from .session import client_hints
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
 LONGEST_ADDRESS = 64  # characters, for IPv6 with a zone, brackets and a port
+PATIENCE = 100  # requests, of which some may come past the proxies, as those that look for life do
+
+logger = logging.getLogger("django_multistore")
 
 
 def remote_address(request: HttpRequest) -> str | None:
@@ -28,7 +33,8 @@ class TrustedProxies:
 
     Only what one's own proxies have added can be trusted; the client may have made up what stands
     to the left of that. A request with fewer addresses than proxies didn't come through all of
-    them, and its REMOTE_ADDR counts.
+    them, and its REMOTE_ADDR counts. Where that is so of the first 100 requests of a process, the
+    log says it once: some application servers remove the header.
 
     Source: RFC 7239, section 8.1.
     """
@@ -42,27 +48,49 @@ class TrustedProxies:
         """
         if count < 1:
             raise ValueError(f"TrustedProxies({count}): count the proxies from 1.")
-        self._count = count
+        self.count = count
+        self._patience = PATIENCE
 
     def __call__(self, request: HttpRequest) -> str | None:
         """Return the address that the outermost of the proxies has seen."""
         header: str = request.META.get("HTTP_X_FORWARDED_FOR", "")
         forwarded = header.split(",") if header else []
-        if len(forwarded) < self._count:
+        if len(forwarded) < self.count:
+            self._note_missing()
             return remote_address(request)
-        return forwarded[-self._count].strip()
+        self._patience = 0
+        return forwarded[-self.count].strip()
+
+    def _note_missing(self) -> None:
+        # Threads may count at once: then it is said a little later, or twice.
+        if self._patience:
+            self._patience -= 1
+            if not self._patience:
+                logger.warning(
+                    "TrustedProxies(%s): none of the first %s requests had so many addresses in "
+                    "X-Forwarded-For, and sessions have that of who is connected. Have each proxy "
+                    "add to the header and the application server keep it.",
+                    self.count,
+                    PATIENCE,
+                )
 
 
 def read_device(request: HttpRequest) -> Device:
     """Return where a request comes from, as far as the settings let it be stored."""
     resolver = conf.ip_resolver
     address = None if resolver is None else resolver(request)
-    # PostgreSQL takes no NUL.
-    user_agent = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")
     return Device(
         ip_address=normalize_address(str(address)[:LONGEST_ADDRESS]) if address else None,
-        user_agent=user_agent[:USER_AGENT_MAX_LENGTH] if conf.keeps_user_agent else "",
+        user_agent=_read_user_agent(request) if conf.keeps_user_agent else "",
     )
+
+
+def _read_user_agent(request: HttpRequest) -> str:
+    # PostgreSQL takes no NUL.
+    user_agent: str = request.META.get("HTTP_USER_AGENT", "").replace("\0", "")
+    if not conf.reads_client_hints:
+        return user_agent[:USER_AGENT_MAX_LENGTH]
+    return client_hints.join(user_agent, client_hints.read(request.META))
 
 
 @lru_cache(maxsize=4096)

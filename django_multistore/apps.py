@@ -15,6 +15,14 @@ class MultistoreConfig(AppConfig):
 
     def ready(self) -> None:
         from . import receivers
-        from .system_checks import neighbours, settings, site  # noqa: F401 - they register checks
+        from .system_checks import (  # noqa: F401 - they register their checks
+            cookies,
+            engine,
+            middleware,
+            neighbours,
+            pages,
+            settings,
+            site,
+        )
 
         receivers.connect_receivers()

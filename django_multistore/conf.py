@@ -94,6 +94,11 @@ class Conf:
         return bool(getattr(settings, "SESSION_DEVICE_USER_AGENT", True))
 
     @cached_property
+    def reads_client_hints(self) -> bool:
+        """SESSION_DEVICE_CLIENT_HINTS: whether browsers are asked which device they are on."""
+        return getattr(settings, "SESSION_DEVICE_CLIENT_HINTS", False) is True
+
+    @cached_property
     def session_admin(self) -> bool:
         """SESSION_ADMIN: whether the admin of users shows their sessions."""
         return bool(getattr(settings, "SESSION_ADMIN", False))

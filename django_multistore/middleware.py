@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
@@ -17,6 +18,7 @@ from .addresses import read_device
 from .conf import conf
 from .engine import SessionStore
 from .exceptions import StoreUnavailable
+from .http.client_hints import ask_for_hints
 from .http.cookies import (
     CookieRequest,
     CookieSession,
@@ -26,7 +28,13 @@ from .http.cookies import (
     answer_error,
     find_unsent_key,
 )
-from .http.refusals import answer_503, replace_if_outage
+from .http.refusals import (
+    answer_503,
+    arefuse_in_json,
+    is_answered_in_json,
+    refuse_in_json,
+    replace_if_outage,
+)
 from .session.endings import collect_endings
 from .stores.steps import Steps, arun, call, run
 
@@ -44,6 +52,14 @@ class SessionMiddleware(DjangoSessionMiddleware):
     under ASGI by async code. A subclass that overrides process_response() overrides
     aprocess_response() as well.
     """
+
+    def __init__(self, get_response: Any) -> None:
+        super().__init__(get_response)
+        # No check runs and no store is built where the app is missing. What says so is to be seen
+        # when the server starts, and not by the first visitor.
+        engine: Any = self.SessionStore
+        if issubclass(engine, SessionStore) and not apps.is_installed("django_multistore"):
+            engine.get_store()
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
@@ -99,8 +115,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
     ) -> Steps[HttpResponse]:
         try:
             response = yield from self._save(request, session, replace_if_outage(response, request))
-        except SessionInterrupted:
-            raise
+        except SessionInterrupted as error:
+            if not is_answered_in_json(request):
+                raise
+            return (yield from call(refuse_in_json, arefuse_in_json, error, request))
         except Exception as error:
             # Django answers it where no cookie can be set any more.
             if not session.is_moved:
@@ -108,6 +126,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
             response = yield from call(answer_error, aanswer_error, request, error)
         if (yield from self._owes_cookie(request, session, response)):
             self._send_new_key(session, response)
+        ask_for_hints(request, response)
         return response
 
     def _save(

@@ -6,8 +6,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth import (
+    BACKEND_SESSION_KEY,
+    HASH_SESSION_KEY,
+    SESSION_KEY,
+    get_user_model,
+)
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
@@ -43,7 +47,7 @@ def connect_receivers() -> None:
     _connect_first(user_logged_in, follow_login, f"{__name__}.logged_in")
     _connect_first(user_logged_in, takeovers.follow_login, f"{__name__}.takeover")
     user_logged_out.connect(follow_logout, dispatch_uid=f"{__name__}.logged_out")
-    user_model = apps.get_model(settings.AUTH_USER_MODEL)
+    user_model = get_user_model()
     # Proxies and children send signals of their own. A receiver for every sender would
     # keep Django from deleting any model's rows the fast way.
     for model in apps.get_models():

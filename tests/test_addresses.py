@@ -16,6 +16,7 @@ from django.urls import path
 from django.utils import timezone
 
 from django_multistore.addresses import (
+    PATIENCE,
     TrustedProxies,
     normalize_address,
     read_device,
@@ -94,6 +95,28 @@ class TestTrustedProxies:
     def test_there_is_one_at_least(self, count: int) -> None:
         with pytest.raises(ValueError, match=rf"TrustedProxies\({count}\): .* from 1"):
             TrustedProxies(count)
+
+    def test_where_no_request_has_it_the_log_says_so_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        resolver = TrustedProxies(2)
+        for forwarded in [None, CLIENT] * PATIENCE:
+            assert resolver(request_from(forwarded)) == PROXY
+        (record,) = caplog.records
+        assert record.name == "django_multistore"
+        assert "TrustedProxies(2): none of the first 100 requests" in record.getMessage()
+        assert CLIENT not in record.getMessage()
+
+    def test_where_some_come_past_the_proxies_nothing_is_logged(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        resolver = TrustedProxies(1)
+        for _ in range(PATIENCE - 1):
+            resolver(request_from())
+        resolver(request_from(CLIENT))
+        for _ in range(2 * PATIENCE):
+            resolver(request_from())
+        assert caplog.records == []
 
 
 NORMAL = {

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import textwrap
 import threading
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.conf import settings
@@ -22,6 +24,7 @@ from django_multistore.middleware import SessionMiddleware
 from django_multistore.stores import stores
 from django_multistore.stores.handler import StoreHandler
 from django_multistore.stores.orm import OrmStore
+from django_multistore.system_checks.site import check_proxies
 
 ORM = "django_multistore.stores.orm.OrmStore"
 MEMORY = "django_multistore.stores.memory.MemoryStore"
@@ -97,7 +100,7 @@ def messages(*, deploy: bool = False, **changed: Any) -> dict[str, checks.CheckM
 class CheckTests(TestCase):
     def test_the_tests_own_settings_are_fine(self) -> None:
         assert messages() == {}
-        assert messages(deploy=True) == {}
+        assert messages(deploy=True, SESSION_COOKIE_SECURE=True) == {}
 
     def test_a_store_that_cannot_be_built(self) -> None:
         found = messages(SESSION_STORES={"default": {"BACKEND": ORM, "OPTIONS": {"X": 1}}})
@@ -123,6 +126,17 @@ class CheckTests(TestCase):
     def test_a_limit_that_only_looks_like_a_count(self) -> None:
         for wrong in (5.0, float("inf"), float("nan")):
             assert set(messages(SESSION_MAX_PER_USER=wrong)) == {"django_multistore.E010"}
+
+    def test_client_hints(self) -> None:
+        for wrong in ("False", 1, None):
+            found = messages(SESSION_DEVICE_CLIENT_HINTS=wrong)
+            assert set(found) == {"django_multistore.E026"}
+            assert found["django_multistore.E026"].is_serious()
+        for right in (True, False):
+            assert messages(SESSION_DEVICE_CLIENT_HINTS=right) == {}
+        found = messages(SESSION_DEVICE_CLIENT_HINTS=True, SESSION_DEVICE_USER_AGENT=False)
+        assert set(found) == {"django_multistore.W050"}
+        assert not found["django_multistore.W050"].is_serious()
 
     def test_a_choice_that_there_is_not(self) -> None:
         for name, choices, wrong in (
@@ -179,6 +193,25 @@ class CheckTests(TestCase):
         ):
             assert messages(SESSION_IP_RESOLVER=right) == {}
 
+    def test_proxies_where_waitress_alone_would_serve(self) -> None:
+        def found(*installed: str, **changed: Any) -> dict[str, Any]:
+            def find(name: str) -> None:
+                if name not in installed:
+                    raise PackageNotFoundError(name)
+
+            with patch("django_multistore.system_checks.site.distribution", find):
+                changed = {"SESSION_IP_RESOLVER": TrustedProxies(2)} | changed
+                with override_settings(**changed):
+                    return {each.id: each for each in check_proxies()}
+
+        hint = found("waitress")["django_multistore.W056"].hint
+        assert "--trusted-proxy-count=2" in hint
+        assert found() == found("gunicorn") == found("waitress", "gunicorn") == {}
+        assert found("waitress", SESSION_IP_RESOLVER=remote_address) == {}
+        assert found("waitress", SESSION_IP_RESOLVER="not.there") == {}
+        assert found("waitress", SESSION_DEVICE_IP=False) == {}
+        assert found("waitress", SESSION_ENGINE="django.contrib.sessions.backends.db") == {}
+
     def test_djangos_middleware_with_this_engine(self) -> None:
         djangos = "django.contrib.sessions.middleware.SessionMiddleware"
         ours = "django_multistore.middleware.SessionMiddleware"
@@ -188,7 +221,8 @@ class CheckTests(TestCase):
         assert repr(ours) in found["django_multistore.W018"].hint
         assert not found["django_multistore.W018"].is_serious()
         cookies = "django.contrib.sessions.backends.signed_cookies"
-        assert messages(MIDDLEWARE=[djangos, *others], SESSION_ENGINE=cookies) == {}
+        found = messages(MIDDLEWARE=[djangos, *others], SESSION_ENGINE=cookies)
+        assert set(found) == {"django_multistore.E020"}
         for fine in (ours, "tests.test_configuration.MiddlewareOfOnesOwn", "tests.nowhere.At"):
             assert messages(MIDDLEWARE=[fine, *others]) == {}
 

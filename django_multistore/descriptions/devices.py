@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext_lazy
 
 from ..session import clock
+from .kinds import Kind
 from .places import find_place
 from .user_agents import recognise
 
@@ -39,6 +40,8 @@ class DeviceDescription:
     name: str  # Such as "Firefox on Linux"; see UserAgent.name.
     browser: str  # Empty: not known.
     system: str  # Empty: not known.
+    kind: Kind  # Such as "phone"; "unknown" where it can't be told.
+    model: str  # Such as "Pixel 8", where a client hint has told it; else empty.
     user_agent: str  # As the browser sent it.
     ip_address: str | None
     place: str | None  # Such as "Graz, Austria"; None: not known.
@@ -54,6 +57,12 @@ class DeviceDescription:
     def last_seen(self) -> str:
         """How long ago it was used, in words."""
         return say_time_ago(self.last_seen_at)
+
+    @property
+    def kind_words(self) -> str:
+        """The kind of device in words, where these add something to its name; else empty."""
+        adds = self.kind is not Kind.UNKNOWN and self.kind.words != self.name
+        return self.kind.words if adds else ""
 
     @property
     def acted_by(self) -> str:
@@ -79,14 +88,16 @@ def describe(
         current_id: the id of the session of who asks.
         usernames: of those who act in others' sessions, by their ids.
     """
-    user_agent, ip_address = session.device.user_agent, session.device.ip_address
-    known, actor_id = recognise(user_agent), session.actor_id
+    known, ip_address = recognise(session.device.user_agent), session.device.ip_address
+    actor_id = session.actor_id
     return DeviceDescription(
         id=session.id,
         name=known.name,
         browser=known.browser,
         system=known.system,
-        user_agent=user_agent,
+        kind=known.kind,
+        model=known.model,
+        user_agent=known.text,
         ip_address=ip_address,
         place=find_place(ip_address),
         signed_in_at=clock.to_display(session.authenticated_at or session.created_at),

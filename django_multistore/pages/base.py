@@ -11,17 +11,28 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseRedirect
-from django.template import Engine
+from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.csrf import csrf_exempt
 
 from .. import devices
 from ..decorators import redirect_to_login_page
 from ..exceptions import OtherUser
 from ..http.double_submits import follow_first_post, start_anew
-from ..http.refusals import build_error, wants_json
+from ..http.forgery import protect
+from ..http.languages import find_language
+from ..http.refusals import (
+    ONLY_WHO_LOGGED_IN,
+    REFUSALS,
+    answer_in_json,
+    build_error,
+    refuse_in_json,
+    wants_json,
+)
 from ..http.request_subject import find_subject, get_session
+from .frames import find_frame
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -36,13 +47,10 @@ if TYPE_CHECKING:
 else:
     _PageView = object
 
-# The first that the site's templates have. A site whose base.html has other blocks than `title` and
-# `content` has a django_multistore/base.html of its own.
-BASE_TEMPLATES = ["base.html", "django_multistore/standalone.html"]
 
-
-# Visitors are answered here, where a program gets JSON, and not by LoginRequiredMiddleware.
-@method_decorator(login_not_required, name="dispatch")
+# Visitors are answered here, where a program gets JSON, and not by LoginRequiredMiddleware; forged
+# requests likewise, which are checked as by the middleware, and not by it.
+@method_decorator([login_not_required, csrf_exempt], name="dispatch")
 class UserPageMixin(LoginRequiredMixin, _PageView):
     """
     Let a page be about one user, in the site's own frame, or in JSON for programs.
@@ -59,16 +67,27 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
     owns_session = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        follow_first_post(request)
+        if self.wants_json:
+            answer_in_json(request)
         try:
-            refusal = self._refuse()
-            response = super().dispatch(request, *args, **kwargs) if refusal is None else refusal
-        except SessionInterrupted:
-            # The session was ended meanwhile, or moved by another form: here it is a visitor's now.
-            start_anew(request)
-            response = self.handle_no_permission()
+            response = self._dispatch(request, *args, **kwargs)
+        except REFUSALS as error:
+            if not self.wants_json:
+                raise
+            response = refuse_in_json(error, request)
         patch_vary_headers(response, ["Accept"])
         return response
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        response: HttpResponse = super().http_method_not_allowed(request, *args, **kwargs)
+        if not self.wants_json:
+            return response
+        refusal = _("This URL does not take this method.")
+        error = build_error("method_not_allowed", refusal, status=405)
+        error["Allow"] = response["Allow"]
+        return error
 
     @property
     def wants_json(self) -> bool:
@@ -83,8 +102,12 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
     def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
         if self.wants_json:
             return self.render_json(context)
-        frame = Engine.get_default().select_template(BASE_TEMPLATES)
-        return super().render_to_response(context | {"base_template": frame}, **response_kwargs)
+        # With i18n_patterns a URL has a language too, which is the user's whatever the text is in.
+        context = context | {
+            "base_template": find_frame(),
+            "site_language": translation.get_language() or find_language(),
+        }
+        return super().render_to_response(context, **response_kwargs)
 
     def render_json(self, context: dict[str, Any]) -> HttpResponse:
         """Answer a program by what is in the context of the page."""
@@ -106,15 +129,35 @@ class UserPageMixin(LoginRequiredMixin, _PageView):
             self.request, self.get_login_url(), self.get_redirect_field_name()
         )
 
+    def _allowed_methods(self) -> list[str]:
+        # View's own has the same name, and goes into Allow.
+        return [name.upper() for name in self.http_method_names if hasattr(self, name)]
+
+    def _dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer what needs no user, and then what no other site may have sent."""
+        if request.method not in self._allowed_methods():
+            return self.http_method_not_allowed(request, *args, **kwargs)
+        if request.method == "OPTIONS":
+            return self.options(request, *args, **kwargs)
+        answer: HttpResponseBase = protect(self._serve)(request, *args, **kwargs)
+        return answer
+
+    def _serve(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        follow_first_post(request)
+        try:
+            refusal = self._refuse()
+            return super().dispatch(request, *args, **kwargs) if refusal is None else refusal
+        except SessionInterrupted:
+            # The session was ended meanwhile, or moved by another form: here it is a visitor's now.
+            start_anew(request)
+            return self.handle_no_permission()
+
     def _refuse(self) -> HttpResponse | None:
         """Find out whom the page is about, and answer whoever may not see it."""
         try:
             self.user, self.owns_session = find_subject(self.request)
         except OtherUser:
-            refusal = _("Only the user who has logged in here may see or do this.")
-            if self.wants_json:
-                return build_error("other_user", refusal, status=403)
-            raise OtherUser(refusal) from None
+            raise OtherUser(ONLY_WHO_LOGGED_IN) from None
         return None if self.user.is_authenticated else self.handle_no_permission()
 
 

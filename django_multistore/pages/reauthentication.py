@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -12,18 +13,18 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import HASH_SESSION_KEY, authenticate, logout, update_session_auth_hash
 from django.contrib.auth.views import RedirectURLMixin, redirect_to_login
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.http import HttpResponseRedirect, JsonResponse
 from django.shortcuts import resolve_url
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
 from ..decorators import has_recent_login
+from ..http.languages import speak
 from ..http.refusals import JSON, build_error
 from ..http.request_subject import get_session
 from .base import UserPageMixin
@@ -36,6 +37,8 @@ else:
     _AnyFormView = FormView
 
 NOT_YOU = _("Your identity could not be confirmed. Please try again.")
+WRONG_PASSWORD = _("Wrong password. Nothing was logged out. Please try again.")
+PASSWORD = "password"  # noqa: S105 - the field's name
 FAILED = "reauthentication_failed"
 
 
@@ -58,17 +61,19 @@ class PasswordConfirmationForm(forms.Form):
     )
 
 
-@method_decorator([sensitive_post_parameters(), csrf_protect, never_cache], name="dispatch")
+@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
 class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
     """
-    Do something for a user who shows once more who it is. POST only.
+    Do something, by POST, for a user who shows once more who it is.
 
     Without a password, or with a wrong one, it shows a form that asks for it. A user who has
     no password that Django could check must have logged in recently. Then it goes to `next`,
     to the attribute next_page or to LOGIN_REDIRECT_URL. A request that accepts JSON gets it.
+    GET does nothing, and shows people the form: for the way back, a tab that is restored, or a
+    login in between.
     """
 
-    http_method_names = ["post", "options"]
+    http_method_names = ["get", "head", "post", "options"]
     form_class = PasswordConfirmationForm
     recent_login_seconds: float = 600
     accepts_recent_login = False  # In place of the password, from all users.
@@ -94,18 +99,29 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         logout(self.request)
         return self._answer(ended, resolve_url(settings.LOGOUT_REDIRECT_URL or settings.LOGIN_URL))
 
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        self.posted: Mapping[str, Any] = {}
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        is_enough = self._is_login_enough()
+        if not (is_enough or self._has_password()):
+            return self.handle_no_permission()
+        return self.render_to_response(self.get_context_data(login_is_enough=is_enough))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**{"success_url": self.get_success_url()} | kwargs)
+
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            self.posted: Mapping[str, Any] = _read_posted(request)
+            self.posted = _read_posted(request)
         except ValueError:
             refusal = _("The body of the request is not a JSON object.")
             return build_error("invalid_json", refusal, status=400)
-        has_password = self._has_password()
-        takes_login = self.accepts_recent_login or not has_password
-        if takes_login and has_recent_login(request, self.recent_login_seconds):
+        if self._is_login_enough():
             return self.confirmed()
         # A password that was sent all the same may be one of a directory.
-        if not has_password and not self.posted.get("password"):
+        if not self._has_password() and not self.posted.get(PASSWORD):
             return self.handle_no_permission()
         return super().post(request, *args, **kwargs)
 
@@ -117,20 +133,30 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         return form
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        return super().get_form_kwargs() | {"data": self.posted}
+        return super().get_form_kwargs() | ({"data": self.posted} if self.posted else {})
 
     def form_valid(self, form: forms.BaseForm) -> HttpResponse:
         if not self.reauthenticate(form):
-            form.add_error(None, ValidationError(NOT_YOU, code=FAILED))
+            # Of a hook's fields any may be wrong.
+            names_field = PASSWORD in form.fields and not self._has_hook()
+            field, said = (PASSWORD, WRONG_PASSWORD) if names_field else (None, NOT_YOU)
+            form.add_error(field, ValidationError(said, code=FAILED))
             return self.form_invalid(form)
         if self.owns_session:
             get_session(self.request).restart_authentication()
         return self.confirmed()
 
+    def form_invalid(self, form: forms.BaseForm) -> HttpResponse:
+        # Who can't see the page hears what is wrong together with the field that has the focus.
+        for name in [name for name in form.fields if form.has_error(name)][:1]:
+            form.fields[name].widget.attrs["autofocus"] = True
+        return super().form_invalid(form)
+
     def render_json(self, context: dict[str, Any]) -> HttpResponse:
         form: forms.BaseForm = context["form"]
-        if form.has_error(NON_FIELD_ERRORS, FAILED):
-            return build_error(FAILED, NOT_YOU, status=403)
+        for error in chain.from_iterable(form.errors.as_data().values()):
+            if error.code == FAILED:
+                return build_error(FAILED, error.message, status=403)
         return build_error(
             "reauthentication_required",
             _("Please confirm your identity."),
@@ -148,7 +174,7 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         found = authenticate(
             self.request,
             username=self.user.get_username(),
-            password=form.cleaned_data["password"],
+            password=form.cleaned_data[PASSWORD],
         )
         if found is None or found.pk != self.user.pk:
             return False
@@ -160,7 +186,11 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
         return True
 
     def redirect_to_login(self) -> HttpResponseRedirect:
-        # The login can't lead back to here, since that would be a GET.
+        # A user whose login is too old finds the form again, and who asked for it by its URL. Not
+        # so a visitor's POST: it may be the second one of "log out everywhere".
+        may_come_back = self.user.is_authenticated or self.request.method != "POST"
+        if may_come_back and "GET" in self._allowed_methods():
+            return super().redirect_to_login()
         return redirect_to_login(self.get_default_redirect_url(), self.get_login_url())
 
     def get_default_redirect_url(self) -> str:
@@ -169,13 +199,26 @@ class ReauthenticationView(UserPageMixin, RedirectURLMixin, _AnyFormView):
     def _answer(self, ended: int, url: str) -> HttpResponse:
         if self.wants_json:
             return self.answer_json(ended)
-        messages.success(self.request, self.message(ended), fail_silently=True)
+        with speak():
+            said = self.message(ended)
+        messages.success(self.request, said, fail_silently=True)
         return HttpResponseRedirect(url)
+
+    def _allowed_methods(self) -> list[str]:
+        # There is no form for programs.
+        names = super()._allowed_methods()
+        return [each for each in names if not (self.wants_json and each in ("GET", "HEAD"))]
+
+    def _is_login_enough(self) -> bool:
+        takes_login = self.accepts_recent_login or not self._has_password()
+        return takes_login and has_recent_login(self.request, self.recent_login_seconds)
 
     def _has_password(self) -> bool:
         # A subclass with a hook of its own has said what it asks these users for.
-        has_hook = type(self).reauthenticate is not ReauthenticationView.reauthenticate
-        return has_hook or bool(self.user.has_usable_password())
+        return self._has_hook() or bool(self.user.has_usable_password())
+
+    def _has_hook(self) -> bool:
+        return type(self).reauthenticate is not ReauthenticationView.reauthenticate
 
 
 def _read_posted(request: HttpRequest) -> Mapping[str, Any]:

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any
 from django.http import JsonResponse
 from django.middleware.csrf import get_token
 from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
 
 from .. import devices
 from ..descriptions import DeviceDescription, describe
+from ..http.languages import speak
 from ..http.refusals import build_error
 from ..search.usernames import find_actors
 from .base import UserPageMixin, find_page
 from .reauthentication import ReauthenticationView
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
+    from django.http import HttpRequest, HttpResponse
+
+# Of how many devices the form looks for the one that it would log out, to say which that is.
+LOOKED_AT = 200
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -40,9 +45,11 @@ class DevicesView(UserPageMixin, TemplateView):
         if this is not None and there.number == 1:
             listed.insert(0, this)
         names = find_actors(listed)
+        with speak():
+            shown = [describe(record, current_id=here, usernames=names) for record in listed]
         return super().get_context_data(
             **kwargs,
-            devices=[describe(record, current_id=here, usernames=names) for record in listed],
+            devices=shown,
             count=found.total,
             number=there.number,
             pages=there.paginator.num_pages,
@@ -67,6 +74,29 @@ class EndDeviceView(ReauthenticationView):
     # Who logs out one device after the other should not be asked for the password each time.
     accepts_recent_login = True
 
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        device, is_certain = self._found
+        if device is None and is_certain:
+            self.template_name = "django_multistore/device_gone.html"
+            return self.render_to_response(self.get_context_data(), status=404)
+        return super().get(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**{"device": self._found[0]} | kwargs)
+
+    @cached_property
+    def _found(self) -> tuple[DeviceDescription | None, bool]:
+        """Return which device would be logged out, and whether there is none if it is None."""
+        id, this = self.kwargs["id"], self.this
+        here = None if this is None else this.id
+        found = devices.page_for_user(self.user, start=0, size=LOOKED_AT)
+        for record in found.records:
+            if record.id == id:
+                names = find_actors([record])
+                with speak():
+                    return describe(record, current_id=here, usernames=names), True
+        return None, found.total <= LOOKED_AT
+
     def confirmed(self) -> HttpResponse:
         id, this = self.kwargs["id"], self.this
         if this is not None and this.id == id:
@@ -76,7 +106,7 @@ class EndDeviceView(ReauthenticationView):
     def answer_json(self, ended: int) -> HttpResponse:
         if ended:
             return super().answer_json(ended)
-        refusal = _("You have no such device, or it was logged out before.")
+        refusal = gettext_lazy("You have no such device, or it was logged out before.")
         return build_error("not_found", refusal, status=404)
 
     def message(self, ended: int) -> str:
@@ -85,7 +115,7 @@ class EndDeviceView(ReauthenticationView):
 
 class LogoutOtherDevicesView(ReauthenticationView):
     """
-    End the user's other sessions, after asking for the password. POST only.
+    End the user's other sessions, after asking for the password.
 
     See ReauthenticationView for what it asks of whom, and for where it goes.
     """

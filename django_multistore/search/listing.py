@@ -64,7 +64,7 @@ def _describe(session: SessionRecord, names: Mapping[str, str]) -> dict[str, Any
         "actor_id": session.actor_id,
         "actor": description.actor,
         "name": str(description.name),
-        "user_agent": session.device.user_agent,
+        "user_agent": description.user_agent,
         "ip_address": session.device.ip_address,
         "place": description.place,
         "created_at": _format_utc(session.created_at),

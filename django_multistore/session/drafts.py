@@ -14,11 +14,12 @@ from django.contrib.sessions.backends.base import UpdateError
 from ..conf import conf
 from ..exceptions import StoreUnavailable
 from ..records import Device, Fate, Limit, SessionRecord, new_id
-from . import clock, codec, namespaces
+from . import client_hints, clock, codec, namespaces
 from .keys import Secret
 from .lifetimes import KEPT_AS, compute_absolute_limit, is_too_old
 from .merge import is_same, merge_theirs
 from .owners import OwnedSession
+from .serialization import serialize
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
@@ -104,7 +105,7 @@ class DraftingSession(OwnedSession):
         stored = state.record or _build_blank_record(key, version, clock_now)
         # A session's time doesn't go back where this host's clock is behind another's.
         now = max(clock_now, stored.last_seen_at)
-        body = self.serializer().dumps(data)
+        body = serialize(data, self.serializer())
         user_id = self.stored_user_id(data)
         authenticated_at = self._find_authentication(stored, user_id, clock_now)
         expires_at = self._compute_expiry(authenticated_at or stored.created_at, now)
@@ -124,13 +125,20 @@ class DraftingSession(OwnedSession):
             authenticated_at=authenticated_at,
             last_seen_at=now,
             expires_at=expires_at,
-            device=self.device or stored.device,
+            device=self._find_device(stored),
             actor_id=self.get_actor_id(data),
             fate=Fate(),
         )
         return Draft(
             record=record, body=body, secret=secret, ends_session=is_over and not had_expired
         )
+
+    def _find_device(self, stored: SessionRecord) -> Device:
+        if self.device is None:
+            return stored.device
+        user_agent = client_hints.keep(stored.device.user_agent, self.device.user_agent)
+        is_as_sent = user_agent == self.device.user_agent
+        return self.device if is_as_sent else replace(self.device, user_agent=user_agent)
 
     def _seal(self, body: bytes, key: str, stored: SessionRecord) -> bytes:
         is_as_stored = body == self._state.base and key == stored.key
@@ -219,7 +227,7 @@ class DraftingSession(OwnedSession):
             stored,
             last_seen_at=now,
             expires_at=self._compute_expiry(stored.authenticated_at or stored.created_at, now),
-            device=self.device or stored.device,
+            device=self._find_device(stored),
             fate=Fate(),
         )
 

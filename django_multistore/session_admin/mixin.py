@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import devices
 from ..addresses import normalize_address
 from ..descriptions import describe
+from ..http.languages import speak
 from ..http.request_subject import find_engine, get_session
 from ..models import StoredSession
 from ..pages.base import find_page
@@ -113,12 +114,15 @@ class UserSessionsAdminMixin(_ModelAdmin):
     def _render_sessions(self, request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:
         context = _list_sessions(request, user) if _is_supported() else {"is_supported": False}
         may_end = self.has_end_sessions_permission(request, user)
-        context |= {"title": _("Sessions: %s") % user, "may_end": may_end}
+        with speak():
+            context |= {"title": _("Sessions: %s") % user, "may_end": may_end}
         return self._render(request, user, "sessions", context)
 
     def _render_confirmation(self, request: HttpRequest, user: AbstractBaseUser) -> HttpResponse:
+        with speak():
+            title = _("Are you sure?")
         context = {
-            "title": _("Are you sure?"),
+            "title": title,
             "number": devices.count_for_user(user),
             "is_own": Own(request).is_of(user),
         }
@@ -241,9 +245,11 @@ def _list_sessions(request: HttpRequest, user: AbstractBaseUser) -> dict[str, An
     own = get_session(request).record
     own_id = None if own is None else own.id
     names = find_actors(page.records)
+    with speak():
+        shown = [describe(each, current_id=own_id, usernames=names) for each in page.records]
     return {
         "is_supported": True,
-        "sessions": [describe(each, current_id=own_id, usernames=names) for each in page.records],
+        "sessions": shown,
         "total": page.total,
         "page": there,
         "page_range": there.paginator.get_elided_page_range(there.number),

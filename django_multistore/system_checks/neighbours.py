@@ -8,12 +8,12 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Warning
 from django.db import DatabaseError, models, router
 from django.utils import timezone
 
 from ..http.request_subject import find_engine
-from .settings import TAG
+from .registering import TAG, register
 
 # These call something else by that name.
 NO_SESSION_KEYS = frozenset({"impersonate.ImpersonationLog"})
@@ -38,7 +38,7 @@ def check_session_keys(**kwargs: Any) -> list[CheckMessage]:
             "it is the session's, who can read that table can take over the sessions of all who "
             "are in it: the store keeps digests so that nobody can.",
             hint="Keep record.id of the session in its place, which stays the same and opens "
-            "nothing, or do without the package; docs/with/ says what each of them needs it for.",
+            "nothing, or do without the package.",
             id="django_multistore.W051",
         )
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from ..conf import CHOICES, DEFAULT_IP_RESOLVER, DEFAULT_TOUCH_INTERVAL, conf
@@ -15,8 +15,7 @@ from ..http.request_subject import find_engine
 from ..session import namespaces
 from ..stores import stores
 from ..stores.base import BaseStore
-
-TAG = "sessions"
+from .registering import TAG, register
 
 
 @register(TAG)
@@ -83,6 +82,30 @@ def check_user_namespace(**kwargs: Any) -> list[CheckMessage]:
             hint="Set it to a function without arguments, or to the dotted path of one, that "
             "returns text, or None where there is no tenant: in a command, for example.",
             id="django_multistore.E016",
+        )
+    ]
+
+
+@register(TAG)
+def check_client_hints(**kwargs: Any) -> list[CheckMessage]:
+    """Check that SESSION_DEVICE_CLIENT_HINTS is known, and that there is something to keep."""
+    wanted = getattr(settings, "SESSION_DEVICE_CLIENT_HINTS", False)
+    if not isinstance(wanted, bool):
+        return [
+            Error(
+                f"SESSION_DEVICE_CLIENT_HINTS is {wanted!r}.",
+                hint="Set it to True or False.",
+                id="django_multistore.E026",
+            )
+        ]
+    if not wanted or conf.keeps_user_agent:
+        return []
+    return [
+        Warning(
+            "SESSION_DEVICE_CLIENT_HINTS is True, and SESSION_DEVICE_USER_AGENT is False: browsers "
+            "are asked for what no session keeps.",
+            hint="Set the first to False, or the second to True.",
+            id="django_multistore.W050",
         )
     ]
 

@@ -1,23 +1,28 @@
-"""Checks of what a site has put into its middleware, its admin, its URLs and its tenants."""
+"""Checks of a site's admin and URLs, its proxies and its tenants."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from django.apps import AppConfig, apps
 from django.conf import settings
-from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Warning
 from django.urls import get_resolver
-from django.utils.module_loading import import_string
 
+from ..addresses import TrustedProxies
 from ..conf import conf
 from ..exceptions import InvalidStore
 from ..http.request_subject import find_engine
-from ..middleware import SessionMiddleware
 from ..session.user_ids import find_user_model
-from .settings import TAG
+from .registering import TAG, register
+
+# Application servers other than waitress, as packages have them.
+OTHER_SERVERS = (
+    *("bjoern", "cheroot", "cherrypy", "daphne", "granian", "gunicorn", "hypercorn", "mod-wsgi"),
+    *("nginx-unit", "pyuwsgi", "tornado", "uvicorn", "uwsgi"),
+)
 
 # These views begin or end a takeover.
 VIEWS = frozenset(
@@ -31,21 +36,26 @@ VIEWS = frozenset(
 
 
 @register(TAG)
-def check_middleware(**kwargs: Any) -> list[CheckMessage]:
-    """Check that what the engine offers through its middleware isn't missed by accident."""
-    if find_engine() is None:
+@register(TAG, deploy=True)
+def check_proxies(**kwargs: Any) -> list[CheckMessage]:
+    """Check that TrustedProxies isn't used where the server removes the proxies' header."""
+    try:
+        resolver = conf.ip_resolver
+    except ImportError:
+        return []  # check_ip_resolver() says it.
+    if find_engine() is None or not isinstance(resolver, TrustedProxies):
         return []
-    classes = [_import(path) for path in settings.MIDDLEWARE]
-    if DjangoSessionMiddleware not in classes or SessionMiddleware in classes:
+    if not _is_installed("waitress") or any(map(_is_installed, OTHER_SERVERS)):
         return []
     return [
         Warning(
-            "MIDDLEWARE has Django's SessionMiddleware. With it a session has the device of its "
-            "login at most, and an outage of the store is a 500; a response that comes late can "
-            "take away the cookie of a new login; and under ASGI each request waits for a thread "
-            "twice.",
-            hint="Replace it by 'django_multistore.middleware.SessionMiddleware'.",
-            id="django_multistore.W018",
+            f"SESSION_IP_RESOLVER is TrustedProxies({resolver.count}), and waitress is the only "
+            "application server that is installed. Unless it is told whom to trust it removes "
+            "X-Forwarded-For, and each session has the proxy's address.",
+            hint="Run waitress-serve with --trusted-proxy, --trusted-proxy-count="
+            f"{resolver.count} and --trusted-proxy-headers=x-forwarded-for, then silence this "
+            "check.",
+            id="django_multistore.W056",
         )
     ]
 
@@ -75,7 +85,7 @@ def check_takeovers(**kwargs: Any) -> list[CheckMessage]:
         return []
     unmarked = {
         name
-        for view in _iterate_views(get_resolver().url_patterns)
+        for view in iterate_views(get_resolver().url_patterns)
         if (name := _get_name(view)) in VIEWS and not getattr(view, "marks_takeovers", False)
     }
     if not unmarked:
@@ -119,11 +129,12 @@ def check_tenants(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-def _import(path: str) -> object:
+def _is_installed(name: str) -> bool:
     try:
-        return import_string(path)
-    except ImportError:
-        return None  # Django says it when it loads the middleware.
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _users_have_session_admin() -> bool:
@@ -141,10 +152,11 @@ def _users_have_session_admin() -> bool:
     )
 
 
-def _iterate_views(patterns: list[Any]) -> Iterator[Any]:
+def iterate_views(patterns: list[Any]) -> Iterator[Any]:
+    """Return the view of each pattern, and of those that are included."""
     for pattern in patterns:
         if hasattr(pattern, "url_patterns"):
-            yield from _iterate_views(pattern.url_patterns)
+            yield from iterate_views(pattern.url_patterns)
         else:
             yield pattern.callback
 

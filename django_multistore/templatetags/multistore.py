@@ -9,6 +9,7 @@ from django.template import Context
 
 from .. import devices
 from ..exceptions import OtherUser, StoreUnavailable
+from ..http.languages import find_direction, find_language
 from ..http.request_subject import find_subject
 
 register = template.Library()
@@ -36,6 +37,22 @@ def devices_count(context: Context) -> int | str:
         return ""
     except OtherUser:
         return ""
+
+
+@register.simple_tag
+def devices_language() -> str:
+    """
+    Return the language that the pages of devices are in.
+
+    It is the current one, or another where this package has no translation into that.
+    """
+    return find_language()
+
+
+@register.simple_tag
+def devices_direction() -> str:
+    """Return the direction in which that language is written, "ltr" or "rtl"."""
+    return find_direction(find_language())
 
 
 def _find_user(context: Context) -> Any:

@@ -1,5 +1,5 @@
 """
-The tests that every store passes: this package's, and your own.
+The tests that every store passes, and stores that are empty when a test of a site begins.
 
     class MyStoreTests(StoreContract, SimpleTestCase):
         def make_store(self) -> MyStore:
@@ -11,5 +11,16 @@ may import all of the package; nothing of the package imports it.
 
 from .base import INTERFACE, Calls, expired, make_record
 from .contract import StoreContract
+from .isolation import IsolatedStoresMixin, isolate, isolated_stores, remove_leftovers
 
-__all__ = ["INTERFACE", "Calls", "StoreContract", "expired", "make_record"]
+__all__ = [
+    "INTERFACE",
+    "Calls",
+    "IsolatedStoresMixin",
+    "StoreContract",
+    "expired",
+    "isolate",
+    "isolated_stores",
+    "make_record",
+    "remove_leftovers",
+]

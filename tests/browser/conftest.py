@@ -40,7 +40,7 @@ def running(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def site(running: Site) -> Site:
     """Return the site, with an empty database."""
     running.call("empty")
-    running.call("have_base_template", there=True)
+    running.call("have_frame", template="base.html")
     return running
 
 

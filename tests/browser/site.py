@@ -14,16 +14,18 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TextIO
 
 from django.conf import settings
 from django.core.management import call_command
+from django.core.signals import setting_changed
 from django.template.loader import render_to_string
 
 from testproject.serve import prepare
 from testproject.server import make_site_server
 
-STANDALONE = "django_multistore/standalone.html"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def empty() -> None:
@@ -65,11 +67,35 @@ def seed() -> tuple[str, str]:
     return seed.USERNAME, seed.PASSWORD
 
 
-def have_base_template(there: bool) -> None:
-    """Have the pages of devices find the site's frame, or stand alone."""
-    from django_multistore.pages import base as user_pages  # noqa: PLC0415
+def log_in_elsewhere(username: str, user_agents: list[str]) -> None:
+    """Have a user logged in on more devices, each later than the one before."""
+    from django.contrib.auth import login  # noqa: PLC0415
+    from django.contrib.auth.models import User  # noqa: PLC0415
+    from django.http import HttpRequest  # noqa: PLC0415
 
-    user_pages.BASE_TEMPLATES = [STANDALONE] if not there else ["base.html", STANDALONE]
+    from django_multistore.engine import SessionStore  # noqa: PLC0415
+    from django_multistore.records import Device  # noqa: PLC0415
+
+    user = User.objects.get_by_natural_key(username)
+    for user_agent in user_agents:
+        request = HttpRequest()
+        request.session = session = SessionStore()
+        session.device = Device(user_agent=user_agent)
+        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+        session.save()
+
+
+def read_client_hints(wanted: bool) -> None:
+    """Have the login page ask for client hints, or not."""
+    settings.SESSION_DEVICE_CLIENT_HINTS = wanted
+    setting_changed.send(None, setting="SESSION_DEVICE_CLIENT_HINTS", value=wanted, enter=wanted)
+
+
+def have_frame(template: str) -> None:
+    """Have the pages of devices find this template for a frame; without one they stand alone."""
+    from django_multistore.pages import frames  # noqa: PLC0415
+
+    frames.SITE_FRAME = template or "there is none.html"
 
 
 def page_of_an_outage() -> str:
@@ -85,7 +111,9 @@ CALLS: dict[str, Callable[..., Any]] = {
         count_sessions,
         put_logins_back,
         seed,
-        have_base_template,
+        log_in_elsewhere,
+        read_client_hints,
+        have_frame,
         page_of_an_outage,
     )
 }
@@ -94,6 +122,8 @@ CALLS: dict[str, Callable[..., Any]] = {
 def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # the site prints its mails
     prepare()
+    engine: dict[str, Any] = settings.TEMPLATES[0]
+    settings.TEMPLATES = [engine | {"DIRS": [*engine["DIRS"], TEMPLATES]}]
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a quick one
     with make_site_server(0) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -75,7 +75,7 @@ def test_wrong_password_logs_out_no_device(new_device: NewDevice, user: User, si
     laptop.get_by_role("button", name="Log out other devices").click()
     laptop.get_by_label("Password").fill("a guess")
     laptop.get_by_role("button", name="Log out other devices").click()
-    expect(laptop.get_by_text("Your identity could not be confirmed.")).to_be_visible()
+    expect(laptop.get_by_text("Wrong password.")).to_be_visible()
     expect(laptop.get_by_label("Password")).to_have_value("")
     assert site.call("count_sessions", username=user.username) == 2
     open_devices(phone)
@@ -210,7 +210,7 @@ def test_pages_are_accessible(
 ) -> None:
     is_framed = frame != "alone"
     ada = User(*site.call("seed"))
-    site.call("have_base_template", there=is_framed)
+    site.call("have_frame", template="base.html" if is_framed else "")
     laptop = new_device(user_agent=LAPTOP, color_scheme=colours, viewport=WIDE)
 
     def look(name: str) -> None:
@@ -224,13 +224,20 @@ def test_pages_are_accessible(
     laptop.goto("/devices/")
     expect(laptop.get_by_role("listitem")).to_have_count(4)
     look("devices")
+    end = laptop.locator("form[action$='/end/']").first.get_attribute("action")
+    laptop.goto(str(end))
+    expect(laptop.get_by_role("heading", name="Safari on iOS")).to_be_visible()
+    look("log-out-a-device")
+    laptop.goto("/devices/1/end/")
+    look("no-such-device")
+    laptop.goto("/devices/")
     laptop.get_by_role("button", name="Log out everywhere").click()
     look("log-out-everywhere")
     laptop.get_by_role("link", name="Cancel").click()
     laptop.get_by_role("button", name="Log out other devices").click()
     laptop.get_by_label("Password").fill("a guess")
     laptop.get_by_role("button", name="Log out other devices").click()
-    expect(laptop.get_by_text("Your identity could not be confirmed.")).to_be_visible()
+    expect(laptop.get_by_text("Wrong password.")).to_be_visible()
     look("wrong-password")
     laptop.get_by_label("Password").fill(ada.password)
     laptop.get_by_role("button", name="Log out other devices").click()

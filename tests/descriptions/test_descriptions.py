@@ -8,6 +8,7 @@ from django.test import SimpleTestCase, TestCase, override_settings
 from django.utils import timezone
 
 from django_multistore.descriptions import DeviceDescription, describe
+from django_multistore.descriptions.kinds import Kind
 from django_multistore.models import StoredSession, UserSession
 from django_multistore.records import Device, SessionRecord
 from django_multistore.stores import stores
@@ -52,6 +53,8 @@ class DescribedTests(SimpleTestCase):
             name="Firefox on Linux",
             browser="Firefox",
             system="Linux",
+            kind=Kind.COMPUTER,
+            model="",
             user_agent=FIREFOX,
             ip_address=GRAZ,
             place=None,
@@ -84,6 +87,16 @@ class DescribedTests(SimpleTestCase):
         nothing = (description.browser, description.system, description.user_agent)
         assert nothing == ("", "", "")
         assert (description.ip_address, description.place) == (None, None)
+
+    def test_the_kind_is_said_where_it_adds_something(self) -> None:
+        for user_agent, words in (
+            (FIREFOX, "Computer"),
+            ("curl/8.14.1", "Program"),
+            ("Mozilla/5.0 (Linux;) hbbtv", ""),  # Its name is "Television".
+            ("", ""),
+        ):
+            description = describe(make_record(device=Device(user_agent=user_agent)))
+            assert description.kind_words == words
 
     def test_nothing_that_opens_a_session_is_in_it(self) -> None:
         record = logged_in_record()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import time
@@ -15,11 +16,15 @@ import ua_parser
 from ua_parser.lazy import OSMatcher, UserAgentMatcher
 
 from django_multistore.descriptions import user_agents
+from django_multistore.descriptions.kinds import Kind
+from django_multistore.descriptions.products import take_apart
 from django_multistore.descriptions.user_agents import MAX_LENGTH, UserAgent, recognise
 from django_multistore.records import USER_AGENT_MAX_LENGTH
 from tests.support.descriptions import FIREFOX
 from tests.support.helpers import environment
+from tests.support.user_agents import read_real_user_agents
 
+SOURCE = re.compile(r"[\w-]+ \d{4}-\d{2}-\d{2}, [\w./-]+")
 ON_WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
 ON_ANDROID = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
 ON_A_PHONE = (
@@ -41,12 +46,12 @@ KNOWN = {
     "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/138.0.0.0 Safari/537.36": "Chrome on ChromeOS",
     "Mozilla/5.0 (Linux; Android 14; Pixel 8; wv) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Version/4.0 Chrome/138.0.0.0 Mobile Safari/537.36": "Chrome on Android",
+    "Version/4.0 Chrome/138.0.0.0 Mobile Safari/537.36": "An app on Android",
     f"{ON_WINDOWS} Chrome/138.0.0.0 Safari/537.36 Edg/138.0.3351.55": "Edge on Windows",
     f"{ON_ANDROID} Chrome/138.0.0.0 Mobile Safari/537.36 EdgA/138.0.0.0": "Edge on Android",
-    f"{ON_A_MAC} (KHTML, like Gecko) Version/18.5 Safari/605.1.15": "Safari on macOS",
+    f"{ON_A_MAC} (KHTML, like Gecko) Version/18.5 Safari/605.1.15": "Safari on macOS or iPadOS",
     f"{ON_A_PHONE} Version/18.5 Mobile/15E148 Safari/604.1": "Safari on iOS",
-    f"{ON_A_PHONE} Mobile/15E148": "Safari on iOS",  # An app's window with a page.
+    f"{ON_A_PHONE} Mobile/15E148": "An app on iOS",  # Its window with a page.
     f"{ON_ANDROID} SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36": (
         "Samsung Internet on Android"
     ),
@@ -54,8 +59,8 @@ KNOWN = {
     "Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko": (
         "Internet Explorer on Windows"
     ),
-    "MyApp/3.2 CFNetwork/1568.200.51 Darwin/24.1.0": "MyApp on iOS",
-    "Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/UD1A)": "Android",
+    "MyApp/3.2 CFNetwork/1568.200.51 Darwin/24.1.0": "MyApp on iOS or macOS",
+    "Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8 Build/UD1A)": "An app on Android",
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": "Googlebot",
     "okhttp/4.12.0": "okhttp",
     "curl/8.14.1": "curl",
@@ -73,6 +78,24 @@ UNKNOWN = {
     "%(browser)s %s {}": "%(browser)s %s {}",
     "a\x1b[2Jb\r\nc\u202ed\ud800": "a [2Jb c d",
     "F\xfcchslein": "F\xfcchslein",
+}
+# What tells them apart is shown.
+WITHOUT_LIBRARY = {
+    FIREFOX: "Firefox/140.0 (X11; Linux x86_64; rv:140.0)",
+    f"{ON_WINDOWS} Chrome/138.0.0.0 Safari/537.36": (
+        "Chrome/138.0.0.0 (Windows NT 10.0; Win64; x64)"
+    ),
+    f"{ON_WINDOWS} Chrome/138.0.0.0 Safari/537.36 Edg/138.0.3351.55": (
+        "Edg/138.0.3351.55 (Windows NT 10.0; Win64; x64)"
+    ),
+    f"{ON_ANDROID} Chrome/138.0.0.0 Mobile Safari/537.36": "Chrome/138.0.0.0 (Linux; Android 10)",
+    f"{ON_A_PHONE} Version/18.5 Mobile/15E148 Safari/604.1": (
+        "Safari/604.1 (iPhone; CPU iPhone OS 18_5 like Mac OS X)"
+    ),
+    "Mozilla/5.0": "Mozilla/5.0",
+    "Mozilla/5.0 (PlayStation 4 3.00) AppleWebKit/537.73 (KHTML, like Gecko)": "PlayStation 4",
+    "curl/8.14.1": "curl",
+    "": "Unknown device",
 }
 # Each is repeated to the length that is stored.
 HOSTILE = [
@@ -99,20 +122,30 @@ HOSTILE = [
 
 @pytest.fixture(autouse=True)
 def _new_parser() -> Iterator[None]:
+    _forget()
     yield
+    _forget()
+
+
+def _forget() -> None:
     user_agents._load_parser.cache_clear()
+    user_agents._recognise.cache_clear()
 
 
 class TestRecognised:
     @pytest.mark.parametrize("user_agent", KNOWN)
     def test_it_has_the_words_of_the_name(self, user_agent: str) -> None:
         known = recognise(user_agent)
-        assert known.name == " on ".join(filter(None, [known.browser, known.system]))
+        unnamed = "An app" if known.is_app else ""
+        words = filter(None, [known.browser or unnamed, known.system])
+        assert known.name == " on ".join(words)
 
     def test_each_alone(self) -> None:
-        assert recognise(FIREFOX) == UserAgent(browser="Firefox", system="Linux")
-        assert recognise("curl/8.14.1") == UserAgent(browser="curl")
-        assert recognise("(X11; Linux x86_64)") == UserAgent(system="Linux")
+        assert recognise(FIREFOX) == UserAgent(
+            browser="Firefox", systems=("Linux",), kind=Kind.COMPUTER
+        )
+        assert recognise("curl/8.14.1") == UserAgent(browser="curl", kind=Kind.PROGRAM)
+        assert recognise("(X11; Linux x86_64)") == UserAgent(systems=("Linux",), kind=Kind.COMPUTER)
 
     @pytest.mark.parametrize("user_agent", UNKNOWN)
     def test_nothing(self, user_agent: str) -> None:
@@ -128,7 +161,7 @@ class TestRecognised:
     ) -> None:
         matchers = ([wrong], [], []) if isinstance(wrong, UserAgentMatcher) else ([], [wrong], [])
         monkeypatch.setattr(ua_parser, "load_lazy_builtins", lambda: matchers)
-        user_agents._load_parser.cache_clear()
+        _forget()
         with pytest.raises((LookupError, TypeError, ValueError)):
             ua_parser.Parser.from_matchers(matchers).parse("y")
         assert recognise("y") == UserAgent()
@@ -148,18 +181,26 @@ class TestDeviceName:
         app = "You have won!\x1b[31m\u202e " * 9
         name = recognise(f"{app}/1 CFNetwork/1 Darwin/24.1.0").name
         assert name.startswith("You have won! [31m You have won!")
-        assert name.endswith("… on iOS")
+        assert name.endswith("… on iOS or macOS")
         assert name.isprintable()
-        assert len(name) == MAX_LENGTH + len(" on iOS")
+        assert len(name) == MAX_LENGTH + len(" on iOS or macOS")
 
     @pytest.mark.parametrize("installed", [None, ModuleType("ua_parser")], ids=["no", "below 1.0"])
     def test_without_the_library(self, installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "ua_parser", installed)
-        user_agents._load_parser.cache_clear()
-        assert recognise(FIREFOX) == UserAgent()
-        assert recognise(FIREFOX).name == f"{FIREFOX[: MAX_LENGTH - 1]}…"
-        assert recognise("curl/8.14.1").name == "curl/8.14.1"
-        assert recognise("").name == "Unknown device"
+        _forget()
+        assert recognise(FIREFOX) == UserAgent(kind=Kind.COMPUTER)
+        assert {agent: recognise(agent).name for agent in WITHOUT_LIBRARY} == WITHOUT_LIBRARY
+        assert len({recognise(agent).name for agent in KNOWN}) == len(KNOWN)
+
+    def test_a_library_that_fails(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def parse(text: str) -> Any:
+            raise LookupError(text)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(user_agents, "_load_parser", lambda: parse)
+            names = {agent: recognise(agent).name for agent in WITHOUT_LIBRARY}
+        assert names == WITHOUT_LIBRARY
 
     def test_the_library_is_loaded_once_there_is_something_to_parse(self) -> None:
         code = (
@@ -181,6 +222,12 @@ class TestHostileUserAgents:
         assert recognise(user_agent).name
         assert time.thread_time() - before < 0.5  # seconds; 0.02 where this was written
 
+    @pytest.mark.parametrize("text", [*HOSTILE, "()", "[", ";", "%", "a/(b;", "\t"], ids=ascii)
+    def test_a_walk_takes_little_time_for_any_length(self, text: str) -> None:
+        before = time.thread_time()
+        take_apart(text * (200_000 // len(text)))
+        assert time.thread_time() - before < 1  # second; 0.1 where this was written
+
     def test_whatever_comes_has_a_name(self) -> None:
         chance = random.Random(7)
         words = [*" ".join(KNOWN).split(), *HOSTILE, "\x00", "é", "\u2028", "%s"]
@@ -191,3 +238,27 @@ class TestHostileUserAgents:
             assert name.isprintable()
             assert len(name) <= 2 * MAX_LENGTH + len(" on ")
             name.encode()
+            assert recognise(name).kind in Kind
+
+
+class TestRealUserAgents:
+    """What browsers, apps and programs send, from public test data: see user_agents.tsv."""
+
+    def test_each_is_said_in_words(self) -> None:
+        rows = read_real_user_agents()
+        assert len(rows) >= 120
+        said = {row.string: recognise(row.string) for row in rows}
+        wrong = [
+            (row.text, known.name, row.kind, known.kind.value, row.string)
+            for row in rows
+            if ((known := said[row.string]).name, known.kind) != (row.text, row.kind)
+        ]
+        assert wrong == []
+
+    def test_there_are_some_of_each_kind(self) -> None:
+        assert {row.kind for row in read_real_user_agents()} == set(Kind)
+
+    def test_each_has_a_source_and_is_there_once(self) -> None:
+        rows = read_real_user_agents()
+        assert all(SOURCE.fullmatch(row.source) for row in rows)
+        assert len({row.string for row in rows}) == len(rows)

@@ -128,7 +128,7 @@ class EndDeviceTests(PagesTestCase):
         self.assertEqual(self.users(), ["AnonymousUser", "bob", "eve"])
 
     def test_only_post_with_a_token(self) -> None:
-        for verb in ("get", "put", "delete"):
+        for verb in ("put", "delete"):
             self.assertEqual(getattr(self.here, verb)(self.end(self.phone)).status_code, 405)
         strict = self.device(self.user, enforce_csrf_checks=True)
         self.assertEqual(strict.post(self.end(self.phone)).status_code, 403)
@@ -153,8 +153,9 @@ class EndDeviceTests(PagesTestCase):
     def test_a_user_without_a_password_logs_in_first(self) -> None:
         self.without_password()
         self.logged_in_an_hour_ago()
-        response = self.here.post(self.end(self.phone))
-        self.assertRedirects(response, "/login/?next=/devices/", fetch_redirect_response=False)
+        end = self.end(self.phone)
+        for response in (self.here.post(end), self.here.get(end)):
+            self.assertRedirects(response, f"/login/?next={end}", fetch_redirect_response=False)
         self.assert_nothing_ended()
 
 

@@ -50,11 +50,12 @@ class RecentLoginTests(ViewTestCase):
         self.logged_in_an_hour_ago()
         for data in ({}, {"password": ""}):
             response = self.here.post("/others/", data)
-            self.assertEqual(response.url, "/accounts/login/?next=/home/")
+            self.assertEqual(response.url, "/accounts/login/?next=/others/")
         self.assert_nothing_ended()
         with self.assertLogs("django.request", "WARNING"):
             self.assertEqual(self.here.post("/or-403/").status_code, 403)
         self.here.force_login(self.user)
+        self.assertContains(self.here.get("/others/"), '<button type="submit"')
         self.here.post("/others/")
         self.assert_only_here()
 
@@ -62,7 +63,8 @@ class RecentLoginTests(ViewTestCase):
         self.without_password()
         minutes_ago = timezone.now() - timedelta(minutes=2)
         StoredSession.objects.update(authenticated_at=minutes_ago)
-        self.assertEqual(self.here.post("/within-a-minute/").url, "/accounts/login/?next=/home/")
+        response = self.here.post("/within-a-minute/")
+        self.assertEqual(response.url, "/accounts/login/?next=/within-a-minute/")
         self.assert_nothing_ended()
         self.here.post("/others/")
         self.assert_only_here()

@@ -22,8 +22,8 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 FLOORS = {
     "what a session is": """
-        __init__ exceptions session/clock session/user_ids session/endings records conf models
-        serializers addresses descriptions/ session/
+        __init__ exceptions session/clock session/user_ids session/endings records
+        session/client_hints conf models serializers addresses descriptions/ session/
     """,
     "where it is kept": """
         stores/ stores/sql/ stores/orm/ stores/cache/
@@ -41,7 +41,7 @@ FLOORS = {
         decorators pages/ views urls templatetags/ session_admin/ admin
     """,
     "what is run by itself": """
-        system_checks/ management/ testing/ apps
+        system_checks/ management/ testing/ pytest_plugin apps
     """,
 }
 ORDER = {name: place for place, name in enumerate(" ".join(FLOORS.values()).split())}

@@ -52,6 +52,7 @@ ENDS = {
     "stores.steps.run": "the protocol, whose own loops are here",
     "stores.steps.to_its_end": "the protocol, whose own loops are here",
     "stores.sql.lost_transactions._list_contexts": "an error is looked at once",
+    "session.client_hints.parse_list": "the header: each item takes a part of it",
     "session.locks.SessionLock._wake": "one is taken off each time",
     "session.state.History.undo": "one is taken off each time",
 }

@@ -27,7 +27,7 @@ PUBLIC = {
     """,
     "middleware": "SessionMiddleware",
     "records": "Device Outcome Page SessionRecord key_of successor touched user_id_of",
-    "serializers": "BytesSerializer bytes_serde",
+    "serializers": "BytesSerializer TaggedJSONSerializer bytes_serde",
     "session_admin": "UserSessionsAdminMixin",
     "signals": "session_created session_ended",
     "stores": "stores",
@@ -37,7 +37,7 @@ PUBLIC = {
     "stores.orm": "OrmStore",
     "stores.redis": "RedisStore",
     "takeovers": "amark_as_takeover mark_as_takeover takes_over",
-    "testing": "StoreContract make_record",
+    "testing": "IsolatedStoresMixin StoreContract isolate isolated_stores make_record",
     "token_clients": "atouch_from touch_from",
     "views": """
         LogoutOtherDevicesMixin LogoutOtherDevicesView RecentLoginRequiredMixin SessionLimitMixin
@@ -48,8 +48,8 @@ PUBLIC = {
     "models": "StoredSession UserSession",
     "urls": "urlpatterns",
 }
-# Django looks for these by itself, and nobody else does; and what only the package uses.
-NOT_PUBLIC = {"receivers", "conf"}
+# Django and pytest look for these by themselves; and what only the package uses.
+NOT_PUBLIC = {"receivers", "pytest_plugin", "conf"}
 
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 IMPORT = r"^ *from django_multistore[\w.]* import (?:\([^)]+\)|.+)$"

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from django.db import Error, connections
 
 from ...exceptions import InvalidStore, MultistoreError
+from ...http.request_subject import find_engine
 from ...stores import stores
 from ...stores.batches import GC_BATCH_SIZE
 from ...stores.handler import DEFAULT_ALIAS
@@ -78,10 +80,20 @@ class Command(BaseCommand):
                 "perhaps those of the step that was under way. The rest waits for the next run.",
                 returncode=INTERRUPTED,
             ) from None
-        if options["verbosity"] > 0:
+        if find_engine() is None:
+            self._tell_of_other_engine(alias)
+        if options["verbosity"] > 0 and (self._count or find_engine()):
             done = "Would remove" if dry_run else "Removed"
             said = f"{done} {self._count} expired session(s) from store {alias!r}."
             write(self.stdout, said)
+
+    def _tell_of_other_engine(self, alias: str) -> None:
+        self.stderr.write(
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}: the site's sessions are not in store "
+            f"{alias!r}. 'manage.py clearsessions' removes those of that engine that have expired; "
+            "'django_multistore.engine' is this package's.",
+            style_func=str,
+        )
 
     def _note(self, show: Callable[[int], object], step: int) -> None:
         self._count += step

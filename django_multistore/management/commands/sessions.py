@@ -22,6 +22,7 @@ from ...search.listing import describe_sessions, format_details, format_table
 from ...search.usernames import find_user_id
 from ...session import namespaces, user_ids
 from ...stores import stores
+from ...system_checks.explanations import find_id, find_similar, read_explanations
 from .gc import INTERRUPTED, write
 
 DEFAULT_LIMIT = 100
@@ -40,6 +41,15 @@ class Command(BaseCommand):
         counting = actions.add_parser("count", help="Count sessions.")
         showing = actions.add_parser("show", help="Show one session.")
         ending = actions.add_parser("end", help="End sessions, once you have confirmed it.")
+        explaining = actions.add_parser(
+            "explain", help="Explain what a system check of this package has found."
+        )
+        explaining.add_argument(
+            "checks",
+            nargs="*",
+            metavar="CHECK",
+            help="Its id, as W007, however it is written. Without one: which checks there are.",
+        )
         for action in (listing, counting, showing, ending):
             _add_common(action)
         for action in (listing, counting, ending):
@@ -68,10 +78,14 @@ class Command(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> int:  # type: ignore[override]
         """Run the command; call_command() gets the number of sessions."""
         self._count = 0
-        super().execute(*args, **options)
+        # What explains an error is needed where there is one.
+        explains = options["action"] == "explain"
+        super().execute(*args, **options | ({"skip_checks": True} if explains else {}))
         return self._count
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["action"] == "explain":
+            return self._explain(options["checks"])
         acts = {"list": self._list, "count": self._tell_count, "show": self._show, "end": self._end}
         self._so_far = ""
         try:
@@ -85,6 +99,17 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             message = f"Interrupted.{self._so_far}"
             raise CommandError(message, returncode=INTERRUPTED) from None
+        return None
+
+    def _explain(self, asked: str | list[str]) -> None:
+        asked = [asked] if isinstance(asked, str) else asked
+        texts = read_explanations()
+        found = {_find_check(each): each for each in asked}
+        if found:
+            write(self.stdout, "\n\n".join(texts[id] for id in found))
+        else:
+            write(self.stdout, "\n".join(text.partition("\n")[0] for text in texts.values()))
+        self._count = len(found or texts)
 
     def _list(self, search: SessionSearch, options: dict[str, Any]) -> None:
         limit = _parse(options, "limit", _parse_positive) or DEFAULT_LIMIT
@@ -159,6 +184,18 @@ class Command(BaseCommand):
 
     def _write(self, options: dict[str, Any], data: dict[str, Any], text: str) -> None:
         write(self.stdout, json.dumps(data) if options["json"] else text)
+
+
+def _find_check(asked: str) -> str:
+    id = find_id(asked)
+    if id is None:
+        similar = " or ".join(find_similar(asked))
+        guess = f"Did you mean {similar}? " if similar else ""
+        raise CommandError(
+            f"django_multistore has no check {asked!r}. {guess}"
+            "'manage.py sessions explain' lists all that it has."
+        )
+    return id
 
 
 def _add_common(parser: ArgumentParser) -> None:

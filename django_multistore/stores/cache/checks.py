@@ -172,13 +172,12 @@ def _try_out(used: CacheInUse) -> Iterator[CheckMessage]:
 
 
 def _make_message(used: CacheInUse, id: str, complaint: Complaint) -> CheckMessage:
-    anchor = id.rpartition(".")[2].lower()
-    kind = Error if anchor.startswith("e") else Warning
+    kind = Error if id.rpartition(".")[2].startswith("E") else Warning
     remedy = complaint.remedy.replace("{id}", id)
     remedy = remedy.replace("{cache}", f"CACHES[{used.alias!r}]")
     remedy = remedy.replace("{store}", f"SESSION_STORES[{used.store!r}]")
     return kind(
         f"Session store {used.store!r} is in the cache {used.alias!r}, {complaint.text}",
-        hint=f"{remedy} See docs/checks.md#{anchor}.",
+        hint=remedy,
         id=id,
     )

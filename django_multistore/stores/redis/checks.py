@@ -25,7 +25,7 @@ def check_redis(alias: str, options: RedisOptions, client: Client) -> list[Check
         messages.append(
             Warning(
                 f"Session store {alias!r} reads Redis' replies in Python: hiredis isn't installed.",
-                hint="Install hiredis. See docs/checks.md#w014.",
+                hint="Install hiredis.",
                 id="django_multistore.W014",
             )
         )
@@ -35,8 +35,7 @@ def check_redis(alias: str, options: RedisOptions, client: Client) -> list[Check
         silence = Warning(
             f"Session store {alias!r} could not ask {options.address} how it is configured "
             f"({type(error.__cause__).__name__}: {error.__cause__}).",
-            hint="Start it, or correct where OPTIONS says it is. Its user needs the command INFO. "
-            "See docs/checks.md#w015.",
+            hint="Start it, or correct where OPTIONS says it is. Its user needs the command INFO.",
             id="django_multistore.W015",
         )
         return [*messages, silence]
@@ -53,14 +52,14 @@ def _check_server(
     if version and _version_of(version) < OLDEST:
         yield Error(
             f"Session store {alias!r} is in {options.address}, which is version {version}.",
-            hint=f"Use Redis {'.'.join(map(str, OLDEST))} or newer. See docs/checks.md#e008.",
+            hint=f"Use Redis {'.'.join(map(str, OLDEST))} or newer.",
             id="django_multistore.E008",
         )
     if str(facts.get("cluster_enabled")) == "1" and not options.is_cluster:
         yield Error(
             f"Session store {alias!r} is in {options.address}, which is part of a cluster.",
             hint=f"Set SESSION_STORES[{alias!r}]['OPTIONS']['CLUSTER'] to True, and URL to one of "
-            "its nodes. See docs/checks.md#e009.",
+            "its nodes.",
             id="django_multistore.E009",
         )
     microseconds = str(facts.get("server_time_usec", ""))
@@ -72,14 +71,14 @@ def _check_server(
             f"Session store {alias!r} is in {options.address}, which evicts when it is full (its "
             f"maxmemory-policy is {policy!r}): sessions end before their time, and an index may "
             "go whose sessions live, so that nobody can end them.",
-            hint="Set maxmemory-policy to noeviction. See docs/checks.md#w016.",
+            hint="Set maxmemory-policy to noeviction.",
             id="django_multistore.W016",
         )
     if str(facts.get("aof_enabled", "1")) == "0":
         yield Warning(
             f"Session store {alias!r} is in {options.address}, which has no append-only file: what "
             "it wrote last is gone after a crash, and sessions that had been ended may be back.",
-            hint="Set appendonly to yes. See docs/checks.md#w017.",
+            hint="Set appendonly to yes.",
             id="django_multistore.W017",
         )
 

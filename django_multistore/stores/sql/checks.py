@@ -54,7 +54,7 @@ def _check_isolation(alias: str, connection: BaseDatabaseWrapper) -> list[CheckM
             "another request has changed since it began can't be saved, and one that began since "
             "can't be listed.",
             hint=f"Set DATABASES[{using!r}]['OPTIONS'] to {{{remedy}}}, or use sessions outside of "
-            "transactions. See docs/checks.md#w020.",
+            "transactions.",
             id="django_multistore.W020",
         )
     ]

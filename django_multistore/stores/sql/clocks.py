@@ -43,7 +43,7 @@ def check_clock(alias: str, place: str, there: datetime) -> list[CheckMessage]:
             f"Session store {alias!r}: this host's clock is {abs(ahead).total_seconds():.0f} s "
             f"{side} that of {place}. Its visitors' sessions seem to have ended, or live on for "
             "as long.",
-            hint="Have both clocks set by NTP. See docs/checks.md#w028.",
+            hint="Have both clocks set by NTP.",
             id="django_multistore.W028",
         )
     ]

@@ -270,6 +270,8 @@ class JsonTests(PagesTestCase):
                 "name": "Firefox on Linux",
                 "browser": "Firefox",
                 "system": "Linux",
+                "kind": "computer",
+                "model": "",
                 "user_agent": FIREFOX,
                 "ip_address": "127.0.0.1",
                 "place": None,

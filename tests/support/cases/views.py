@@ -189,8 +189,13 @@ class ViewTests(ViewTestCase):
         self.assertRedirects(response, "/home/", fetch_redirect_response=False)
         self.assert_only_here()
 
-    def test_only_post(self) -> None:
-        self.assertEqual(self.here.get("/others/").status_code, 405)
+    def test_a_get_shows_the_form_and_does_nothing(self) -> None:
+        page = self.here.get("/others/", {"next": "/there/", "password": "old secret"})
+        self.assertContains(page, 'type="password"')
+        self.assertContains(page, 'value="/there/"')
+        self.assertNotContains(page, "errorlist")
+        self.assertNotContains(page, "old secret")
+        self.assert_nothing_ended()
 
     def test_visitors_go_to_the_login_page_and_from_there_to_a_page(self) -> None:
         response = self.device().post("/others/", {"password": "old secret"})
