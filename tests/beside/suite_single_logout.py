@@ -110,7 +110,9 @@ class CasTests(TestCase):
         User.objects.create_user("ann", password=PASSWORD)
         client = self.log_in()
         ticket = SessionTicket.objects.get()
-        client.force_login(User.objects.get(username="ann"))
+        sent = {"auth-username": "ann", "auth-password": PASSWORD}
+        client.post("/account/login/", sent | {"login_view-current_step": "auth"})
+        assert name_of(client) == "ann"
         client.post("/end-others/")
         assert SessionTicket.objects.get().session_key == ticket.session_key
         self.log_out_at_the_server()
