@@ -18,6 +18,7 @@ from django.contrib.sessions.exceptions import SessionInterrupted
 from django.core.signals import got_request_exception
 from django.db import Error
 from django.db.models.signals import post_delete, post_save, pre_save
+from django.dispatch import Signal
 
 from . import devices, takeovers
 from .addresses import read_device
@@ -42,9 +43,9 @@ def connect_receivers() -> None:
     got_request_exception.connect(note_outage, dispatch_uid=f"{__name__}.outage")
     if not apps.is_installed("django.contrib.auth"):
         return
-    # It comes first, since whose session it is decides what the next receiver does.
-    user_logged_in.connect(takeovers.follow_login, dispatch_uid=f"{__name__}.takeover")
-    user_logged_in.connect(follow_login, dispatch_uid=f"{__name__}.logged_in")
+    # Whose session it is decides what the receiver after it does.
+    _connect_first(user_logged_in, follow_login, f"{__name__}.logged_in")
+    _connect_first(user_logged_in, takeovers.follow_login, f"{__name__}.takeover")
     user_logged_out.connect(follow_logout, dispatch_uid=f"{__name__}.logged_out")
     user_model = get_user_model()
     # Proxies and children send signals of their own. A receiver for every sender would
@@ -55,6 +56,19 @@ def connect_receivers() -> None:
             pre_save.connect(note_deactivation, sender=model, dispatch_uid=uid)
             post_save.connect(end_sessions_if_deactivated, sender=model, dispatch_uid=uid)
             post_delete.connect(end_sessions, sender=model, dispatch_uid=uid)
+
+
+def _connect_first(signal: Signal, receiver: Any, uid: str) -> None:
+    """
+    Connect a receiver before those that are there.
+
+    django-axes connects its own on import, and saves the session: with SESSION_MAX_PER_USER that
+    must not happen before it is known whose login it is, and whether it is refused.
+    """
+    signal.connect(receiver, dispatch_uid=uid)
+    with signal.lock:
+        signal.receivers.sort(key=lambda connected: connected[0][0] != uid)
+        signal.sender_receivers_cache.clear()
 
 
 def follow_login(*, request: HttpRequest, **kwargs: Any) -> None:

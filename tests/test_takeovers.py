@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 from io import StringIO
 from typing import Any
+from weakref import ReferenceType
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
 from django.contrib.auth import SESSION_KEY, alogin, login, logout
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.signals import user_logged_in
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
-from django.test import AsyncClient, Client, TestCase, override_settings
+from django.test import AsyncClient, Client, SimpleTestCase, TestCase, override_settings
 from django.urls import include, path, reverse
 from django.utils import translation
 
-from django_multistore import devices
+from django_multistore import devices, takeovers
 from django_multistore.engine import SessionStore
+from django_multistore.receivers import connect_receivers, follow_login
 from django_multistore.records import ACTOR_SESSION_KEY, SessionRecord
 from django_multistore.session.merge import merge_theirs
 from django_multistore.stores import stores
@@ -308,6 +311,27 @@ def async_page(browser: Browser) -> dict[str, Any]:
     client.cookies = browser._client.cookies
     found: dict[str, Any] = client.get("/devices/", headers={"Accept": "application/json"}).json()
     return found
+
+
+class OrderTests(SimpleTestCase):
+    def test_we_are_told_of_a_login_before_who_came_first(self) -> None:
+        """One that saves the session must not do so before it is known whose login it is."""
+
+        def save(request: HttpRequest, **kwargs: Any) -> None:
+            request.session.save()
+
+        receivers = user_logged_in.receivers
+        before = list(receivers)
+        self.addCleanup(user_logged_in.sender_receivers_cache.clear)
+        self.addCleanup(receivers.__setitem__, slice(None), before)
+        user_logged_in.connect(save, weak=False)
+        receivers.insert(0, receivers.pop())
+        connect_receivers()
+        order = [connected[1] for connected in receivers]
+        told = [each() if isinstance(each, ReferenceType) else each for each in order]
+        assert told[:2] == [takeovers.follow_login, follow_login]
+        assert told.count(follow_login) == 1
+        assert save in told
 
 
 @override_settings(ROOT_URLCONF="tests.test_takeovers")

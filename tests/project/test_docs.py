@@ -14,7 +14,7 @@ ASVS = TESTS.parent / "docs" / "asvs.md"
 PAGES = [
     CHECKOUT / "README.md",
     CHECKOUT / "CONTRIBUTING.md",
-    *sorted((CHECKOUT / "docs").glob("*.md")),
+    *sorted((CHECKOUT / "docs").rglob("*.md")),
 ]
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", ASVS.read_text("utf-8"))))
 
@@ -31,7 +31,7 @@ def test_the_tests_that_the_table_names_are_there(file: str, name: str) -> None:
     assert re.search(definition, (TESTS / file).read_text("utf-8"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_the_files_of_tests_that_are_named_are_there(page: Path) -> None:
     named = re.findall(r"\btests/[\w/]+\.\w+", page.read_text("utf-8"))
     assert [name for name in named if not (CHECKOUT / name).exists()] == []

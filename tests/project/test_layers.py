@@ -35,7 +35,7 @@ FLOORS = {
         signals auth/ rotation/ saving/ engine
     """,
     "what a site does with it": """
-        http/ devices takeovers token_clients search/ middleware receivers
+        http/ devices takeovers token_clients search/ middleware receivers contrib/
     """,
     "what people see of it": """
         decorators pages/ views urls templatetags/ session_admin/ admin

@@ -14,6 +14,7 @@ from tests.support.paths import CHECKOUT
 # Each public module, and all of its names that are public: its __all__.
 PUBLIC = {
     "addresses": "TrustedProxies remote_address",
+    "contrib.cas_ng": "SessionTicketMiddleware",
     "decorators": "ahas_recent_login has_recent_login recent_login_required",
     "devices": """
         acount_for_user aend_session alog_out_everywhere alog_out_other_devices apage_for_user

@@ -1,0 +1,1 @@
+"""What goes beside one other package. Nothing here is imported unless a site names it."""
