@@ -54,7 +54,7 @@ def check_in_use(store: BaseStore, **kwargs: Any) -> list[CheckMessage]:
             Warning(
                 f"Session store {store.alias!r}: its other checks took more than "
                 f"{PATIENCE_WITH_QUESTIONS} s, and were left.",
-                hint="Run check --deploy again. See docs/checks.md#w040.",
+                hint="Run check --deploy again.",
                 id="django_multistore.W040",
             )
         )
@@ -189,6 +189,6 @@ def _make(
     return Error(
         f"Session store {store.alias!r} ({type(store).__name__}) could not keep a session of this "
         f"check's in {place}: {reason.rstrip('.')}.",
-        hint=f"{hint} See docs/checks.md#{id.rpartition('.')[2].lower()}.",
+        hint=hint,
         id=id,
     )
