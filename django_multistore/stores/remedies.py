@@ -55,7 +55,7 @@ OF_TEXTS = (
         "NOPERM|NoPermissionError|has no permissions|can't run this command",
         (
             "The user's ACL doesn't allow it: its pattern of keys must fit that prefix, ~PREFIX*, "
-            "and its commands must be those of docs/redis-store.md#rights."
+            "and its commands those that RedisStore needs: 'manage.py sessions explain W015'."
         ),
     ),
     (
