@@ -88,7 +88,7 @@ class SessionStore(WritingSession):
         await self._aget_session()
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
-        self.accessed: bool = True
+        self.accessed = True
         if not hasattr(self, "_session_cache"):
             if self.session_key is None or no_load:
                 self.__dict__.setdefault("_session_cache", {})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.core.exceptions import ImproperlyConfigured
@@ -20,7 +21,6 @@ from django.utils import translation
 
 from ..conf import conf
 from ..http.request_subject import find_engine
-from ..pages.base import UserPageMixin
 from ..pages.frames import BLOCK, SITE_FRAME, has_block
 from .chain import find_classes, names_of
 from .registering import TAG, register
@@ -94,6 +94,11 @@ def check_devices(**kwargs: Any) -> list[CheckMessage]:
 def _has_pages() -> bool:
     if not getattr(settings, "ROOT_URLCONF", None):
         return False
+    # Sites without django.contrib.auth have no such pages, and can't import what makes them.
+    if not apps.is_installed("django.contrib.auth"):
+        return False
+    from ..pages.base import UserPageMixin  # noqa: PLC0415
+
     views = iterate_views(get_resolver().url_patterns)
     classes = (getattr(view, "view_class", None) for view in views)
     return any(isinstance(each, type) and issubclass(each, UserPageMixin) for each in classes)
