@@ -26,6 +26,7 @@ class SessionStore(WritingSession):
     """
 
     store_alias: ClassVar[str] = "default"
+    accessed: bool
 
     @classmethod
     def get_store(cls) -> BaseStore:
