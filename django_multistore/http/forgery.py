@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.middleware.csrf import CsrfViewMiddleware
@@ -32,7 +34,8 @@ def protect(view: _View) -> _View:
     """
     protected = view
     for checks in (CsrfViewMiddleware, _find_middleware()):
-        protected = decorator_from_middleware(_build_check(checks))(protected)
+        with suppress(MiddlewareNotUsed):  # Django leaves such a one out.
+            protected = decorator_from_middleware(_build_check(checks))(protected)
     return protected
 
 
@@ -48,6 +51,12 @@ def _find_middleware() -> type[CsrfViewMiddleware]:
 @cache
 def _build_check(middleware: type[CsrfViewMiddleware]) -> type[CsrfViewMiddleware]:
     class Check(middleware):  # type: ignore[misc,valid-type]
+        def process_request(self, request: HttpRequest) -> None:
+            # The site's has done it, and a login since then, as RemoteUserMiddleware's, may have
+            # made a new secret. That of the cookie would take its place.
+            if "CSRF_COOKIE" not in request.META:
+                super().process_request(request)
+
         def _reject(self, request: HttpRequest, reason: str) -> HttpResponse:
             # It is the site's page for people, and the log's line in any case.
             refusal: HttpResponse = super()._reject(request, reason)

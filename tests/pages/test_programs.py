@@ -7,9 +7,9 @@ from typing import Any
 from unittest.mock import patch
 
 from asgiref.sync import async_to_sync
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, MiddlewareNotUsed, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.csrf import CsrfViewMiddleware, rotate_token
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path
 
@@ -52,6 +52,24 @@ class Laxer(CsrfViewMiddleware):
 
     def process_view(self, request: HttpRequest, *args: Any) -> Any:
         return None
+
+
+class Unused(CsrfViewMiddleware):
+    """A middleware that isn't for this site."""
+
+    def __init__(self, get_response: Any) -> None:
+        raise MiddlewareNotUsed
+
+
+def log_in_anew(get_response: Any) -> Any:
+    """Change the secret as a login does: RemoteUserMiddleware's, say."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if "anew" in request.GET:
+            rotate_token(request)
+        return get_response(request)  # type: ignore[no-any-return]
+
+    return middleware
 
 
 def end_before_the_view(get_response: Any) -> Any:
@@ -139,6 +157,20 @@ class RefusalTests(PagesTestCase):
         with self.settings(MIDDLEWARE=self.replace_csrf("Laxer")):
             self.assert_refused(self.post(OTHERS), 403, "csrf_failed")
         self.assert_nothing_ended()
+
+    def test_one_that_isn_t_used_is_left_out(self) -> None:
+        with self.settings(MIDDLEWARE=self.replace_csrf("Unused")):
+            self.assert_refused(self.post(OTHERS), 403, "csrf_failed")
+            self.assertEqual(self.here.get("/devices/").status_code, 200)
+
+    def test_a_secret_that_a_login_has_changed_is_sent(self) -> None:
+        with self.modify_settings(MIDDLEWARE={"append": f"{__name__}.log_in_anew"}):
+            old = self.token_in_cookie("/devices/")
+            self.assertNotEqual(self.token_in_cookie("/devices/?anew"), old)
+
+    def token_in_cookie(self, url: str) -> str:
+        self.app.get(url)
+        return self.app.cookies["csrftoken"].value
 
     def replace_csrf(self, name: str) -> list[str]:
         from django.conf import settings  # noqa: PLC0415
