@@ -158,8 +158,9 @@ WRITERS: dict[type, tuple[str, Callable[[Any], Any]]] = {
     date: ("date", date.isoformat),
     time: ("time", _write_time),
     timedelta: ("timedelta", _write_duration),
-    Decimal: ("decimal", str),
-    UUID: ("uuid", str),
+    # A subclass may have another text, for people, which nobody could read back.
+    Decimal: ("decimal", Decimal.__str__),
+    UUID: ("uuid", UUID.__str__),
     bytes: ("bytes", lambda value: base64.b64encode(value).decode("ascii")),
     complex: ("complex", lambda value: [value.real, value.imag]),
     tuple: ("tuple", lambda value: [_tag(each) for each in value]),

@@ -107,6 +107,23 @@ def there_and_back(value: Any) -> Any:
     return TAGGED.loads(TAGGED.dumps(value))
 
 
+class Price(Decimal):
+    """It has another text, as types of money have."""
+
+    def __str__(self) -> str:
+        return f"EUR {super().__str__()}"
+
+
+class ShortUUID(uuid.UUID):
+    def __str__(self) -> str:
+        return f"{self.int:x}"
+
+
+def test_a_text_of_a_subclass_s_own_is_not_kept() -> None:
+    assert tell(there_and_back([Price("1.50")])) == tell([Decimal("1.50")])
+    assert tell(there_and_back([ShortUUID(int=5)])) == tell([uuid.UUID(int=5)])
+
+
 @pytest.mark.parametrize("value", [*PLAIN, *OTHERS], ids=name_type)
 def test_it_comes_back_as_it_was(value: Any) -> None:
     assert tell(there_and_back(value)) == tell(value)
