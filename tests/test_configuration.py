@@ -15,6 +15,7 @@ from unittest.mock import patch
 import pytest
 from django.conf import settings
 from django.core import checks
+from django.core.checks.registry import registry
 from django.db import connections
 from django.test import SimpleTestCase, TestCase, override_settings
 
@@ -211,6 +212,12 @@ class CheckTests(TestCase):
         assert found("waitress", SESSION_IP_RESOLVER="not.there") == {}
         assert found("waitress", SESSION_DEVICE_IP=False) == {}
         assert found("waitress", SESSION_ENGINE="django.contrib.sessions.backends.db") == {}
+
+    def test_each_check_runs_once(self) -> None:
+        every = registry.get_checks(include_deployment_checks=True)
+        names = [f"{each.__module__}.{each.__qualname__}" for each in every]
+        ours = [each for each in names if each.startswith("django_multistore.")]
+        assert len(ours) == len(set(ours)) > 20
 
     def test_djangos_middleware_with_this_engine(self) -> None:
         djangos = "django.contrib.sessions.middleware.SessionMiddleware"

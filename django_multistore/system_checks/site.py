@@ -35,7 +35,6 @@ VIEWS = frozenset(
 )
 
 
-@register(TAG)
 @register(TAG, deploy=True)
 def check_proxies(**kwargs: Any) -> list[CheckMessage]:
     """Check that TrustedProxies isn't used where the server removes the proxies' header."""
