@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..exceptions import StoreUnavailable
+from .causes import say_cause
 
 MODIFY_ATTEMPTS = 25
 
@@ -28,7 +29,7 @@ class Outages:
         """Say that the backend could not be asked; the caller raises it from `error`."""
         return StoreUnavailable(
             f"Session store {self.alias!r} ({self.kind}) could not be asked, so "
-            f"nothing is known about the session ({type(error).__name__}: {error})."
+            f"nothing is known about the session ({say_cause(error)})."
         )
 
     def gave_up(self, why: str, attempts: int) -> StoreUnavailable:

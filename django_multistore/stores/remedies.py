@@ -63,6 +63,10 @@ OF_TEXTS = (
         "It is a replica, which takes no writes: name the master in {where}.",
     ),
     (
+        "Port could not be cast|Invalid IPv6 URL|IPv4 or IPv6 address|under NFKC",
+        "Its URL can't be read: in {where}, write what is special in a password as %23, say.",
+    ),
+    (
         "InvalidResponse|Protocol error",
         "What answers there is no Redis: correct host and port in {where}.",
     ),

@@ -18,6 +18,7 @@ from ..exceptions import InvalidStore, StoreUnavailable
 from ..records import Outcome, SessionRecord, key_of, new_id
 from ..session import clock
 from .base import BaseStore
+from .causes import say_cause
 from .remedies import START, find_remedy
 
 PATIENCE = 10  # seconds, whatever the store's own time limits are
@@ -159,10 +160,10 @@ def _say(store: BaseStore, error: Exception) -> CheckMessage:
     if isinstance(error, InvalidStore):
         return Error(str(error), id=REFUSED)
     # The store's own error says in other words what its cause says.
-    is_own = isinstance(error, StoreUnavailable) and error.__cause__ is not None
-    cause = error.__cause__ if is_own else error
-    kind = "" if isinstance(cause, StoreUnavailable) else f"{type(cause).__name__}: "
-    reason = " ".join(f"{kind}{cause}".split()).removeprefix(f"Session store {store.alias!r}: ")
+    is_own = isinstance(error, StoreUnavailable)
+    cause = (error.__cause__ if is_own else None) or error
+    said = str(cause) if isinstance(cause, StoreUnavailable) else say_cause(cause)
+    reason = " ".join(said.split()).removeprefix(f"Session store {store.alias!r}: ")
     remedy = find_remedy(error) or "See the server's log."
     id = NOT_REACHED if remedy.startswith(START) else REFUSED
     is_of_database = isinstance(cause, AnyDatabaseError)

@@ -17,8 +17,9 @@ from django.db import connections
 from django.test import TestCase, override_settings
 
 from django_multistore import signals
+from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import StoredSession, UserSession
-from django_multistore.stores import packages, trial
+from django_multistore.stores import packages, stores, trial
 from tests import servers
 
 ORM = "django_multistore.stores.orm.OrmStore"
@@ -154,6 +155,19 @@ def test_a_database_says_why_it_takes_no_writes(backend: str, tmp_path: Path) ->
             connections[alias].close()
             del configured[alias]
             delattr(connections._connections, alias)
+
+
+@pytest.mark.parametrize(
+    "backend", ["django.core.cache.backends.redis.RedisCache", "django_redis.cache.RedisCache"]
+)
+def test_a_url_that_can_not_be_read_tells_no_password(backend: str) -> None:
+    location = f"redis://bob:{PASSWORD}#1@127.0.0.1:6379/0"
+    caches = {"default": {"BACKEND": backend, "LOCATION": location}}
+    with override_settings(CACHES=caches, SESSION_STORES={"default": {"BACKEND": CACHE}}):
+        assert "special in a password" in say(CACHE, "E018")
+        with pytest.raises(StoreUnavailable) as caught:
+            stores["default"].read("x" * 40)
+    assert PASSWORD not in str(caught.value)
 
 
 class OwnTests(TestCase):

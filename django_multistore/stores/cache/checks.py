@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -160,8 +161,10 @@ TRIALS = {
 
 def _ask(used: CacheInUse, questions: tuple[tuple[str, Question], ...]) -> Iterator[CheckMessage]:
     for id, question in questions:
-        if complaint := question(used):
-            yield _make_message(used, id, complaint)
+        # A LOCATION that can't be read is a ValueError here, and a store that can't be asked there.
+        with suppress(ValueError):
+            if complaint := question(used):
+                yield _make_message(used, id, complaint)
 
 
 def _try_out(used: CacheInUse) -> Iterator[CheckMessage]:

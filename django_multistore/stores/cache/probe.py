@@ -18,6 +18,7 @@ from django.core.cache import caches
 from django.db import connections
 from django.utils.module_loading import import_string
 
+from ..causes import say_cause
 from .replies import has_stored, read_values
 
 PATIENCE = 10  # seconds, for all of it
@@ -66,7 +67,7 @@ def _try(
         for finding in _at_work(alias, [f"{prefix}{number}" for number in range(5)]):
             report(finding)
     except Exception as error:  # noqa: BLE001 - whatever it raises
-        text = f"which could not be tried ({type(error).__name__}: {error})."
+        text = f"which could not be tried ({say_cause(error)})."
         report((Verdict.UNKNOWN, text))
     # Afterwards: some clients keep to the first address that they were given.
     if _hides_outages(entry, f"{prefix}5"):
