@@ -43,6 +43,7 @@ CACHES = {
     }
 }
 SESSION_ENGINE = "django_multistore.engine"
+LOGIN_URL = LOGIN_REDIRECT_URL = "https://accounts.example.com/"
 if PLACE == "cache":
     SESSION_STORES = {"default": {"BACKEND": "django_multistore.stores.cache.CacheStore"}}
 elif PLACE == "redis":
