@@ -132,6 +132,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
             response = yield from call(answer_error, aanswer_error, request, error)
         if (yield from self._owes_cookie(request, session, response)):
             self._send_new_key(session, response)
+        if response.status_code >= 500 and settings.SESSION_COOKIE_NAME not in response.cookies:
+            yield from self._end_unsent(session)
         ask_for_hints(request, response)
         return response
 
@@ -196,6 +198,12 @@ class SessionMiddleware(DjangoSessionMiddleware):
             store = session.get_store()
             return (yield from call(store.read, store.aread, key)) is not None
         return False
+
+    def _end_unsent(self, session: SessionStore) -> Steps[None]:
+        """End a login's session that no browser is told of: it would count until it expires."""
+        if session.was_created_for_user:
+            with suppress(StoreUnavailable):
+                yield from call(session.flush, session.aflush)
 
     def _send_new_key(self, session: SessionStore, response: HttpResponse) -> None:
         carrier = HttpResponse()

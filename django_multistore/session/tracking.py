@@ -148,6 +148,15 @@ class TrackedSession(DraftingSession):
         )
 
     @property
+    def was_created_for_user(self) -> bool:
+        """Whether this request has created it, and stored it with a user."""
+        self._unlearn_undone()
+        state = self._state
+        if state.key_source is not KeySource.CREATION or state.record is None:
+            return False
+        return state.record.user_id is not None
+
+    @property
     def may_have_moved_on(self) -> bool:
         """Whether its new key is one that others follow to, and may have moved it from."""
         return self._state.key_source.is_followable and not self._is_key_seen
