@@ -102,9 +102,9 @@ def _try_out(store: BaseStore) -> list[CheckMessage]:
     # A store of its own has no connection yet that still works. What a cache remembers of a session
     # that has ended goes soon.
     short = {"MAX_AGE": int(LIFE.total_seconds())} if "MAX_AGE" in store.default_options else {}
-    tried = type(store)(store.alias, **(store.options | short))
-    record = _build_record(tried)
     try:
+        tried = type(store)(store.alias, **(store.options | short))
+        record = _build_record(tried)
         _keep(tried, record)
         tried.try_more(record)
     except Exception as error:  # noqa: BLE001 - whatever a backend's client raises

@@ -20,6 +20,7 @@ from django_multistore import signals
 from django_multistore.exceptions import StoreUnavailable
 from django_multistore.models import StoredSession, UserSession
 from django_multistore.stores import packages, stores, trial
+from django_multistore.stores.memory import MemoryStore
 from tests import servers
 
 ORM = "django_multistore.stores.orm.OrmStore"
@@ -168,6 +169,22 @@ def test_a_url_that_can_not_be_read_tells_no_password(backend: str) -> None:
         with pytest.raises(StoreUnavailable) as caught:
             stores["default"].read("x" * 40)
     assert PASSWORD not in str(caught.value)
+
+
+class OnlyOne(MemoryStore):
+    """A store of a site's that can't be built a second time."""
+
+    is_built = False
+
+    def __init__(self, alias: str, **options: Any) -> None:
+        if OnlyOne.is_built:
+            raise RuntimeError("there is one")
+        OnlyOne.is_built = True
+        super().__init__(alias, **options)
+
+
+def test_a_store_that_can_not_be_built_again_ends_no_check() -> None:
+    assert "RuntimeError: there is one" in say(f"{__name__}.OnlyOne", "E018")
 
 
 class OwnTests(TestCase):
