@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, path
 
-from .pages.views import DevicesView, EndDeviceView, LogoutEverywhereView, LogoutOtherDevicesView
+# The import of a model would say less.
+if not apps.is_installed("django_multistore"):
+    raise ImproperlyConfigured(
+        "'django_multistore.urls' are in the URLs, but the app isn't installed. "
+        "Add 'django_multistore' to INSTALLED_APPS, then run 'manage.py migrate'."
+    )
+
+from .pages.views import (
+    DevicesView,
+    EndDeviceView,
+    LogoutEverywhereView,
+    LogoutOtherDevicesView,
+)
 
 __all__ = ["app_name", "urlpatterns"]
 

@@ -45,8 +45,9 @@ FALLBACKS = frozenset(
 @register(TAG)
 def check_redirects(**kwargs: Any) -> list[CheckMessage]:
     """Check that the pages lead to URLs that there are."""
-    if find_engine() is None or not _has_pages() or _has_other_urls():
+    if find_engine() is None or _has_other_urls():
         return []
+    has_pages = _has_pages()
     return [
         Warning(
             f"{name} is {_show(getattr(settings, name))}, where the site has no page: "
@@ -56,7 +57,8 @@ def check_redirects(**kwargs: Any) -> list[CheckMessage]:
             id="django_multistore.W034",
         )
         for name in REDIRECTS
-        if not _leads_somewhere(getattr(settings, name))
+        if (has_pages or _names_page(getattr(settings, name)))
+        and not _leads_somewhere(getattr(settings, name))
     ]
 
 
@@ -102,6 +104,11 @@ def _has_pages() -> bool:
     views = iterate_views(get_resolver().url_patterns)
     classes = (getattr(view, "view_class", None) for view in views)
     return any(isinstance(each, type) and issubclass(each, UserPageMixin) for each in classes)
+
+
+def _names_page(value: Any) -> bool:
+    """Say whether it is a name that the site has with our URLs, which it may have forgotten."""
+    return isinstance(value, str) and value.startswith("django_multistore:")
 
 
 def _has_other_urls() -> bool:
@@ -157,6 +164,8 @@ def _show(value: Any) -> str:
 
 
 def _suggest(name: str) -> str:
+    if _names_page(getattr(settings, name)):
+        return ", or put path('devices/', include('django_multistore.urls')) there"
     if name == "LOGIN_REDIRECT_URL":
         return ": 'django_multistore:devices', for example"
     if name == "LOGIN_URL":

@@ -57,6 +57,20 @@ def test_an_app_that_was_forgotten_keeps_the_server_from_starting(run: Run) -> N
     assert "Add 'django_multistore' to INSTALLED_APPS" in last_line
 
 
+def test_an_app_that_was_forgotten_and_whose_pages_were_not(run: Run) -> None:
+    code = "import django; django.setup(); import django_multistore.urls"
+    found = run("-c", code, changed=ENGINE + MIDDLEWARE)
+    last_line = found.stderr.strip().splitlines()[-1]
+    assert "Add 'django_multistore' to INSTALLED_APPS" in last_line
+
+
+def test_pages_that_were_forgotten_and_a_login_that_leads_there(run: Run) -> None:
+    login = 'LOGIN_REDIRECT_URL = "django_multistore:devices"\n'
+    found = run("manage.py", "check", changed=APP + ENGINE + MIDDLEWARE + login)
+    assert "(django_multistore.W034) LOGIN_REDIRECT_URL" in found.stderr
+    assert "path('devices/', include('django_multistore.urls'))" in found.stderr
+
+
 def test_all_at_once(run: Run) -> None:
     """Most settings are wrong, and no check is a traceback."""
     wrong = """

@@ -89,7 +89,7 @@ class TemplateTests(TestCase):
             with templates_with({"base.html": frame}):
                 message = messages()["W035"]
                 assert "{% block content %}{% endblock %}" in message.hint
-                assert messages(ROOT_URLCONF="tests.urls") == {}
+                assert messages(ROOT_URLCONF="tests.urls", LOGIN_REDIRECT_URL="/") == {}
 
     def test_frames_that_will_do(self) -> None:
         block = "{% block content %}{% endblock %}"
@@ -118,7 +118,7 @@ class ParserTests(TestCase):
         with patch.object(pages, "find_spec", return_value=None):
             assert "pip install 'ua-parser>=1.0'" in messages()["W036"].hint
             assert messages(SESSION_DEVICE_USER_AGENT=False) == {}
-            assert messages(ROOT_URLCONF="tests.urls") == {}
+            assert messages(ROOT_URLCONF="tests.urls", LOGIN_REDIRECT_URL="/") == {}
             assert "W036" in messages(ROOT_URLCONF="tests.urls", SESSION_ADMIN=True)
 
     def test_it_is_too_old(self) -> None:
