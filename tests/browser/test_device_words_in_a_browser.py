@@ -42,7 +42,9 @@ BRAVE_ON_WINDOWS_11 = {
     "mobile": False,
 }
 # Neither a style nor a script in the page itself, and nothing from elsewhere.
-STRICT = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'"
+STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'"
+)
 
 
 @pytest.fixture

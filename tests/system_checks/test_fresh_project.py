@@ -18,7 +18,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def run(tmp_path: Path) -> Run:
     call_command("startproject", "mysite", str(tmp_path))
     environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
-    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *sys.path])
 
     def run(*arguments: str, changed: str) -> subprocess.CompletedProcess[str]:
         original = (tmp_path / "mysite" / "settings.py").read_text("utf-8")
