@@ -56,11 +56,12 @@ def server() -> Iterator[servers.Server]:
 
 @pytest.fixture
 def _unblocked(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock():  # Its databases are no tests' databases.
+    # Other checks ask the database; in a transaction nothing would bound a trial's time.
+    with django_db_blocker.unblock():
         yield
 
 
-@pytest.mark.django_db  # Other checks ask the database.
+@pytest.mark.usefixtures("_unblocked")
 @pytest.mark.elsewhere
 def test_a_redis_says_what_keeps_it_from_keeping_sessions(server: servers.Server) -> None:
     where, host = server.address, redis.Redis(port=server.port)
@@ -88,7 +89,7 @@ def test_a_redis_says_what_keeps_it_from_keeping_sessions(server: servers.Server
     assert "SESSION_STORES['default']['OPTIONS']" in replica
 
 
-@pytest.mark.django_db  # Other checks ask the database.
+@pytest.mark.usefixtures("_unblocked")
 @pytest.mark.elsewhere
 def test_a_server_that_never_answers_holds_nobody_up(server: servers.Server) -> None:
     entry = {"BACKEND": "django.core.cache.backends.redis.RedisCache"}
@@ -108,7 +109,7 @@ def test_a_server_that_never_answers_holds_nobody_up(server: servers.Server) -> 
         server.thaw()
 
 
-@pytest.mark.django_db  # Other checks ask the database.
+@pytest.mark.usefixtures("_unblocked")
 def test_where_no_server_is() -> None:
     for host in ("127.0.0.1:1", "nowhere.invalid:1"):
         assert host in say(REDIS, "E019", URL=f"redis://web:{PASSWORD}@{host}/0")
@@ -161,7 +162,7 @@ def test_a_database_says_why_it_takes_no_writes(backend: str, tmp_path: Path) ->
             delattr(connections._connections, alias)
 
 
-@pytest.mark.django_db  # Other checks ask the database.
+@pytest.mark.usefixtures("_unblocked")
 @pytest.mark.parametrize(
     "backend", ["django.core.cache.backends.redis.RedisCache", "django_redis.cache.RedisCache"]
 )
@@ -187,7 +188,7 @@ class OnlyOne(MemoryStore):
         super().__init__(alias, **options)
 
 
-@pytest.mark.django_db  # Other checks ask the database.
+@pytest.mark.usefixtures("_unblocked")
 def test_a_store_that_can_not_be_built_again_ends_no_check() -> None:
     assert "RuntimeError: there is one" in say(f"{__name__}.OnlyOne", "E018")
 
