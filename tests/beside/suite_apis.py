@@ -21,7 +21,7 @@ class ApiTests(TestCase):
         self.client, self.other = Client(), Client()
         for each in (self.client, self.other):
             each.force_login(self.user)
-        self.ids = sorted(each.id for each in devices.sessions_for_user(self.user))
+        self.ids = sorted(str(each.id) for each in devices.sessions_for_user(self.user))
 
     def test_lists(self) -> None:
         for url in ("/drf/", "/ninja/devices/"):
