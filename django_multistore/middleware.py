@@ -64,8 +64,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         """
         super().__init__(get_response)
         if issubclass(self.SessionStore, SessionStore):
-            self.SessionStore.get_store()  # Says so, too, where the app isn't installed.
-            stores.build_all()
+            stores.build_all()  # Says so, too, where the app isn't installed.
+            self.SessionStore.get_store()
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)

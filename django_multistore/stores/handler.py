@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextvars import copy_context
 
 from django.apps import apps
 from django.core.signals import setting_changed
@@ -57,6 +58,11 @@ class StoreHandler:
         Raises:
             InvalidStore: the settings configure one of them wrongly.
         """
+        # Under ASGI requests inherit what is in this context, also a cache's client, which isn't
+        # for several threads at once. What is in a copy stays there.
+        copy_context().run(self._build_each)
+
+    def _build_each(self) -> None:
         for alias in self:
             self[alias]
 
