@@ -10,6 +10,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from django.core.cache import caches
+from django.test import override_settings
+
+from django_multistore.stores import stores
 
 SETTINGS = """
     SECRET_KEY = "not a secret"
@@ -95,6 +99,16 @@ def test_a_store_is_built_without_a_connection(kind: str, tmp_path: Path) -> Non
         with pytest.raises(BlockingIOError):
             listener.accept()
     assert not (tmp_path / "db.sqlite3").exists()
+
+
+def test_a_cache_that_is_met_at_the_start_is_none_of_the_requests() -> None:
+    """Under ASGI all of them would inherit its client, which isn't for several threads."""
+    locmem = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    with override_settings(
+        CACHES={"default": locmem}, SESSION_STORES={"default": {"BACKEND": CACHE}}
+    ):
+        stores.build_all()
+        assert caches.all(initialized_only=True) == []
 
 
 HIDDEN = "import sys; sys.modules.update(dict.fromkeys(sys.argv[1].split(','))); "
