@@ -171,7 +171,7 @@ RESET = re.compile("Connection reset|[Cc]losed by server|Unexpected ?close|Unexp
 
 
 def find_remedy(error: BaseException) -> str | None:
-    """Return what to do about an error that a backend has raised,, with {where} in it."""
+    """Return what to do about an error that a backend has raised, with {where} in it."""
     if _is_of_database(error):
         for code in list_codes(error):
             if code in OF_CODES:
