@@ -51,11 +51,15 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture(autouse=True)
-def site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def site(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in SETTINGS.items():
         setattr(settings, name, value)
-    logging.getLogger("django.request").setLevel(logging.CRITICAL)
-    monkeypatch.setattr(logging.getLogger("django.request"), "propagate", False)
+    logger = logging.getLogger("django.request")
+    monkeypatch.setattr(logger, "propagate", False)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture
