@@ -6,11 +6,16 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
+from .adopting.configuration import read_adoption
+from .adopting.known_keys import KnownKeys
+from .adopting.store import AdoptingStore
 from .exceptions import StoreUnavailable
-from .records import SessionRecord
+from .records import SessionRecord, key_of
 from .saving.writes import WritingSession
+from .session.drafts import Draft
 from .session.keys import Secret, digest_if_valid
 from .session.locks import alocked, locked
+from .session.state import KeySource
 from .stores import stores
 from .stores.base import BaseStore
 from .stores.steps import arun, run
@@ -28,10 +33,36 @@ class SessionStore(WritingSession):
     store_alias: ClassVar[str] = "default"
     accessed: bool
 
+    def __init__(self, session_key: str | None = None) -> None:
+        # What the old engine wants of SESSION_ADOPT; None without that setting.
+        adoption = read_adoption()
+        self._known = None if adoption is None else KnownKeys()
+        if self._known is not None and adoption is not None and adoption.old.keeps_in_cookies:
+            session_key = self._known.name_cookie(session_key)
+        super().__init__(session_key)
+        if self._known is None or self.session_key is None:
+            return
+        if self._known.find(key_of(self.session_key)) is None:
+            self._known.add(Secret(self.session_key))
+        else:
+            # Whoever has the cookie comes to this session key by the same way.
+            self._state.key_source = KeySource.OTHER_RENEWAL
+
     @classmethod
     def get_store(cls) -> BaseStore:
-        """Return the store that this engine keeps sessions in."""
-        return stores[cls.store_alias]
+        """Return the store that this engine keeps sessions in; see SESSION_ADOPT."""
+        adoption, store = read_adoption(), stores[cls.store_alias]
+        if adoption is None:
+            return store
+        return AdoptingStore(store, adoption, cls.get_user_id, KnownKeys())
+
+    @property
+    def store(self) -> BaseStore:
+        """The engine's store, which for SESSION_ADOPT is told the session keys of this request."""
+        store = self.get_store()
+        if self._known is not None and isinstance(store, AdoptingStore):
+            return store.knowing(self._known)
+        return store
 
     def load(self) -> dict[str, Any]:
         """
@@ -45,7 +76,7 @@ class SessionStore(WritingSession):
         """
         key = self.key
         try:
-            record = self.get_store().read(key) if key else None
+            record = self.store.read(key) if key else None
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = run(self._follow_upgrade())
         except StoreUnavailable as outage:
@@ -77,7 +108,7 @@ class SessionStore(WritingSession):
         """See load()."""
         key = self.key
         try:
-            record = await self.get_store().aread(key) if key else None
+            record = await self.store.aread(key) if key else None
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = await arun(self._follow_upgrade())
         except StoreUnavailable as outage:
@@ -105,13 +136,13 @@ class SessionStore(WritingSession):
 
     def exists(self, session_key: str | None) -> bool:
         """Say whether a live session has this session key."""
-        key, session_key = digest_if_valid(session_key), None
-        return key is not None and self.get_store().read(key) is not None
+        key, session_key = self._introduce(session_key), None
+        return key is not None and self.store.read(key) is not None
 
     async def aexists(self, session_key: str | None) -> bool:
         """See exists()."""
-        key, session_key = digest_if_valid(session_key), None
-        return key is not None and await self.get_store().aread(key) is not None
+        key, session_key = self._introduce(session_key), None
+        return key is not None and await self.store.aread(key) is not None
 
     @locked
     def save(self, must_create: bool = False) -> None:
@@ -216,6 +247,7 @@ class SessionStore(WritingSession):
         Raises:
             StoreUnavailable: the store could not be asked.
         """
+        self._introduce(session_key)
         key, session_key = self._find_key_to_delete(session_key), None
         if key is not None:
             self._delete(key)
@@ -226,6 +258,7 @@ class SessionStore(WritingSession):
 
     async def adelete(self, session_key: str | None = None) -> None:
         """See delete()."""
+        self._introduce(session_key)
         key, session_key = self._find_key_to_delete(session_key), None
         if key is not None:
             await self._adelete(key)
@@ -322,7 +355,7 @@ class SessionStore(WritingSession):
         if touched is None:
             return
         try:
-            self._note_touch(touched, self.get_store().touch(touched))
+            self._note_touch(touched, self.store.touch(touched))
         except StoreUnavailable as outage:
             self._note_failed_touch(outage)
 
@@ -331,6 +364,20 @@ class SessionStore(WritingSession):
         if touched is None:
             return
         try:
-            self._note_touch(touched, await self.get_store().atouch(touched))
+            self._note_touch(touched, await self.store.atouch(touched))
         except StoreUnavailable as outage:
             self._note_failed_touch(outage)
+
+    def _introduce(self, session_key: str | None) -> str | None:
+        """Return the key of a session key, which the old engine of SESSION_ADOPT may want."""
+        key = digest_if_valid(session_key)
+        if key is not None and session_key is not None and self._known is not None:
+            self._known.add(Secret(session_key))
+        return key
+
+    def _draft(
+        self, key: str | None, *, secret: Secret | None = None, version: int | None = None
+    ) -> Draft:
+        if secret is not None and self._known is not None:
+            self._known.add(secret)
+        return super()._draft(key, secret=secret, version=version)

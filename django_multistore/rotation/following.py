@@ -39,8 +39,8 @@ class MovedSession(AnsweredSession):
     _left: Name | None = None  # A session that a flush has found moved, and has let live.
     _ended_by_flush: tuple[Secret, Name] | None = None  # A user's session that a flush has ended.
 
-    @classmethod
-    def get_store(cls) -> BaseStore:
+    @property
+    def store(self) -> BaseStore:
         raise NotImplementedError
 
     # A rotation.
@@ -64,7 +64,7 @@ class MovedSession(AnsweredSession):
         name = self._get_name()
         if name is not None:
             self._has_left_trail = True
-            yield from trails.leave(self.get_store(), self._secret, name)
+            yield from trails.leave(self.store, self._secret, name)
 
     def _follow_rotation(self, *, renews_hash: bool) -> Steps[bool]:
         """
@@ -86,7 +86,7 @@ class MovedSession(AnsweredSession):
 
     def _stay_where_it_is(self) -> Steps[bool]:
         """Go on without its key, where it was moved while only its hash was renewed here."""
-        store = self.get_store()
+        store = self.store
         for _ in range(CATCHES):
             found = yield from self._find_moved()
             if found is None:
@@ -140,7 +140,7 @@ class MovedSession(AnsweredSession):
         self, old: Secret, *, upgraded: bool
     ) -> Steps[tuple[Secret, SessionRecord] | None]:
         """Find the session that was moved from this session key a moment ago."""
-        name = yield from trails.find(self.get_store(), old)
+        name = yield from trails.find(self.store, old)
         if name is None:
             return None
         return (yield from self._find_successor(old, name, upgraded=upgraded))
@@ -148,7 +148,7 @@ class MovedSession(AnsweredSession):
     def _find_successor(
         self, old: Secret, name: Name, *, upgraded: bool
     ) -> Steps[tuple[Secret, SessionRecord] | None]:
-        store = self.get_store()
+        store = self.store
         for delay in backoff(LOOKS):
             yield from pause(delay)
             for secret in derive_successors(old, upgraded=upgraded, form=self.form):
@@ -173,11 +173,11 @@ class MovedSession(AnsweredSession):
         lost, self._lost = self._lost, None
         if lost is not None:
             self.is_overtaken = True  # It counts as such also if the store can't be asked.
-            self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None
+            self.is_overtaken = (yield from trails.find(self.store, lost)) is not None
 
     def _look_for_key(self) -> Steps[None]:
         self._is_key_seen = True
-        store = self.get_store()
+        store = self.store
         if self.key is None:
             return  # It was ended meanwhile.
         # If the store can't be asked: who has moved it sends the cookie, not who has followed.
@@ -191,7 +191,7 @@ class MovedSession(AnsweredSession):
         """Write to where the session was moved: a request that came before that may."""
         if self._changes_login():
             return Outcome.GONE
-        store = self.get_store()
+        store = self.store
         for _ in range(CATCHES):
             found = yield from self._find_moved()
             if found is None:
@@ -212,7 +212,7 @@ class MovedSession(AnsweredSession):
 
     def _find_moved(self) -> Steps[SessionRecord | None]:
         """Find the session, without its payload, if it was moved since it was loaded."""
-        name, store = self._get_name(), self.get_store()
+        name, store = self._get_name(), self.store
         if name is None:
             return None
         if (yield from trails.find(store, self._secret)) != name:
@@ -286,16 +286,16 @@ class MovedSession(AnsweredSession):
     def _leave_trail_of_ended(self) -> Steps[None]:
         # The browser has another cookie from now on, which no request with the old one may replace.
         if self._ended_by_flush is not None:
-            yield from trails.leave(self.get_store(), *self._ended_by_flush)
+            yield from trails.leave(self.store, *self._ended_by_flush)
 
     def _end_named(self, name: Name) -> Steps[bool]:
-        return (yield from trails.end(self.get_store(), name, self.spellings_of(name.user_id)))
+        return (yield from trails.end(self.store, name, self.spellings_of(name.user_id)))
 
     def _name_left_behind(self) -> Steps[Name | None]:
         """Name the session that was the browser's until its user logged in as somebody else."""
         name, self._left = self._left, None
         if name is None and self._lost is not None:
-            name = yield from trails.find(self.get_store(), self._lost)
+            name = yield from trails.find(self.store, self._lost)
         user_id = self.stored_user_id(self._session_cache)
         return name if name is not None and name.user_id != user_id else None
 
@@ -312,7 +312,7 @@ class MovedSession(AnsweredSession):
         if self._left is not None:
             return self._left
         old = self._lost if self.session_key is None else self._secret
-        return None if old is None else (yield from trails.find(self.get_store(), old))
+        return None if old is None else (yield from trails.find(self.store, old))
 
     def _note_flush(self, was_there: bool) -> int:
         name, old = self._get_name(), self._secret

@@ -31,7 +31,7 @@ class WritingSession(MovedSession):
             if (yield from self._insert(draft)):
                 return self._note_creation(draft)
         why = "each fresh session key was taken, which can't be: it stores nothing"
-        raise self.get_store().gave_up(why, FRESH_KEYS)
+        raise self.store.gave_up(why, FRESH_KEYS)
 
     def _write(self, draft: Draft) -> Steps[None]:
         """Save what was changed here, wherever the session is by now."""
@@ -83,7 +83,7 @@ class WritingSession(MovedSession):
         """Create a session, and say whether its key was free."""
         if draft.ends_session:
             return True
-        store, limit = self.get_store(), self._find_limit_for(draft.record)
+        store, limit = self.store, self._find_limit_for(draft.record)
         if limit is None:
             is_free = yield from call(store.create, store.acreate, draft.record)
         else:
@@ -102,7 +102,7 @@ class WritingSession(MovedSession):
 
     def _replace(self, old_key: str, draft: Draft) -> Steps[Outcome]:
         """Write a draft over what is stored, merged with what others have saved meanwhile."""
-        store = self.get_store()
+        store = self.store
         for delay in backoff():
             yield from pause(delay)
             limit = self._find_limit_for(draft.record)
@@ -120,7 +120,7 @@ class WritingSession(MovedSession):
         raise store.gave_up("other requests saved the session while its user logged in")
 
     def _write_over(self, old_key: str, draft: Draft) -> Steps[Outcome]:
-        store = self.get_store()
+        store = self.store
         if draft.secret is None:
             outcome = yield from call(store.update, store.aupdate, draft.record)
         else:
@@ -131,7 +131,7 @@ class WritingSession(MovedSession):
 
     def _admit(self, old_key: str | None, draft: Draft, limit: Limit) -> Steps[Outcome]:
         """Write a session that its user has one more with, as far as the limit lets it."""
-        store = self.get_store()
+        store = self.store
         admission = yield from call(store.admit, store.aadmit, old_key, draft.record, limit)
         if admission.outcome is Outcome.FULL:
             widened = yield from call(
@@ -147,7 +147,7 @@ class WritingSession(MovedSession):
 
     def _end(self, key: str) -> Steps[None]:
         """End a session whose expiry was set into the past."""
-        name, moved, store = self._name_for_signals(), self._get_name(), self.get_store()
+        name, moved, store = self._name_for_signals(), self._get_name(), self.store
         was_there = yield from call(store.destroy, store.adestroy, key)
         if not was_there and moved is not None:
             was_there = yield from self._end_named(moved)
@@ -155,7 +155,7 @@ class WritingSession(MovedSession):
 
     def _flush(self) -> Steps[None]:
         """End the session, under whichever key it is by now."""
-        key, name, store = self._find_key_to_flush(), self._name_for_signals(), self.get_store()
+        key, name, store = self._find_key_to_flush(), self._name_for_signals(), self.store
         was_there = False
         if key is not None:
             was_there = yield from call(store.destroy, store.adestroy, key)
@@ -165,7 +165,7 @@ class WritingSession(MovedSession):
 
     def _destroy(self, key: str) -> Steps[None]:
         """End a session under a key, which may be this one or another."""
-        store = self.get_store()
+        store = self.store
         reason, name = Reason.REVOKED, {"id": None, "user_id": None}
         if key == self.key:
             reason, name = Reason.LOGOUT, self._name_for_signals()

@@ -35,7 +35,7 @@ MUTANTS = [
     Mutant(
         "a logout with a cookie from before a rotation ends nothing",
         "rotation/following.py",
-        "        return None if old is None else (yield from trails.find(self.get_store(), old))\n",
+        "        return None if old is None else (yield from trails.find(self.store, old))\n",
         "        return None\n",
         (orders_of("usual", "log_out_others", "log_out"),),
     ),
@@ -115,7 +115,7 @@ MUTANTS = [
     Mutant(
         "a request that was overtaken puts a visitor's cookie over the newer one",
         "rotation/following.py",
-        "self.is_overtaken = (yield from trails.find(self.get_store(), lost)) is not None\n",
+        "self.is_overtaken = (yield from trails.find(self.store, lost)) is not None\n",
         "self.is_overtaken = False\n",
         (orders_of("usual", "write", "log_out_others"),),
     ),

@@ -63,7 +63,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         alias, dry_run = options["store"], options["dry_run"]
         try:
-            with _show_progress(self.stderr, options["verbosity"]) as show:
+            with show_progress(self.stderr, options["verbosity"]) as show:
                 self._count = stores[alias].gc(
                     batch_size=options["batch_size"],
                     max_seconds=options["max_seconds"],
@@ -140,7 +140,7 @@ def _find_schema_without_table(alias: str, error: MultistoreError) -> str | None
 
 
 @contextmanager
-def _show_progress(stream: OutputWrapper, verbosity: int) -> Iterator[Callable[[int], object]]:
+def show_progress(stream: OutputWrapper, verbosity: int) -> Iterator[Callable[[int], object]]:
     if verbosity == 0 or not stream.isatty() or importlib.util.find_spec("tqdm") is None:
         yield lambda step: None
         return

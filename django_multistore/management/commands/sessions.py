@@ -25,6 +25,8 @@ from ...stores import stores
 from ...stores.base import BaseStore
 from ...stores.sql.table import explain_old_schema
 from ...system_checks.explanations import find_id, find_similar, read_explanations
+from .. import moving_in
+from ..moving_in import AdoptCommand
 from .gc import INTERRUPTED, write
 
 DEFAULT_LIMIT = 100
@@ -51,6 +53,11 @@ class Command(BaseCommand):
             nargs="*",
             metavar="CHECK",
             help="Its id, as W007, however it is written. Without one: which checks there are.",
+        )
+        moving_in.add_arguments(
+            actions.add_parser(
+                "adopt", help="Take over the sessions of the engine that SESSION_ADOPT names."
+            )
         )
         for action in (listing, counting, showing, ending):
             _add_common(action)
@@ -91,6 +98,8 @@ class Command(BaseCommand):
         acts = {"list": self._list, "count": self._tell_count, "show": self._show, "end": self._end}
         self._so_far = ""
         try:
+            if options["action"] == "adopt":
+                return self._adopt(options)
             acts[options["action"]](_build_search(options), options)
         except MultistoreError as error:
             raise CommandError(f"{error}{self._so_far}") from error
@@ -113,6 +122,14 @@ class Command(BaseCommand):
         else:
             write(self.stdout, "\n".join(text.partition("\n")[0] for text in texts.values()))
         self._count = len(found or texts)
+
+    def _adopt(self, options: dict[str, Any]) -> None:
+        command = AdoptCommand(options, self.stdout, self.stderr)
+        try:
+            command.run()
+        finally:
+            self._count = command.count
+            self._so_far = f" Done until then: {self._count}. Run it again for the rest."
 
     def _list(self, search: SessionSearch, options: dict[str, Any]) -> None:
         limit = _parse(options, "limit", _parse_positive) or DEFAULT_LIMIT

@@ -1,0 +1,71 @@
+"""
+Sessions that Django's signed_cookies engine keeps in the browser, taken over.
+
+The cookie is the session, and no session key. So the session gets one that is derived from the
+cookie: two first requests of one browser come to the same. Nobody can take the cookie away from who
+has copied it: a mark says for as long as it holds that it was taken over, or ended.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+
+from ..records import Outcome, SessionRecord, key_of, new_id
+from ..session import clock, codec
+from ..stores.steps import Steps
+from .taking_over import TakingOverProtocol
+
+BODY = b"taken over"
+
+
+class CookieProtocol(TakingOverProtocol):
+    """The steps of each operation while sessions come out of cookies."""
+
+    def settle(self, key: str, record: SessionRecord | None) -> Steps[SessionRecord | None]:
+        """See AdoptingProtocol.settle()."""
+        cookie = self._known.find(key) if record is None else None
+        old = None if cookie is None else (yield from self._old.load(cookie))
+        if old is None:
+            return record
+        if (yield from self._read(_mark_of(key))) is not None:
+            # Another request may have taken it over since the first look.
+            return (yield from self._reread(key))
+        built = self._translator.build_record(key, old)
+        if built is None:
+            return None
+        if not (yield from self._create(built)):
+            built = yield from self._reread(key)
+        yield from self._mark(key)
+        return built
+
+    def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
+        yield from self._mark(old_key)
+        return (yield from self._rotate(old_key, record))
+
+    def destroy(self, key: str) -> Steps[bool]:
+        # Before it ends: whoever takes the cookie in between would bring it back.
+        yield from self._mark(key)
+        return (yield from self._destroy(key))
+
+    def _mark(self, key: str) -> Steps[bool]:
+        now, mark = clock.now(), _mark_of(key)
+        record = SessionRecord(
+            id=new_id(),
+            key=mark,
+            payload=codec.seal(BODY, mark),
+            version=1,
+            user_id=None,
+            created_at=now,
+            # No anonymous session has a login: so what lists sessions can leave this out.
+            authenticated_at=now,
+            last_seen_at=now,
+            expires_at=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
+        )
+        return self._create(record)
+
+
+def _mark_of(key: str) -> str:
+    # No cookie leads here: a blank can't be in a session key.
+    return key_of(f"cookie of {key}")
