@@ -69,8 +69,8 @@ def raising_outages(name: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - whatever a site's own engine raises
         outage = StoreUnavailable(
             f"The engine {name!r} of SESSION_ADOPT could not be asked, so nothing is known about "
-            f"the session ({type(error).__module__}.{type(error).__qualname__}, whose text may have "
-            "a session key in it)."
+            f"the session ({type(error).__module__}.{type(error).__qualname__}, whose text isn't "
+            "told, for it may have a session key in it)."
         )
         outage.loses_transaction = find_loss([error]) is not None
         raise outage from None

@@ -77,37 +77,37 @@ class AdoptingProtocol(Operations):
             yield from pause(delay)
             if record is not None and not envelopes.is_following(record):
                 return record
-            opened = None if record is None else envelopes.open_(record)
-            if record is not None and opened is None:
-                return None  # Sealed with a SECRET_KEY that isn't known here.
-            secret = self._known.find(key) if opened is None else opened.secret
-            if secret is None:
-                return None
-            old = yield from self._old.load(secret)
-            if old is None:
-                if record is None:
-                    return None
-                # The old engine has ended it, unless others have just taken it over.
-                if (yield from self._expire(record)) is not Outcome.CONFLICT:
-                    return None
-            elif opened is None:
-                # It is looked at once more, for it may have been ended before this was entered.
-                if not (yield from self._enter(secret, old)):
-                    return None
-            elif opened.tag == envelopes.ENTERED:
-                if (yield from self._is_refused(opened)):
-                    return None
-            else:
-                met = Met(secret, old, opened.record, opened.tag == envelopes.AHEAD)
-                settled, is_settled = yield from self._meet(met)
-                if is_settled:
-                    return settled
+            settled, is_settled = yield from self._settle_once(key, record)
+            if is_settled:
+                return settled
             record = yield from self._read(key)
         raise self._store.gave_up("other requests came before it while a session was taken over")
 
+    def _settle_once(
+        self, key: str, record: SessionRecord | None
+    ) -> Steps[tuple[SessionRecord | None, bool]]:
+        """Take what follows, or is unknown, one step further; False: look at the record again."""
+        opened = None if record is None else envelopes.open_(record)
+        if record is not None and opened is None:
+            return None, True  # Sealed with a SECRET_KEY that isn't known here.
+        secret = self._known.find(key) if opened is None else opened.secret
+        old = None if secret is None else (yield from self._old.load(secret))
+        if secret is None or old is None:
+            if record is None:
+                return None, True
+            # It was ended in the old engine, if others haven't just taken it over.
+            return None, (yield from self._expire(record)) is not Outcome.CONFLICT
+        if opened is None:
+            # It is looked at once more, for it may have been ended before this was entered.
+            return None, not (yield from self._enter(secret, old))
+        if opened.tag == envelopes.ENTERED:
+            return None, (yield from self._is_refused(opened))
+        is_ahead = opened.tag == envelopes.AHEAD
+        return (yield from self._meet(Met(secret, old, opened.record, is_ahead)))
+
     @abstractmethod
     def _meet(self, met: Met) -> Steps[tuple[SessionRecord | None, bool]]:
-        """Do what this phase does with what it meets: return it, and whether that was all."""
+        """Do what this phase does with what it meets; False: look at the record again."""
 
     def _enter(self, secret: Secret, old: OldSession) -> Steps[bool]:
         """Enter a session that is unknown here, and say whether there may be a record of it now."""

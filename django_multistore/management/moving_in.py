@@ -97,7 +97,7 @@ class AdoptCommand:
         lines = [f"SESSION_ADOPT: {name!r}, in the phase {phase!r}."]
         if status.is_old_known:
             lines.append(f"Sessions of the old engine that are unknown here: {status.unknown}.")
-            lines.append(f"Sessions that were taken over, and stand there still: {status.copies}.")
+            lines.append(f"Copies there of sessions that were taken over: {status.copies}.")
         else:
             lines.append(
                 "The old engine can't be looked through: how many sessions it has that were never "

@@ -31,6 +31,9 @@ FLOORS = {
         stores/redis/options stores/redis/client/ stores/redis/
         stores/remedies stores/trial stores/handler stores/__init__
     """,
+    "what it came from": """
+        adopting/old_sessions adopting/old_engines/ adopting/
+    """,
     "what Django does with it": """
         signals auth/ rotation/ saving/ engine
     """,

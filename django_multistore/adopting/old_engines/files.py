@@ -138,7 +138,7 @@ class FileEngine(OldEngine):
         except FileNotFoundError:
             return None
         store = self._make_store(session_key)
-        # The engine takes an empty file, which another process may be about to fill, for empty data.
+        # The engine takes an empty file, which another process is about to fill, for empty data.
         data = open_text(store, text) if text else {}
         expires_at = compute_expiry(store, data or {}, written_at)
         if expires_at <= clock.now():
