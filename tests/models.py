@@ -6,6 +6,7 @@ import uuid
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 
 
@@ -80,3 +81,9 @@ class LeavingUser(AbstractBaseUser):
     @property
     def is_active(self) -> bool:  # type: ignore[override]
         return self.left_at is None
+
+
+class AccountSession(AbstractBaseSession):
+    """A row of Django's sessions with a column of a site's own."""
+
+    account_id = models.IntegerField(null=True)

@@ -195,6 +195,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_multistore",
+    "django.contrib.sessions",
     "tests",
 ]
 MIDDLEWARE = [

@@ -25,6 +25,9 @@ FLOORS = {
         __init__ exceptions session/clock session/user_ids session/endings records
         session/client_hints conf models serializers addresses descriptions/ session/
     """,
+    "what sites come from": """
+        adopting/__init__ adopting/old_sessions adopting/old_engines/
+    """,
     "where it is kept": """
         stores/ stores/sql/ stores/orm/ stores/cache/
         stores/redis/layout stores/redis/scripts stores/redis/sources

@@ -43,8 +43,7 @@ class FileEngine(OldEngine):
 
     def __init__(self, engine: str) -> None:
         super().__init__(engine)
-        self._window: list[str] = []
-        self._window_after = ""
+        self._window: tuple[str, list[str]] = "", []
 
     def load(self, session_key: str) -> OldSession | None:
         """See OldEngine.load()."""
@@ -138,7 +137,7 @@ class FileEngine(OldEngine):
         except FileNotFoundError:
             return None
         store = self._make_store(session_key)
-        # The engine takes an empty file, which another process is about to fill, for empty data.
+        # The engine takes a file that another process is about to fill for an empty session.
         data = open_text(store, text) if text else {}
         expires_at = compute_expiry(store, data or {}, written_at)
         if expires_at <= clock.now():
@@ -179,16 +178,14 @@ class FileEngine(OldEngine):
                     yield key
 
     def _keys_after(self, after: str) -> Iterator[str]:
-        while True:
-            if not self._is_in_window(after):
-                later = (key for key in self._list_keys() if key > after)
-                self._window, self._window_after = heapq.nsmallest(WINDOW, later), after
-            keys = self._window[bisect_right(self._window, after) :]
+        while keys := self._look_ahead(after):
             yield from keys
-            if not keys:
-                return
             after = keys[-1]
 
-    def _is_in_window(self, after: str) -> bool:
+    def _look_ahead(self, after: str) -> list[str]:
+        start, keys = self._window
         # A scan from the beginning looks anew.
-        return bool(after and self._window) and self._window_after <= after < self._window[-1]
+        if not after or not keys or not start <= after < keys[-1]:
+            keys = heapq.nsmallest(WINDOW, (key for key in self._list_keys() if key > after))
+            self._window = after, keys
+        return keys[bisect_right(keys, after) :]

@@ -1,0 +1,1 @@
+"""Sites that come from other packages' engines. tox runs these where it installs the packages."""

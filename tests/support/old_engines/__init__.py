@@ -1,0 +1,1 @@
+"""Engines of a site's own, which it comes from."""
