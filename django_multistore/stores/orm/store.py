@@ -46,6 +46,7 @@ class OrmStore(BaseStore):
 
     default_options: ClassVar[dict[str, Any]] = {"DATABASE": None}
     supports_users = True
+    supports_scan = True
     serializes_logins = True
     has_database_index = True
 
@@ -157,6 +158,18 @@ class OrmStore(BaseStore):
         # A session that was renewed since the SELECT is no longer in this range.
         removed = self._table.execute("gc", after | {"last_expiry": expires_at, "last_id": id})
         return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
+
+    def make_way(self, record: SessionRecord) -> bool:
+        names = {"key": record.key, "id": record.id}
+        return self._table.execute("make_way", names | {"now": self._table.now()}) > 0
+
+    def scan(self, cursor: int | None, size: int) -> tuple[list[SessionRecord], int | None]:
+        after = {"after_id": -1 if cursor is None else cursor, "now": clock.now(), "size": size}
+        found = [_build_record(row) for row in self._table.fetch("scan", after)]
+        return found, found[-1].id if len(found) == size else None
+
+    def is_in_transaction(self) -> bool:
+        return self._table.is_in_transaction()
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return check_database(self.alias, self.database) if kwargs.get("deploy") else []

@@ -18,7 +18,7 @@ from .client.base import Client
 from .client.cluster import ClusterClient
 from .client.server import ServerClient
 from .cluster import ClusterProtocol
-from .layout import unpack
+from .layout import KEY_LENGTH, unpack
 from .options import DEFAULT_PREFIX, read_options
 from .protocol import RedisProtocol, Request
 from .scripts import TRIM
@@ -63,6 +63,8 @@ class RedisStore(StepwiseStore):
         "WAIT_TIMEOUT": 1,
     }
 
+    supports_scan = True
+
     _protocol: RedisProtocol
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
@@ -101,6 +103,12 @@ class RedisStore(StepwiseStore):
         walk = cursor or IndexWalk(self._client, self._protocol.indexes)
         count = walk.trim(size, dry_run=dry_run)
         return Batch(count, None if walk.is_over else walk)
+
+    def scan(self, cursor: SessionWalk | None, size: int) -> tuple[list[SessionRecord], Any]:
+        walk = cursor or SessionWalk(self._client, self._protocol.sessions)
+        found = [unpack(key, value, alias=self.alias) for key, value in walk.read(size) if value]
+        records = [record for record in found if record is not None]
+        return records, None if walk.is_over else walk
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return check_redis(self.alias, self._options, self._client) if kwargs.get("deploy") else []
@@ -141,6 +149,34 @@ class IndexWalk:
             waiting += [name for name, count in zip(names, counts, strict=True) if count == each]
         self._waiting = waiting or next(self._pages, None)
         return sum(counts)
+
+
+class SessionWalk:
+    """A walk through all sessions by their prefix."""
+
+    def __init__(self, client: Client, prefix: bytes) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._pages = client.scan(_pattern(prefix), PAGE)
+        self._waiting: list[bytes] | None = next(self._pages, None)
+
+    @property
+    def is_over(self) -> bool:
+        return self._waiting is None
+
+    def read(self, size: int) -> list[tuple[str, bytes | None]]:
+        """Return what is under the next names, by the keys."""
+        if self._waiting is None:
+            return []
+        names, self._waiting = self._waiting[:size], self._waiting[size:]
+        self._waiting = self._waiting or next(self._pages, None)
+        if not names:
+            return []
+        values = self._client.call_many([("GET", name) for name in names])
+        keys = [name.removeprefix(self._prefix) for name in names]
+        # What is no session's name was written by something else.
+        found = zip(keys, values, strict=True)
+        return [(key.hex(), value) for key, value in found if len(key) == KEY_LENGTH]
 
 
 def _pattern(prefix: bytes) -> bytes:
