@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ...records import SessionRecord
 
-PENDING_FOR = timedelta(days=40 * 365)
-MOVED_FOR = timedelta(days=20 * 365)
+YEAR = timedelta(days=365)
+MOVED_FOR, LEFT_FOR, PENDING_FOR = 20 * YEAR, 30 * YEAR, 40 * YEAR
 # No session was last seen so long before it was created, whatever hosts' clocks show.
-PENDING_FROM = timedelta(days=30 * 365)
-MOVED_FROM = timedelta(days=10 * 365)
+NEVER = 10 * YEAR
+ROOM = 5 * YEAR
 
 
 TOKEN_LENGTH = 16
@@ -28,8 +28,9 @@ class State(enum.Enum):
 
     ABSENT = "absent"
     LIVE = "live"
-    PENDING = "pending"  # A place for a session that is about to come.
-    MOVED = "moved"  # A session that is on its way, or has come where it is alive.
+    PENDING = "pending"  # A place that is kept for a session that is about to come.
+    MOVED = "moved"  # A session that is on its way to such a place.
+    LEFT = "left"  # What a session leaves behind for a while that has come where it is alive.
 
 
 def state_of(record: SessionRecord | None) -> State:
@@ -37,9 +38,11 @@ def state_of(record: SessionRecord | None) -> State:
     if record is None:
         return State.ABSENT
     before = record.created_at - record.last_seen_at
-    if before < MOVED_FROM:
+    if before < NEVER:
         return State.LIVE
-    return State.MOVED if before < PENDING_FROM else State.PENDING
+    if before < LEFT_FOR - ROOM:
+        return State.MOVED
+    return State.LEFT if before < PENDING_FOR - ROOM else State.PENDING
 
 
 def pending(record: SessionRecord, token: bytes) -> SessionRecord:
@@ -51,6 +54,13 @@ def moved(record: SessionRecord, token: bytes) -> SessionRecord:
     """Return a live record as one that is on its way to the place with this token."""
     payload = token + record.payload
     return replace(record, last_seen_at=record.last_seen_at - MOVED_FOR, payload=payload)
+
+
+def left(mark: SessionRecord, until: datetime) -> SessionRecord:
+    """Return what remains of a session that was moved(): it expires at this time, or before."""
+    last_seen_at = mark.last_seen_at + MOVED_FOR - LEFT_FOR
+    expires_at = min(mark.expires_at, until)
+    return replace(mark, last_seen_at=last_seen_at, expires_at=expires_at, payload=b"")
 
 
 def awake(mark: SessionRecord) -> SessionRecord:

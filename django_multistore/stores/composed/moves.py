@@ -17,7 +17,7 @@ from ...session import clock
 from ..base import BaseStore
 from ..record_bytes import LAST_VERSION
 from ..steps import Steps, call, call_database
-from .dormancy import TOKEN_LENGTH, State, awake, ended, moved, pending, state_of
+from .dormancy import TOKEN_LENGTH, State, awake, ended, left, moved, pending, state_of
 
 # For so long a store remembers that a session has moved, for who has looked into the other store
 # before. What ends sooner is not moved at all.
@@ -109,10 +109,9 @@ class Moves:
             ):
                 return place
             there = yield from call(self.target.reread, self.target.areread, record.key)
-        if state_of(there) is State.MOVED and there is not None:
-            # It is what an earlier move has left, in the other direction. Its version is lower.
+        if there is not None and state_of(there) is State.MOVED:
+            # The session has come to the source from here, and only that was left to be noted.
             yield from self.forget(self.target, there)
-            return None
         if there is None or state_of(there) is not State.PENDING or _next(there) <= _number(record):
             return None
         if _is_place_for(record, there):
@@ -145,9 +144,8 @@ class Moves:
     def forget(self, store: BaseStore, mark: SessionRecord) -> Steps[None]:
         """Let the mark of a session that has come where it is alive expire in a while."""
         # It isn't destroyed, for some stores remember which keys have ended: it may come back.
-        soon = clock.now() + REMEMBERED
-        if mark.expires_at > soon:
-            yield from call(store.update, store.aupdate, forgotten(mark))
+        remains = left(mark, clock.now() + REMEMBERED)
+        yield from call(store.update, store.aupdate, remains)
 
     def withdraw(self, place: SessionRecord) -> Steps[None]:
         """Remove the place that was kept for a session which has ended."""
@@ -161,12 +159,6 @@ def build_place(record: SessionRecord) -> SessionRecord | None:
     version = _number(record) + HEAD_START + secrets.randbelow(NOTCHES)
     place = pending(record, secrets.token_bytes(TOKEN_LENGTH))
     return replace(place, version=version) if version < LAST_VERSION else None
-
-
-def forgotten(mark: SessionRecord) -> SessionRecord:
-    """Return the mark of a moved session as it is when that has come where it is alive."""
-    soon = clock.now() + REMEMBERED
-    return replace(mark, payload=b"", expires_at=min(mark.expires_at, soon))
 
 
 def _is_place_for(record: SessionRecord, there: SessionRecord) -> bool:

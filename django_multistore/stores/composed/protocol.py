@@ -25,6 +25,7 @@ class Again(enum.Enum):
 
 
 AGAIN: Final = Again.AGAIN
+GONE_HOME = (State.MOVED, State.LEFT)
 OVERTAKEN = "one session was saved by another request each time"
 
 Look: TypeAlias = Found | Literal[Again.AGAIN] | None
@@ -177,11 +178,11 @@ class MigratingProtocol(Operations):
 
     def sessions_for_user(self, user_id: str) -> Steps[list[SessionRecord]]:
         at_home, at_away = yield from self._list(user_id)
-        known = {each.id for each in at_home}
-        if any(state_of(each) is State.MOVED and each.id not in known for each in at_away):
+        alive = _select_alive(at_home, at_away)
+        if any(state_of(each) in GONE_HOME and each.id not in alive for each in at_away):
             # It may have come home since that was listed.
-            at_home = yield from _list(self._home, user_id)
-        return list(_select_alive(at_home, at_away).values())
+            alive = _select_alive((yield from _list(self._home, user_id)), at_away)
+        return list(alive.values())
 
     def page_for_user(self, user_id: str, *, start: int, size: int) -> Steps[Page]:
         return page_of((yield from self.sessions_for_user(user_id)), start, size)
