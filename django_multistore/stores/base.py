@@ -37,8 +37,10 @@ class BaseStore(AsyncFallbacks):
     serializes_logins: ClassVar[bool] = False
     # Whether database_index() has rows of the sessions. If not, it raises NotSupported.
     has_database_index: ClassVar[bool] = False
-    # Whether scan() finds all sessions, or all of users. If not, it raises NotSupported.
+    # Whether scan() goes through the sessions. If not, it raises NotSupported.
     supports_scan: ClassVar[bool] = False
+    # Whether scan() finds the sessions that have no user as well.
+    scans_anonymous: ClassVar[bool] = True
     # The most that one step of gc() may do, whatever batch_size says. None: no limit.
     max_batch_size: ClassVar[int | None] = None
 

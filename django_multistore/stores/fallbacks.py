@@ -263,6 +263,15 @@ class Fallbacks(ABC):
         """
         return [self.update(record) for record in records]
 
+    def retire_many(self, records: Sequence[SessionRecord]) -> None:
+        """
+        Write records that are of no use but until they expire, which is soon.
+
+        Each has the version that must be stored. Nothing tells whether it was done. A store may
+        remove them at once, if it doesn't take their keys for those of ended sessions then.
+        """
+        self.update_many(records)
+
     # All sessions.
 
     def scan(self, cursor: Any, size: int) -> tuple[list[SessionRecord], Any]:

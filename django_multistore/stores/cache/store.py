@@ -56,7 +56,8 @@ class CacheStore(StepwiseStore):
         "MAX_AGE": None,
     }
 
-    supports_scan = True  # All sessions of users, which its index has.
+    supports_scan = True
+    scans_anonymous = False  # It goes by the index, which has those of users.
     has_database_index = True
     max_batch_size: ClassVar[int | None] = AT_A_TIME
 

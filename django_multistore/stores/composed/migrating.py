@@ -11,6 +11,7 @@ from ..batches import Batch
 from ..spelling import suggest
 from ..steps import arun, run
 from ..stepwise import StepwiseStore
+from .bulk import BulkMove
 from .dormancy import State, state_of
 from .parts import Composed, Flag, classes_below
 from .phases import PHASES, Phase
@@ -74,6 +75,10 @@ class MigratingStore(Composed, StepwiseStore):
     @cached_property
     def _protocol(self) -> MigratingProtocol:  # type: ignore[override]
         return MigratingProtocol(self.outages, self.home, self.away, moves=self.phase.moves)
+
+    def move_all(self) -> BulkMove:
+        """Return what moves all sessions, for `manage.py sessions move`."""
+        return BulkMove(self._protocol, self.away, self.home)
 
     def read(self, key: str) -> SessionRecord | None:
         record = self.home.read(key)

@@ -101,6 +101,7 @@ TEMPLATES = {
     "make_way": Template(
         DELETE + " WHERE ({key} = %(key)s OR {id} = %(id)s) AND {expires_at} <= %(now)s"
     ),
+    "retire": Template(DELETE + AT_KEY + " AND {version} = %(version)s"),
     "scan": Template(SELECT + NEXT_BY_ID, READ),
     "gc_last": Template(SELECT + AFTER + LAST_OF_BATCH, ["expires_at", "id"]),
     "gc": Template(DELETE + AFTER + UP_TO),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.checks import CheckMessage
 
 from ...exceptions import InvalidStore
-from ...records import SessionRecord
+from ...records import Outcome, SessionRecord
 from ..batches import Batch
 from ..packages import explain_old_redis_py
 from ..steps import Result
@@ -104,6 +105,12 @@ class RedisStore(StepwiseStore):
         count = walk.trim(size, dry_run=dry_run)
         return Batch(count, None if walk.is_over else walk)
 
+    def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return self._send_all([self._protocol.create(record) for record in records])
+
+    def update_many(self, records: Sequence[SessionRecord]) -> list[Outcome]:
+        return self._send_all([self._protocol.update(record) for record in records])
+
     def scan(self, cursor: SessionWalk | None, size: int) -> tuple[list[SessionRecord], Any]:
         walk = cursor or SessionWalk(self._client, self._protocol.sessions)
         found = [unpack(key, value, alias=self.alias) for key, value in walk.read(size) if value]
@@ -112,6 +119,14 @@ class RedisStore(StepwiseStore):
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return check_redis(self.alias, self._options, self._client) if kwargs.get("deploy") else []
+
+    def _send_all(self, operations: list[Operation[Result]]) -> list[Result]:
+        """Run operations, in one round trip if each is a request; on a cluster they have steps."""
+        requests = [each for each in operations if isinstance(each, Request)]
+        if len(requests) < len(operations):
+            return [self._run(each) for each in operations]
+        replies = iter(self._client.call_many([c for each in requests for c in each.commands]))
+        return [each.read([next(replies) for _ in each.commands]) for each in requests]
 
     def _run(self, operation: Operation[Result]) -> Result:
         if isinstance(operation, Request):
