@@ -124,6 +124,10 @@ if "redis" in CACHES:
         # Not 0, which is the caches'.
         for alias, number in (("redis", 1), ("redis_default", 7), ("redis_large", 8))
     }
+    SESSION_STORES["moving"] = {
+        "BACKEND": "django_multistore.stores.composed.MigratingStore",
+        "OPTIONS": {"OLD": "default", "NEW": "redis", "PHASE": "move"},
+    }
 if "memcached" in CACHES:
     SESSION_STORES |= {
         f"indexed_{database}": _cache_store("memcached", f"{database}:", database)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +19,11 @@ NOT_YET, NOT_KNOWN = 1, 2  # exit statuses of --status
 TAGGED = f"{TaggedJSONSerializer.__module__}.{TaggedJSONSerializer.__qualname__}"
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add what `sessions adopt` takes."""
+def add_parser(actions: Any) -> None:
+    """Add the command to the actions of `manage.py sessions`."""
+    parser = actions.add_parser(
+        "adopt", help="Take over the sessions of the engine that SESSION_ADOPT names."
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--status",
@@ -97,7 +99,7 @@ class AdoptCommand:
         lines = [f"SESSION_ADOPT: {name!r}, in the phase {phase!r}."]
         if status.is_old_known:
             lines.append(f"Sessions of the old engine that are unknown here: {status.unknown}.")
-            lines.append(f"Copies there of sessions that were taken over: {status.copies}.")
+            lines.append(f"Sessions that were taken over, and stand there still: {status.copies}.")
         else:
             lines.append(
                 "The old engine can't be looked through: how many sessions it has that were never "
