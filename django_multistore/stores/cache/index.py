@@ -73,6 +73,14 @@ class UserIndex:
         """The alias of the database that holds the index."""
         return self._table.database
 
+    def is_in_transaction(self) -> bool:
+        """Say whether what is entered now can be rolled back."""
+        return self._table.is_in_transaction()
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Call something once the caller's transaction is committed. See BaseStore."""
+        self._table.after_commit(action)
+
     def insert(self, record: SessionRecord) -> Listing:
         """Enter a session. Its row may be there already."""
         listing = self._listing(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -125,6 +126,18 @@ class CacheStore(StepwiseStore):
         # Logins may come in faster than rows are looked at, which would have no end.
         is_last = len(rows) < size or rows[-1].row_id >= here.newest
         return Batch(count, None if is_last else here._replace(row_id=rows[-1].row_id))
+
+    @property
+    def unfit_for_copies(self) -> str | None:
+        if self._options.is_exact:
+            return None
+        return "which without its option EXACT may lose one of two writes that meet"
+
+    def is_in_transaction(self) -> bool:
+        return self._index.is_in_transaction()
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        self._index.after_commit(action)
 
     def try_more(self, record: SessionRecord) -> None:
         self._index.try_out(record)

@@ -158,6 +158,16 @@ class OrmStore(BaseStore):
         removed = self._table.execute("gc", after | {"last_expiry": expires_at, "last_id": id})
         return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
 
+    @property
+    def unfit_for_copies(self) -> str:
+        return "where a rollback of the site's brings copies back of what has changed or ended"
+
+    def is_in_transaction(self) -> bool:
+        return self._table.is_in_transaction()
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        self._table.after_commit(action)
+
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return check_database(self.alias, self.database) if kwargs.get("deploy") else []
 
