@@ -78,5 +78,5 @@ def _paths_from(named: str, path: list[str]) -> Iterator[list[str]]:
     store_class, options = find_configuration(named)
     for option in getattr(store_class, "PARTS", ()):
         part = options.get(option)
-        if isinstance(part, str) and part in read_stores():
+        if isinstance(part, str):
             yield from _paths_from(part, here)
