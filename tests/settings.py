@@ -195,7 +195,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_multistore",
-    "django.contrib.sessions",
     "tests",
 ]
 MIDDLEWARE = [

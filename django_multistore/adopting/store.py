@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..models import SessionRowQuerySet
@@ -103,6 +104,15 @@ class AdoptingStore(StepwiseStore):
 
     def database_index(self) -> SessionRowQuerySet:
         return self.store.database_index()
+
+    def fits(self, key: str, user_id: str | None, old_key: str | None = None) -> bool:
+        return self.store.fits(key, user_id, old_key)
+
+    def is_in_transaction(self) -> bool:
+        return self.store.is_in_transaction()
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        self.store.after_commit(action)
 
     def remove_expired(self, cursor: Any, size: int, *, dry_run: bool) -> Batch:
         return self.store.remove_expired(cursor, size, dry_run=dry_run)

@@ -8,6 +8,8 @@ session, or to end it, no session key is needed.
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 
@@ -55,10 +57,15 @@ class MovedSession(AnsweredSession):
         if renewal is not None and renewal.hash is not None:
             # It goes with the move: a request that follows must not find an old one to renew.
             self._session_cache[HASH_SESSION_KEY] = renewal.hash
-            return self._secret.derive(HASH_UPGRADE)
+            return self._secret.derive(HASH_UPGRADE, self._fits_own)
         if self.form is not None:
-            return self._secret.derive(self.form.session_key)
-        return Secret(keys.new_session_key())
+            return self._secret.derive(self.form.session_key, self._fits_own)
+        return keys.draw_secret(self._fits_own)
+
+    def _fits_own(self, key: str) -> bool:
+        """Say whether the store takes a key for this session as it is now."""
+        user_id = self.stored_user_id(self.__dict__.get("_session_cache", {}))
+        return self.store.fits(key, user_id, self.key)
 
     def _leave_trail(self) -> Steps[None]:
         name = self._get_name()
@@ -81,7 +88,7 @@ class MovedSession(AnsweredSession):
             return False
         secret, stored = found
         self._merge(stored)
-        self._move_to(secret)
+        self._move_to(secret, stored)
         return True
 
     def _stay_where_it_is(self) -> Steps[bool]:
@@ -116,7 +123,7 @@ class MovedSession(AnsweredSession):
         if found is None:
             return None
         secret, stored = found
-        self._move_to(secret)
+        self._move_to(secret, stored)
         return stored
 
     def _follow_form(self) -> Steps[bool]:
@@ -133,7 +140,7 @@ class MovedSession(AnsweredSession):
             return False
         self._state.record, (self._state.base, data) = stored, opened
         self._session_cache = data | self._session_cache
-        self._move_to(secret)
+        self._move_to(secret, stored)
         return True
 
     def _follow_trail(
@@ -148,18 +155,20 @@ class MovedSession(AnsweredSession):
     def _find_successor(
         self, old: Secret, name: Name, *, upgraded: bool
     ) -> Steps[tuple[Secret, SessionRecord] | None]:
-        store = self.store
+        store, form = self.store, self.form
+        fits = partial(store.fits, user_id=name.user_id)
         for delay in backoff(LOOKS):
             yield from pause(delay)
-            for secret in derive_successors(old, upgraded=upgraded, form=self.form):
+            for secret in derive_successors(old, upgraded=upgraded, form=form, fits=fits):
                 stored = yield from call(store.read, store.aread, secret.key)
                 if stored is not None and self._build_name(stored) == name:
                     return secret, stored
         return None
 
-    def _move_to(self, secret: Secret) -> None:
+    def _move_to(self, secret: Secret, stored: SessionRecord) -> None:
         # Whoever has the old session key can come to this one, by the same way.
-        is_followable = secret == self._secret.derive(HASH_UPGRADE)
+        fits = partial(self.store.fits, user_id=stored.user_id)
+        is_followable = secret == self._secret.derive(HASH_UPGRADE, fits)
         self._session_key, self._lost = secret.session_key, None
         self._history.clear()
         state = self._state

@@ -11,7 +11,6 @@ from ..records import Limit, Outcome
 from ..rotation.following import MovedSession
 from ..session import keys
 from ..session.drafts import Draft
-from ..session.keys import Secret
 from ..signals import Reason
 from ..stores.attempts import backoff
 from ..stores.steps import Steps, call, pause
@@ -27,7 +26,7 @@ class WritingSession(MovedSession):
         """Store a new session under a new session key."""
         for delay in backoff(FRESH_KEYS):
             yield from pause(delay)
-            draft = self._draft_first(Secret(keys.new_session_key()))
+            draft = self._draft_first(keys.draw_secret(self._fits_own))
             if (yield from self._insert(draft)):
                 return self._note_creation(draft)
         why = "each fresh session key was taken, which can't be: it stores nothing"

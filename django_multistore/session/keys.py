@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from typing import TypeAlias, TypeGuard
 
 from django.utils.crypto import salted_hmac
 
@@ -18,6 +18,8 @@ SESSION_KEY_LENGTH = 32
 SESSION_KEY_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 VALID_SESSION_KEY = re.compile(r"[a-z0-9]{8,128}")
 DERIVED_BYTES = 20
+# Whether a store takes a key, which is a session key's digest.
+Fits: TypeAlias = Callable[[str], bool]
 HASH_UPGRADE = "the auth hash of a SECRET_KEY_FALLBACKS was renewed"
 
 
@@ -32,7 +34,7 @@ class Secret:
         """The key under which a store will know it."""
         return key_of(self.session_key)
 
-    def derive(self, occasion: str) -> Secret:
+    def derive(self, occasion: str, fits: Fits | None = None) -> Secret:
         """
         Derive the session key to which a rotation on this occasion moves the session.
 
@@ -41,7 +43,15 @@ class Secret:
 
         Args:
             occasion: what only those know who may follow.
+            fits: says whether the store takes a key; all others derive the first that it takes.
         """
+        secret, count = self._derive(occasion), 0
+        while fits is not None and not fits(secret.key):
+            count += 1
+            secret = self._derive(f"{occasion}:{count}")
+        return secret
+
+    def _derive(self, occasion: str) -> Secret:
         mac = salted_hmac(
             "django_multistore.session.keys", f"{self.session_key}:{occasion}", algorithm="sha256"
         )
@@ -58,7 +68,17 @@ def new_session_key() -> str:
     return secrets.token_bytes(SESSION_KEY_LENGTH).translate(SESSION_KEY_LETTERS).decode()
 
 
-def derive_successors(old: Secret, *, upgraded: bool, form: Secret | None) -> Iterator[Secret]:
+def draw_secret(fits: Fits) -> Secret:
+    """Draw a session key whose key the store takes."""
+    secret = Secret(new_session_key())
+    while not fits(secret.key):
+        secret = Secret(new_session_key())
+    return secret
+
+
+def derive_successors(
+    old: Secret, *, upgraded: bool, form: Secret | None, fits: Fits | None = None
+) -> Iterator[Secret]:
     """
     Yield the session keys to which another request may have moved the session of this one.
 
@@ -66,14 +86,15 @@ def derive_successors(old: Secret, *, upgraded: bool, form: Secret | None) -> It
         old: the session key that it had.
         upgraded: whether a renewal of its auth hash may be followed.
         form: what only the form has by whose first POST it was moved; None if there is none.
+        fits: as derive() takes it.
     """
     if form is not None:
-        yield old.derive(form.session_key)
+        yield old.derive(form.session_key, fits)
     if upgraded:
-        renewed = old.derive(HASH_UPGRADE)
+        renewed = old.derive(HASH_UPGRADE, fits)
         yield renewed
         if form is not None:
-            yield renewed.derive(form.session_key)
+            yield renewed.derive(form.session_key, fits)
 
 
 def is_session_key(session_key: object) -> TypeGuard[str]:

@@ -7,6 +7,7 @@ What follows from that is in fallbacks.py. django_multistore.testing.StoreContra
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.core.checks import CheckMessage
@@ -72,6 +73,11 @@ class BaseStore(AsyncFallbacks):
         """The setting that says where the backend is, in words for messages."""
         return f"SESSION_STORES[{self.alias!r}]['OPTIONS']"
 
+    @property
+    def unfit_for_copies(self) -> str | None:
+        """Why it can't be the FRONT of a TieredStore, in words; None if it can."""
+        return None
+
     @abstractmethod
     def read(self, key: str) -> SessionRecord | None:
         """Return the live record under this key; None if it is unknown or has expired."""
@@ -115,8 +121,29 @@ class BaseStore(AsyncFallbacks):
         """
 
     def is_in_transaction(self) -> bool:
-        """Say whether the caller's transaction may undo what is written here now."""
+        """Say whether what is written now can be rolled back, with the site's own writes."""
         return False
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """
+        Call something once the caller's transaction is committed; at once if there is none.
+
+        Where nobody tells how the transaction ends, with autocommit off, it isn't called.
+        """
+        action()
+
+    def fits(self, key: str, user_id: str | None, old_key: str | None = None) -> bool:
+        """
+        Say whether a session may get this key, a fresh one; else another is drawn.
+
+        A store overrides it that finds by the key alone where a session is.
+
+        Args:
+            key: the digest of a session key that was drawn just now.
+            user_id: the user's whose session it will be; None for an anonymous session.
+            old_key: from which it is moved; None for a new one.
+        """
+        return True
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Check the store's configuration; with deploy=True also what only production needs."""

@@ -101,6 +101,8 @@ OUR_STORES = (
     "django_multistore.stores.redis.RedisStore",
     "django_multistore.stores.memory.MemoryStore",
     "django_multistore.stores.composed.MigratingStore",
+    "django_multistore.stores.composed.TieredStore",
+    "django_multistore.stores.composed.SplitStore",
 )
 
 

@@ -81,6 +81,10 @@ class World(ABC):
         """Say whether a save that was done can't be undone by another."""
         return True
 
+    def rotates(self, operation: Operation) -> bool:
+        """Say whether an operation moves the session to another key."""
+        return operation in ROTATIONS
+
     def new_key(self) -> str:
         key = key_of(new_session_key())
         self.keys.append(key)
@@ -278,8 +282,13 @@ class Actor:
             if not self._unsent:
                 self._go(lambda: self._steps.send(self._replies))
         else:
-            answer = step.take()
-            self._go(lambda: self._steps.send(answer))
+            try:
+                answer = step.take()
+            except Exception as caught:  # noqa: BLE001 - the protocol's to deal with
+                error = caught
+                self._go(lambda: self._steps.throw(error))
+            else:
+                self._go(lambda: self._steps.send(answer))
 
     def _go(self, go: Callable[[], Any]) -> None:
         self._unsent: list[int] = []
@@ -382,7 +391,7 @@ def look_at_outcomes(world: World, actors: Sequence[Actor]) -> None:
         assert all(actor.outcome for actor in actors), "a touch has not found it"
         renewed = world.session.expires_at + timedelta(minutes=30)
         assert now.expires_at > renewed, "a renewal was undone by an older look"
-    rotations = [actor for actor in actors if actor.operation in ROTATIONS]
+    rotations = [actor for actor in actors if world.rotates(actor.operation)]
     if rotations:
         outcomes = {actor.outcome for actor in rotations}
         assert outcomes & {Outcome.DONE, Outcome.CONFLICT}, "no rotation has won"

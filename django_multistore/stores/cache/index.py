@@ -73,6 +73,14 @@ class UserIndex:
         """The alias of the database that holds the index."""
         return self._table.database
 
+    def is_in_transaction(self) -> bool:
+        """Say whether what is entered now can be rolled back."""
+        return self._table.is_in_transaction()
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Call something once the caller's transaction is committed. See BaseStore."""
+        self._table.after_commit(action)
+
     def insert(self, record: SessionRecord) -> Listing:
         """Enter a session. Its row may be there already."""
         listing = self._listing(record)
@@ -149,10 +157,6 @@ class UserIndex:
         # Those of other namespaces of the store as well, which nobody else would remove.
         found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
         return self._found(found.order_by("row_id")[:count])
-
-    def is_in_transaction(self) -> bool:
-        """Say whether the caller's transaction may undo what is written here now."""
-        return self._table.is_in_transaction()
 
     def now(self) -> datetime:
         """Return what time it is by the index's clock, or by this host's if that is behind."""

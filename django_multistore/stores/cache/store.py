@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -133,8 +134,17 @@ class CacheStore(StepwiseStore):
         found = run(self._protocol.records_of(rows))
         return found, rows[-1].row_id if rows else None
 
+    @property
+    def unfit_for_copies(self) -> str | None:
+        if self._options.is_exact:
+            return None
+        return "which without its option EXACT may lose one of two writes that meet"
+
     def is_in_transaction(self) -> bool:
         return self._index.is_in_transaction()
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        self._index.after_commit(action)
 
     def try_more(self, record: SessionRecord) -> None:
         self._index.try_out(record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
+from ...exceptions import InvalidStore
 from ...records import SessionRecord
 from ..base import BaseStore
 from ..batches import Batch
@@ -13,7 +14,7 @@ from ..steps import arun, run
 from ..stepwise import StepwiseStore
 from .bulk import BulkMove
 from .dormancy import State, state_of
-from .parts import Composed, Flag, classes_below
+from .parts import ComposedStore, FlagOfParts, classes_below
 from .phases import PHASES, Phase
 from .protocol import MigratingProtocol
 
@@ -25,7 +26,7 @@ class _Cursor(NamedTuple):
     inner: Any
 
 
-class MigratingStore(Composed, StepwiseStore):
+class MigratingStore(ComposedStore, StepwiseStore):
     """
     Find sessions in either of two stores, and move each from the one to the other.
 
@@ -41,8 +42,8 @@ class MigratingStore(Composed, StepwiseStore):
     """
 
     default_options: ClassVar[dict[str, Any]] = {"OLD": None, "NEW": None, "PHASE": None}
-    part_options: ClassVar[tuple[str, ...]] = ("OLD", "NEW")
-    supports_users = Flag("supports_users")
+    PARTS = ("OLD", "NEW")
+    supports_users = FlagOfParts("supports_users", "OLD", "NEW")
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
@@ -50,13 +51,12 @@ class MigratingStore(Composed, StepwiseStore):
         if not isinstance(chosen, str) or chosen not in PHASES:
             guess = suggest([chosen], PHASES) if isinstance(chosen, str) else ""
             known = ", ".join(map(repr, PHASES))
-            raise self.refuse("PHASE", f"Write one of {known}.{guess}")
+            raise self._refuse("PHASE", f"Write one of {known}.{guess}")
         self.phase: Phase = PHASES[chosen]
-        self.check_parts()
-        for name in self.part_options:
+        for name in self.PARTS:
             below = classes_below(self.options[name])
             if any(issubclass(each, MigratingStore) for each in below):
-                raise self.refuse(
+                raise self._refuse(
                     name,
                     "There sessions are moving already. Finish that move first, and name a store "
                     "that keeps sessions.",
@@ -100,8 +100,8 @@ class MigratingStore(Composed, StepwiseStore):
         found = await arun(self._protocol.find(key))
         return None if found is None else found.record
 
-    def is_in_transaction(self) -> bool:
-        return any(part.is_in_transaction() for part in self.parts)
+    def fits(self, key: str, user_id: str | None, old_key: str | None = None) -> bool:
+        return all(part.fits(key, user_id, old_key) for part in self.parts)
 
     def remove_expired(self, cursor: _Cursor | None, size: int, *, dry_run: bool) -> Batch:
         here = cursor or _Cursor(0, None)
@@ -114,5 +114,10 @@ class MigratingStore(Composed, StepwiseStore):
         return Batch(batch.count, None if is_last else _Cursor(here.place + 1, None))
 
     def _part(self, name: str) -> BaseStore:
-        part: BaseStore = self.parts[self.part_options.index(name)]
-        return part
+        return self.parts[self.PARTS.index(name)]
+
+    def _refuse(self, option: str, remedy: str) -> InvalidStore:
+        return InvalidStore(
+            f"SESSION_STORES[{self.alias!r}]['OPTIONS'][{option!r}] is {self.options[option]!r}. "
+            f"{remedy}"
+        )

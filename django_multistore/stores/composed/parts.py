@@ -1,87 +1,110 @@
-"""The stores that a store is made of: found by their aliases, and refused where they go round."""
+"""The stores that a composed store is made of, by their aliases in SESSION_STORES."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 from ...exceptions import InvalidStore
-from ..configuration import find_configuration
+from ...records import SessionRecord
+from ..base import BaseStore
+from ..configuration import find_configuration, read_stores
 from ..handler import stores
-
-if TYPE_CHECKING:
-    from ..base import BaseStore
+from ..spelling import suggest
 
 
-class Flag:
-    """A flag of a store that is made of others: of the class as it is, of a store by its parts."""
+class ComposedStore(BaseStore):
+    """A store whose options in PARTS name others, each of which is found when it is needed."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    # The options that name its parts. The first one answers for what can be said of one only.
+    PARTS: ClassVar[tuple[str, ...]]
 
-    def __get__(self, store: Any, owner: type[Any]) -> bool:
-        return True if store is None else all(getattr(part, self._name) for part in store.parts)
+    def __init__(self, alias: str = "default", **options: Any) -> None:
+        super().__init__(alias, **options)
+        for option in self.PARTS:
+            _check_part(alias, option, self.options[option])
 
-
-class Composed:
-    """A store that is made of others, which options of it name."""
-
-    part_options: ClassVar[tuple[str, ...]] = ()
-
-    alias: str
-    options: dict[str, Any]
+        aliases = [self.options[option] for option in self.PARTS]
+        if len(set(aliases)) < len(aliases):
+            raise InvalidStore(
+                f"SESSION_STORES[{alias!r}]['OPTIONS'] has {aliases[0]!r} as {self.PARTS[0]} and "
+                f"as {self.PARTS[1]}. Name two stores, or use that one by itself."
+            )
 
     @property
     def parts(self) -> list[BaseStore]:
-        """The stores that it is made of. They are built when they are first asked for."""
-        # The handler builds one store at a time, so none may ask for another as it is built.
-        return [stores[self.options[name]] for name in self.part_options]
+        """The stores that it is made of."""
+        # They can't be kept: the handler builds them, and it may be building this one.
+        return [stores[self.options[option]] for option in self.PARTS]
 
-    def check_parts(self) -> None:
-        """
-        Check that the options name stores, each another one, and none of which this one is a part.
+    def is_in_transaction(self) -> bool:
+        return any(part.is_in_transaction() for part in self.parts)
 
-        Raises:
-            InvalidStore: they don't.
-        """
-        seen: dict[str, str] = {}
-        for name in self.part_options:
-            alias = self.options[name]
-            if not isinstance(alias, str):
-                raise self.refuse(name, "Name another store of SESSION_STORES by its alias.")
-            if other := seen.get(alias):
-                raise self.refuse(name, f"That is {other} as well. Name two different stores.")
-            seen[alias] = name
-            try:
-                ring = self.alias in _list_below(alias, (self.alias,))
-            except InvalidStore as error:
-                raise self.refuse(name, str(error)) from error
-            if ring:
-                raise self.refuse(
-                    name, "The store would be a part of itself. Name a store that keeps sessions."
-                )
+    def after_commit(self, action: Callable[[], object]) -> None:
+        for part in self.parts:
+            if part.is_in_transaction():
+                part.after_commit(action)
+                return
+        action()
 
-    def refuse(self, name: str, remedy: str) -> InvalidStore:
-        """Say that the value of an option can't work, for the caller to raise."""
-        return InvalidStore(
-            f"SESSION_STORES[{self.alias!r}]['OPTIONS'][{name!r}] is {self.options[name]!r}. "
-            f"{remedy}"
+    def try_more(self, record: SessionRecord) -> None:
+        for part in self.parts:
+            part.try_more(record)
+
+
+class FlagOfParts:
+    """A flag that says of the class what it can do, and of a store what its parts let it do."""
+
+    def __init__(self, name: str, *options: str) -> None:
+        self._name = name
+        self._options = options
+
+    def __get__(self, store: ComposedStore | None, owner: type[ComposedStore]) -> bool:
+        if store is None:
+            return True
+        parts = (stores[store.options[option]] for option in self._options)
+        return all(getattr(part, self._name) for part in parts)
+
+
+def _check_part(alias: str, option: str, named: object) -> None:
+    """Raise InvalidStore if an option names no store, or one that comes back to this one."""
+    where = f"SESSION_STORES[{alias!r}]['OPTIONS'][{option!r}]"
+    config = read_stores()
+    known = ", ".join(repr(each) for each in config if each != alias) or "none yet"
+    remedy = f"Name another store of SESSION_STORES by its alias; there is {known}."
+    if named is None:
+        raise InvalidStore(f"{where} is missing. {remedy}")
+    if not isinstance(named, str):
+        raise InvalidStore(f"{where} is of the type {type(named).__name__}. {remedy}")
+    if named == alias:
+        raise InvalidStore(f"{where} is {named!r}, which is this store itself. {remedy}")
+    if named not in config:
+        raise InvalidStore(
+            f"{where} is {named!r}, which isn't there. {remedy}{suggest([named], config)}"
         )
+    for path in _paths_from(named, [alias]):
+        if path[-1] in path[:-1]:
+            ring = " -> ".join(map(repr, path))
+            raise InvalidStore(
+                f"{where} is {named!r}, which leads back: {ring}. A store can't be made of itself. "
+                f"{remedy}"
+            )
 
 
-def _list_below(alias: str, above: tuple[str, ...]) -> Iterator[str]:
-    """Yield an alias, and those of which that store is made, as SESSION_STORES says."""
-    yield alias
-    if alias in above:
+def _paths_from(named: str, path: list[str]) -> Iterator[list[str]]:
+    """Yield how one comes from a store to those that it is made of, as far as to a ring."""
+    here = [*path, named]
+    yield here
+    if named in path:
         return
-    store_class, options = find_configuration(alias)
-    for name in getattr(store_class, "part_options", ()):
-        part = options.get(name)
+    store_class, options = find_configuration(named)
+    for option in getattr(store_class, "PARTS", ()):
+        part = options.get(option)
         if isinstance(part, str):
-            yield from _list_below(part, (*above, alias))
+            yield from _paths_from(part, here)
 
 
 def classes_below(alias: str) -> Iterator[type[BaseStore]]:
-    """Yield the classes of a store, and of those of which it is made."""
-    for each in dict.fromkeys(_list_below(alias, ())):
-        yield find_configuration(each)[0]
+    """Yield the classes of a store, and of those that it is made of."""
+    for path in _paths_from(alias, []):
+        yield find_configuration(path[-1])[0]

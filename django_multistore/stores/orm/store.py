@@ -191,8 +191,15 @@ class OrmStore(BaseStore):
         found = [_build_record(row) for row in self._table.fetch("scan", after)]
         return found, found[-1].id if len(found) == size else None
 
+    @property
+    def unfit_for_copies(self) -> str:
+        return "where a rollback of the site's brings copies back of what has changed or ended"
+
     def is_in_transaction(self) -> bool:
         return self._table.is_in_transaction()
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        self._table.after_commit(action)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return check_database(self.alias, self.database) if kwargs.get("deploy") else []

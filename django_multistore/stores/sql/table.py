@@ -166,6 +166,14 @@ class Table:
             )
         connection.on_commit(action)
 
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Call something once the caller's transaction is committed. See BaseStore."""
+        connection = connections[self.database]
+        if not transactions.is_open(connection):
+            action()
+        elif transactions.is_managed(connection):
+            connection.on_commit(action)
+
     def follow(self, fate: Fate | None) -> None:
         """Tell what becomes of a write that was done just now."""
         transactions.follow(fate, connections[self.database])
