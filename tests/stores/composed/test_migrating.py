@@ -188,7 +188,6 @@ def test_a_move_costs_four_once(counted: Counter[str]) -> None:
 
 
 def test_versions_rise_there_and_back(settings: Any) -> None:
-    settings.SESSION_STORES = moving(orm(), memory())
     settings.SESSION_STORES = moving(memory(), memory())
     record = make_record()
     stores["old"].create(record)
@@ -257,9 +256,9 @@ def test_a_confirmation_that_is_rolled_back_loses_nothing(phase: str, settings: 
     place = replace(pending(record, b"t" * 16), version=100)
     assert store.away.create(moved(record, b"t" * 16))
     assert store.home.create(place)
-    with pytest.raises(Undone), transaction.atomic():
+    with transaction.atomic():
         assert store.read(record.key) is not None
-        raise Undone
+        transaction.set_rollback(True)
     # Half a minute is what the mark would have if it had been taken for done.
     mark = store.away.read(record.key)
     assert state_of(mark) is State.MOVED
