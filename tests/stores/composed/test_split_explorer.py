@@ -290,8 +290,9 @@ def meet(store: SplitStore, name: str, count: int) -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_each_look_and_each_order_is_needed(store: SplitStore, name: str) -> None:
     attribute, mutant, _ = MUTANTS[name]
-    with patch.object(SplitProtocol, attribute, mutant), pytest.raises(
-        (AssertionError, StoreUnavailable)
+    with (
+        patch.object(SplitProtocol, attribute, mutant),
+        pytest.raises((AssertionError, StoreUnavailable)),
     ):
         meet(store, name, 20_000)
 
