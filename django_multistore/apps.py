@@ -19,6 +19,7 @@ class MultistoreConfig(AppConfig):
             cookies,
             engine,
             middleware,
+            moving,
             neighbours,
             pages,
             settings,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..models import SessionRowQuerySet
 from ..records import Page, SessionRecord
 from ..stores.base import BaseStore
 from ..stores.batches import Batch
@@ -19,6 +18,10 @@ from .protocol import AdoptingProtocol
 from .signed_cookies import CookieProtocol
 from .taking_over import TakingOverProtocol
 from .translating import UserIdOf
+
+if TYPE_CHECKING:
+    # The engine has to be importable before the apps are.
+    from ..models import SessionRowQuerySet
 
 
 class AdoptingStore(StepwiseStore):

@@ -12,11 +12,15 @@ from django.core.checks import CheckMessage, Warning
 from django.db import DatabaseError, models, router
 from django.utils import timezone
 
+from ..adopting.configuration import read_adoption
+from ..exceptions import InvalidStore
 from ..http.request_subject import find_engine
 from .registering import TAG, register
 
 # These call something else by that name.
 NO_SESSION_KEYS = frozenset({"impersonate.ImpersonationLog"})
+# The tables of engines that sites come from: they go with the move.
+OLD_TABLES = frozenset({"sessions", "qsessions", "user_sessions"})
 TICKETS = "django_multistore.contrib.cas_ng.SessionTicketMiddleware"
 SESSIONS = frozenset(
     {
@@ -94,6 +98,9 @@ def check_djangos_table(**kwargs: Any) -> list[CheckMessage]:
         return []
     modules = sorted(_iterate_importers(session_class))
     known = f" These modules know it: {', '.join(modules)}." if modules else ""
+    if _is_adopting():
+        # They are sessions that live, until they are taken over.
+        return _warn_of_readers(known)
     return [
         Warning(
             "Django's own table of sessions has live rows, and SESSION_ENGINE doesn't use it: code "
@@ -107,7 +114,7 @@ def check_djangos_table(**kwargs: Any) -> list[CheckMessage]:
 
 def _iterate_models_with_session_keys() -> Iterator[str]:
     for model in apps.get_models(include_auto_created=True):
-        if model._meta.app_label == "sessions" or model._meta.label in NO_SESSION_KEYS:
+        if model._meta.app_label in OLD_TABLES or model._meta.label in NO_SESSION_KEYS:
             continue
         for field in model._meta.concrete_fields:
             if field.name == "session_key" and isinstance(
@@ -124,6 +131,27 @@ def _has_live_rows(session_class: type[models.Model]) -> bool:
         return rows.exists()
     except DatabaseError:
         return False  # The table isn't there, or nobody answers: Django says that better.
+
+
+def _warn_of_readers(known: str) -> list[CheckMessage]:
+    if not known:
+        return []
+    return [
+        Warning(
+            "Django's own table of sessions is that of SESSION_ADOPT: code that reads it sees only "
+            f"the sessions that haven't come over.{known}",
+            hint="Replace such code by django_multistore.devices, and leave the rows where they "
+            "are: who is in them is logged in.",
+            id="django_multistore.W055",
+        )
+    ]
+
+
+def _is_adopting() -> bool:
+    try:
+        return read_adoption() is not None
+    except InvalidStore:
+        return True  # check_adoption() says it.
 
 
 def _iterate_importers(session_class: type[models.Model]) -> Iterator[str]:
