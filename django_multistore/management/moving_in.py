@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +19,11 @@ NOT_YET, NOT_KNOWN = 1, 2  # exit statuses of --status
 TAGGED = f"{TaggedJSONSerializer.__module__}.{TaggedJSONSerializer.__qualname__}"
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add what `sessions adopt` takes."""
+def add_parser(actions: Any) -> None:
+    """Add the command to the actions of `manage.py sessions`."""
+    parser = actions.add_parser(
+        "adopt", help="Take over the sessions of the engine that SESSION_ADOPT names."
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--status",
