@@ -29,6 +29,10 @@ PACKAGE = Path(django_multistore.__path__[0])
 
 # Every `while`, and what ends it. Whoever adds one says so here.
 ENDS = {
+    "adopting.bulk.Mover._iterate_old": "session keys rise",
+    "adopting.bulk.Mover._iterate_records": "the store's scan(), which comes to an end",
+    "adopting.old_engines.files.FileEngine._keys_after": "session keys rise",
+    "adopting.old_engines.tables.TableEngine.keys_of_user": "session keys rise",
     "migrations.0004_times_in_utc.convert": "primary keys rise",
     "search.sessions.SessionSearch._iterate_batches": "ids rise",
     "session.user_ids.PrimaryKey.iterate_old_spellings": "the text, which gets shorter",
