@@ -17,7 +17,19 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from unittest import SkipTest
 
-from . import asgi, caches, databases, expiry, moving, redis_memory, redis_rows, rows, tables, users
+from . import (
+    adopting,
+    asgi,
+    caches,
+    databases,
+    expiry,
+    moving,
+    redis_memory,
+    redis_rows,
+    rows,
+    tables,
+    users,
+)
 
 DATABASES = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
 STORES = {"orm": "OrmStore", "cache": "CacheStore", "redis": "RedisStore"}
@@ -52,6 +64,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--moving", type=int, metavar="N", help="only move N sessions from PostgreSQL to Redis"
     )
+    parser.add_argument(
+        "--adopting", type=int, metavar="N", help="only take over N sessions of Django's db engine"
+    )
     options = parser.parse_args(arguments)
     if options.asgi and options.only == "sqlite":
         parser.error("--asgi measures on PostgreSQL only")
@@ -61,6 +76,10 @@ def main(arguments: list[str]) -> None:
     if options.moving:
         with _section("MigratingStore"), databases.fresh("postgres", ["redis"]) as process:
             _say("\n" + moving.describe(process.call(moving.measure, options.moving)))
+        return
+    if options.adopting:
+        with _section("SESSION_ADOPT"), databases.fresh("postgres", ["redis"]) as process:
+            _say("\n" + adopting.describe(process.call(adopting.measure, options.adopting)))
         return
     chosen = [options.store] if options.store else list(STORES)
     kinds = [options.only] if options.only else list(DATABASES)

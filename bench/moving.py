@@ -46,7 +46,7 @@ def measure(count: int) -> Move:
     """Fill PostgreSQL with so many sessions, copy them, and move them."""
     filling.fill(filling.OURS, "default", count=count, begin=filling.LIVE, users=count // 5 + 1)
     filling.tidy("default")
-    before, raw = peak(), copy_raw()
+    before, raw = peak(), copy_raw(COPY)
     moved, seconds = move()
     assert moved == count
     return Move(count=count, raw=raw, moved=seconds, before=before, after=peak())
@@ -62,8 +62,13 @@ def describe(move: Move) -> str:
     )
 
 
-def copy_raw() -> float:
-    """Copy the rows without looking at them, and return the seconds that it took."""
+def copy_raw(copy_out: str) -> float:
+    """
+    Copy rows without looking at them, and return the seconds that it took.
+
+    Args:
+        copy_out: the COPY of two columns, key and value.
+    """
     client = client_of("redis_large")
     connection = connections["default"]
     connection.ensure_connection()
@@ -71,7 +76,7 @@ def copy_raw() -> float:
     pipeline = client.pipeline(transaction=False)
     waiting = 0
     driver: Any = connection.connection
-    with driver.cursor() as cursor, cursor.copy(COPY) as copy:
+    with driver.cursor() as cursor, cursor.copy(copy_out) as copy:
         for row in copy.rows():
             pipeline.set(b"raw:" + bytes(row[0]), bytes(row[1]))
             waiting += 1

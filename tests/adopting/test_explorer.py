@@ -30,10 +30,10 @@ from tests.adopting.moves import (
 from tests.support.exploration import FULL, orders
 from tests.support.helpers import rounds
 
-pytestmark = [pytest.mark.elsewhere, pytest.mark.django_db]
+pytestmark = [pytest.mark.stress, pytest.mark.django_db]
 
 DB, CACHE = "django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cache"
-SAMPLE, MOST = 3, 300  # orders of one pair, and in full
+SAMPLE, MOST = 2, 300  # orders of one pair, and in full
 OF_BOTH = [
     operation(phase)  # type: ignore[operator]
     for phase in (FOLLOW, ADOPT)

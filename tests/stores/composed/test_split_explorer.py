@@ -45,6 +45,8 @@ from tests.support.exploration import (
 )
 from tests.support.helpers import rounds
 
+pytestmark = pytest.mark.stress
+
 
 @dataclass
 class SplitWorld(World):

@@ -47,6 +47,8 @@ from tests.support.exploration import (
 )
 from tests.support.helpers import rounds
 
+pytestmark = pytest.mark.stress
+
 
 @dataclass
 class TieredWorld(World):
