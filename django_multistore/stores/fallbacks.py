@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -255,11 +255,19 @@ class Fallbacks(ABC):
         """Create records, and return for each what create() does. This one takes them in turn."""
         return [self.create(record) for record in records]
 
-    def update_many(self, records: Sequence[SessionRecord]) -> list[Outcome]:
+    def update_many(
+        self, records: Sequence[SessionRecord], changed: Collection[str] | None = None
+    ) -> list[Outcome]:
         """
-        Write records as update() does, and return its outcome for each.
+        Write records as update() does. This one takes them in turn.
 
-        Each record has a version and a key of its own. This one takes them in turn.
+        Args:
+            records: each with a version, and with a key of its own.
+            changed: the names of the fields in which they differ from what was read with those
+                versions, for a store that can leave the rest as it is. None: it is not known.
+
+        Returns:
+            What update() returns for each.
         """
         return [self.update(record) for record in records]
 

@@ -13,11 +13,12 @@ from ...session import clock
 from ..base import BaseStore
 from ..batches import REST
 from ..steps import run
-from .dormancy import State, awake, left, moved, state_of
+from .dormancy import State, left, moved, state_of
 from .moves import REMEMBERED, Moves, build_place
 from .protocol import MigratingProtocol
 
-BATCH = 500
+BATCH = 1_000
+IN_MARKS = ("last_seen_at", "payload")  # what moved() changes
 # What has come where it is alive is let go of in its old store so many seconds later, so that who
 # has looked there before still finds that it has moved.
 KEPT_SECONDS = 5.0
@@ -39,8 +40,11 @@ class Tally:
 
 
 class _Mark(NamedTuple):
+    """A mark of the source, when its session came to the target, and the version it has."""
+
     time: float
     record: SessionRecord
+    version: int | None
 
 
 class BulkMove:
@@ -128,32 +132,28 @@ class BulkMove:
         return count
 
     def _move_together(self, records: list[SessionRecord]) -> int:
-        places = [(record, build_place(record)) for record in records]
-        wanted = [(record, place) for record, place in places if place is not None]
+        places = [build_place(record) for record in records]
+        wanted = [(r, place) for r, place in zip(records, places, strict=True) if place is not None]
+        one_by_one = [r for r, place in zip(records, places, strict=True) if place is None]
         are_kept = self._target.create_many([place for _, place in wanted])
-        one_by_one = [record for record, place in places if place is None]
-        kept: list[tuple[SessionRecord, SessionRecord]] = []
-        for (record, place), is_kept in zip(wanted, are_kept, strict=True):
-            if is_kept:
-                kept.append((moved(record, place.payload), place))
-            else:
-                one_by_one.append(record)
-        outcomes = self._source.update_many([mark for mark, _ in kept])
-        on_their_way = []
-        for (mark, place), outcome in zip(kept, outcomes, strict=True):
+        kept = [pair for pair, is_kept in zip(wanted, are_kept, strict=True) if is_kept]
+        one_by_one += [r for (r, _), is_kept in zip(wanted, are_kept, strict=True) if not is_kept]
+        marks = [moved(record, place.payload) for record, place in kept]
+        outcomes = self._source.update_many(marks, IN_MARKS)
+        leaving, arrivals = [], []
+        for mark, (record, place), outcome in zip(marks, kept, outcomes, strict=True):
             if outcome is Outcome.DONE:
-                on_their_way.append((replace(mark, version=_next(mark)), place))
-                continue
-            if outcome is Outcome.GONE:
+                leaving.append(mark)
+                arrivals.append(replace(record, version=place.version))
+            elif outcome is Outcome.GONE:
                 run(self._moves.withdraw(place))
             else:
-                one_by_one.append(mark)
-        arrivals = [replace(awake(mark), version=place.version) for mark, place in on_their_way]
+                one_by_one.append(record)
         outcomes = self._target.update_many(arrivals)
         now, count = time.monotonic(), 0
-        for (mark, _), outcome in zip(on_their_way, outcomes, strict=True):
+        for mark, outcome in zip(leaving, outcomes, strict=True):
             if outcome is Outcome.DONE:
-                self._marks.append(_Mark(now, mark))
+                self._marks.append(_Mark(now, mark, _next(mark)))
                 count += 1
         # Others have changed them meanwhile, or have kept a place for them.
         return count + sum(self._move_one(record.key) for record in one_by_one)
@@ -167,7 +167,7 @@ class BulkMove:
         was_there = state_of(self._target.read(mark.key)) is State.LIVE
         if not was_there:
             return self._move_one(mark.key)
-        self._marks.append(_Mark(time.monotonic(), mark))
+        self._marks.append(_Mark(time.monotonic(), mark, mark.version))
         return False
 
     def _clear(self, places: Iterator[SessionRecord]) -> None:
@@ -180,10 +180,11 @@ class BulkMove:
     def _let_go(self, before: float) -> None:
         due = []
         while self._marks and self._marks[0].time <= before:
-            due.append(self._marks.popleft().record)
+            due.append(self._marks.popleft())
         if due:
             until = clock.now() + REMEMBERED
-            self._source.retire_many([left(mark, until) for mark in due])
+            remains = [replace(left(each.record, until), version=each.version) for each in due]
+            self._source.retire_many(remains)
 
 
 def _batches(store: BaseStore, size: int = BATCH) -> Iterator[list[SessionRecord]]:

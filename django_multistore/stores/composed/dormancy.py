@@ -45,9 +45,10 @@ def state_of(record: SessionRecord | None) -> State:
     return State.LEFT if before < PENDING_FOR - ROOM else State.PENDING
 
 
-def pending(record: SessionRecord, token: bytes) -> SessionRecord:
+def pending(record: SessionRecord, token: bytes, version: int | None) -> SessionRecord:
     """Return what keeps a place for a live record, with a token in place of the payload."""
-    return replace(record, last_seen_at=record.last_seen_at - PENDING_FOR, payload=token)
+    last_seen_at = record.last_seen_at - PENDING_FOR
+    return replace(record, last_seen_at=last_seen_at, payload=token, version=version)
 
 
 def moved(record: SessionRecord, token: bytes) -> SessionRecord:

@@ -117,7 +117,7 @@ class Moves:
         if _is_place_for(record, there):
             return there
         # It may be another's who is about to mark the session as moved there, by that token.
-        place = replace(pending(record, there.payload), version=there.version)
+        place = pending(record, there.payload, there.version)
         outcome = yield from call(self.target.update, self.target.aupdate, place)
         return replace(place, version=_next(there)) if outcome is Outcome.DONE else None
 
@@ -157,8 +157,9 @@ class Moves:
 def build_place(record: SessionRecord) -> SessionRecord | None:
     """Return what keeps a new place for a session; None if no version is left for that."""
     version = _number(record) + HEAD_START + secrets.randbelow(NOTCHES)
-    place = pending(record, secrets.token_bytes(TOKEN_LENGTH))
-    return replace(place, version=version) if version < LAST_VERSION else None
+    if version >= LAST_VERSION:
+        return None
+    return pending(record, secrets.token_bytes(TOKEN_LENGTH), version)
 
 
 def _is_place_for(record: SessionRecord, there: SessionRecord) -> bool:

@@ -7,7 +7,7 @@ transaction.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...models import StoredSession
@@ -34,6 +34,13 @@ WHERE old.{key} = new.{key} AND old.{version} = new.{version}
 RETURNING old.{key}
 """
 
+# Lists of these go as one text, which the driver takes in a tenth of the time of an array: none of
+# them has a comma.
+AS_TEXT = {
+    "id", "key", "payload", "version",
+    "created_at", "authenticated_at", "last_seen_at", "expires_at",
+}  # fmt: skip
+UNPACK = "STRING_TO_ARRAY(%s, ',', '')"
 COLUMNS = (
     "id", "key", "payload", "version", "user_id", "created_at", "authenticated_at",
     "last_seen_at", "expires_at", "ip_address", "user_agent", "actor_id",
@@ -54,17 +61,23 @@ def create_many(
 
 
 def update_many(
-    alias: str, records: Sequence[SessionRecord], connection: BaseDatabaseWrapper
+    alias: str,
+    records: Sequence[SessionRecord],
+    changed: Collection[str] | None,
+    connection: BaseDatabaseWrapper,
 ) -> set[str]:
     """Write records over those of their keys and versions, and return the keys of these."""
-    return _run(UPDATE, COLUMNS, _build_rows(alias, records), [clock.now()], connection)
+    if changed is None or not AS_TEXT.issuperset(changed):
+        return _run(UPDATE, COLUMNS, _build_rows(alias, records), [clock.now()], connection)
+    names = ("key", "version", *(name for name in COLUMNS if name in changed))
+    rows = [{name: getattr(record, name) for name in names} for record in records]
+    return _run(UPDATE, names, rows, [clock.now()], connection)
 
 
-def retire_many(
-    alias: str, records: Sequence[SessionRecord], connection: BaseDatabaseWrapper
-) -> set[str]:
+def retire_many(records: Sequence[SessionRecord], connection: BaseDatabaseWrapper) -> set[str]:
     """Delete the records of these keys and versions, and return the keys of those deleted."""
-    return _run(RETIRE, ("key", "version"), _build_rows(alias, records), [], connection)
+    rows = [{"key": record.key, "version": record.version} for record in records]
+    return _run(RETIRE, ("key", "version"), rows, [], connection)
 
 
 def _build_rows(alias: str, records: Sequence[SessionRecord]) -> list[dict[str, Any]]:
@@ -72,6 +85,15 @@ def _build_rows(alias: str, records: Sequence[SessionRecord]) -> list[dict[str, 
         build_row(alias, each) | {"payload": each.payload, "version": each.version}
         for each in records
     ]
+
+
+def _write_list(name: str, rows: Sequence[dict[str, Any]]) -> Any:
+    values = [row[name] for row in rows]
+    if name not in AS_TEXT:
+        return values
+    if name == "payload":
+        return ",".join([rf"\x{payload.hex()}" for payload in values])
+    return ",".join(["" if value is None else str(value) for value in values])
 
 
 def _run(
@@ -87,19 +109,18 @@ def _run(
     sql = text.format(
         table=quote(StoredSession._meta.db_table),
         columns=", ".join(names[name] for name in columns),
-        arrays=", ".join(f"%s::{fields[name].db_type(connection)}[]" for name in columns),
+        arrays=", ".join(
+            f"{UNPACK if name in AS_TEXT else '%s'}::{fields[name].db_type(connection)}[]"
+            for name in columns
+        ),
         assignments=", ".join(
-            f"{names[name]} = new.{names[name]}" for name in COLUMNS if name not in UNCHANGED
+            f"{names[name]} = new.{names[name]}" for name in columns if name not in UNCHANGED
         ),
         key=names["key"],
         version=names["version"],
         expires_at=names["expires_at"],
     )
-    arrays = [[row[name] for row in rows] for name in columns]
-    binary = connection.Database.Binary  # type: ignore[attr-defined]
-    if "payload" in columns:
-        place = columns.index("payload")
-        arrays[place] = [binary(payload) for payload in arrays[place]]
+    arrays = [_write_list(name, rows) for name in columns]
     with connection.cursor() as cursor:
         cursor.execute(sql, [*arrays, *values])
         return {key for (key,) in cursor.fetchall()}

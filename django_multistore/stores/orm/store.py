@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -170,10 +170,12 @@ class OrmStore(BaseStore):
         created = self._table.run(partial(many.create_many, self.alias, records))
         return [record.key in created for record in records]
 
-    def update_many(self, records: Sequence[SessionRecord]) -> list[Outcome]:
+    def update_many(
+        self, records: Sequence[SessionRecord], changed: Collection[str] | None = None
+    ) -> list[Outcome]:
         if not self._takes_arrays or not records:
             return self._table.transact(lambda: [self.update(record) for record in records])
-        updated = self._table.run(partial(many.update_many, self.alias, records))
+        updated = self._table.run(partial(many.update_many, self.alias, records, changed))
         return [
             Outcome.DONE if record.key in updated else self._explain_miss(record.key)
             for record in records
@@ -181,7 +183,7 @@ class OrmStore(BaseStore):
 
     def retire_many(self, records: Sequence[SessionRecord]) -> None:
         if self._takes_arrays and records:
-            self._table.run(partial(many.retire_many, self.alias, records))
+            self._table.run(partial(many.retire_many, records))
             return
         names = [{"key": record.key, "version": record.version} for record in records]
         self._table.transact(lambda: [self._table.execute("retire", each) for each in names])

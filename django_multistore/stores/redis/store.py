@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -108,7 +108,9 @@ class RedisStore(StepwiseStore):
     def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
         return self._send_all([self._protocol.create(record) for record in records])
 
-    def update_many(self, records: Sequence[SessionRecord]) -> list[Outcome]:
+    def update_many(
+        self, records: Sequence[SessionRecord], changed: Collection[str] | None = None
+    ) -> list[Outcome]:
         return self._send_all([self._protocol.update(record) for record in records])
 
     def scan(self, cursor: SessionWalk | None, size: int) -> tuple[list[SessionRecord], Any]:

@@ -24,7 +24,7 @@ KINDS = {
     "remembering": "tests.stores.composed.stores.RememberingStore",
 }
 OPERATIONS = [Operation(phase, work) for phase in PHASES for work in WORKS]
-SAMPLE = 12
+SAMPLE = 8
 
 
 @pytest.fixture(autouse=True, params=KINDS)
@@ -107,7 +107,7 @@ def named(name: str) -> Operation:
 def test_all_orders_of_these(start: str, names: tuple[str, str]) -> None:
     pair = [named(name) for name in names]
     lengths = [length(each, make_world(start)) for each in pair]
-    for choices in orders(*lengths):
+    for choices in sample([*orders(*lengths)]):
         explore(make_world(start), pair, choices)
 
 

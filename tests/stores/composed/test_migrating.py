@@ -100,12 +100,12 @@ def test_it_finds_users_if_both_do(settings: Any) -> None:
 def test_what_a_record_says_of_its_session_can_be_taken_back() -> None:
     record, token = make_record(user_id="7"), b"t" * 16
     mark = moved(record, token)
-    states = [state_of(each) for each in (None, record, pending(record, token), mark)]
+    states = [state_of(each) for each in (None, record, pending(record, token, 7), mark)]
     assert states == [State.ABSENT, State.LIVE, State.PENDING, State.MOVED]
     assert awake(mark) == record
     assert state_of(left(mark, clock.now())) is State.LEFT
     assert left(mark, clock.now()).payload == b""
-    for each in (record, pending(record, token), mark):
+    for each in (record, pending(record, token, 7), mark):
         assert ended(each).expires_at <= min(each.last_seen_at, each.created_at)
 
 
@@ -253,7 +253,7 @@ def test_a_confirmation_that_is_rolled_back_loses_nothing(phase: str, settings: 
     settings.SESSION_STORES = moving(orm(), redis())
     store = store_in(phase)
     record = make_record(user_id="7")
-    place = replace(pending(record, b"t" * 16), version=100)
+    place = pending(record, b"t" * 16, 100)
     assert store.away.create(moved(record, b"t" * 16))
     assert store.home.create(place)
     with transaction.atomic():
