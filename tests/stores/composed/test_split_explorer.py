@@ -45,6 +45,8 @@ from tests.support.exploration import (
 )
 from tests.support.helpers import rounds
 
+pytestmark = pytest.mark.elsewhere
+
 
 @dataclass
 class SplitWorld(World):

@@ -47,6 +47,8 @@ from tests.support.exploration import (
 )
 from tests.support.helpers import rounds
 
+pytestmark = pytest.mark.elsewhere
+
 
 @dataclass
 class TieredWorld(World):
