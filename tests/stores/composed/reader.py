@@ -35,10 +35,10 @@ def key_in(seed: str, number: int) -> str:
 
 def read_on(seed: str, memory: mmap.mmap) -> Counter[str]:
     """Read the session of the round that is under way, until the last one is over."""
-    counts, store = Counter[str](), stores["default"]
+    counts, store, parent = Counter[str](), stores["default"], os.getppid()
     while True:
         (number,) = ROUND.unpack_from(memory)
-        if number < 0:
+        if number < 0 or os.getppid() != parent:
             return counts
         counts["there" if store.read(key_in(seed, number)) else "gone"] += 1
 

@@ -218,7 +218,7 @@ TRIPLES = [
 def test_orders_of_three(
     store: TieredStore, start: str, triple: tuple[Operation, ...], is_warm: bool
 ) -> None:
-    for _ in range(min(rounds(), 2000)):
+    for _ in range(min(rounds() // 10, 2000)):
         world = TieredWorld(store, start, is_warm=is_warm)
         explore(world, triple, [random.randrange(3) for _ in range(14)])
 
