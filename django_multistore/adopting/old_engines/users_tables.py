@@ -31,10 +31,12 @@ class UsersTableEngine(TableEngine):
         row = self._rows().filter(session_key=session_key).values("user_agent", "ip").first()
         return Device() if row is None else device_of(row)
 
-    def _make_store(self, session_key: str, device: Device | None = None) -> Any:
-        if device is None:
-            return self.store_class(session_key)
-        return self.store_class(session_key, user_agent=device.user_agent, ip=device.ip_address)
+    def _fill(self, session_key: str, data: dict[str, Any], device: Device) -> Any:
+        # What its middleware tells it. An old process that finds another device than its visitor's
+        # saves the session at each read.
+        store = self.store_class(session_key, user_agent=device.user_agent, ip=device.ip_address)
+        store._session_cache = prepare(data)
+        return store
 
     def _may_be_of(self, user_id: str) -> Any:
         users = self.model._meta.get_field("user").related_model
@@ -79,13 +81,6 @@ class QsessionsEngine(UsersTableEngine):
             device=device_of(known),
         )
 
-    def _fill(self, session_key: str, data: dict[str, Any], device: Device) -> Any:
-        store = self._make_store(session_key, device)
-        # An old process that finds others than its own saves the session at each read.
-        known = dict(zip(self._own_keys(), (store.user_agent, store.ip), strict=True))
-        store._session_cache = prepare(data) | known
-        return store
-
     @staticmethod
     def _own_keys() -> tuple[str, str]:
         package = import_module("qsessions")
@@ -118,8 +113,7 @@ class UserSessionsEngine(UsersTableEngine):
         )
 
     def _fill(self, session_key: str, data: dict[str, Any], device: Device) -> Any:
-        store = self._make_store(session_key, device)
-        store._session_cache = prepare(data)
+        store = super()._fill(session_key, data, device)
         # The class takes it from an assignment alone, and not from the data.
         store.user_id = data.get(SESSION_KEY)
         return store
