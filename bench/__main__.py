@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from unittest import SkipTest
 
-from . import asgi, caches, databases, expiry, redis_memory, redis_rows, rows, tables, users
+from . import asgi, caches, databases, expiry, moving, redis_memory, redis_rows, rows, tables, users
 
 DATABASES = {"postgres": "PostgreSQL", "sqlite": "SQLite"}
 STORES = {"orm": "OrmStore", "cache": "CacheStore", "redis": "RedisStore"}
@@ -49,12 +49,19 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--store", choices=STORES, help="one of the stores")
     parser.add_argument("--asgi", action="store_true", help="async requests alone (PostgreSQL)")
+    parser.add_argument(
+        "--moving", type=int, metavar="N", help="only move N sessions from PostgreSQL to Redis"
+    )
     options = parser.parse_args(arguments)
     if options.asgi and options.only == "sqlite":
         parser.error("--asgi measures on PostgreSQL only")
     part = QUICK if options.quick else 1
     turns = max(1, options.rounds // part)
     _say(about())
+    if options.moving:
+        with _section("MigratingStore"), databases.fresh("postgres", ["redis"]) as process:
+            _say("\n" + moving.describe(process.call(moving.measure, options.moving)))
+        return
     chosen = [options.store] if options.store else list(STORES)
     kinds = [options.only] if options.only else list(DATABASES)
     if not options.asgi:

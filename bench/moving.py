@@ -1,7 +1,7 @@
 """
 Move sessions from PostgreSQL to Redis, beside a raw copy of the same rows in the same run.
 
-    python -m bench.moving 1000000
+    python -m bench --moving 1000000
 
 The raw copy is COPY out, nothing decoded, and SET in pipelines: it keeps no index, asks nobody
 whether a session is still there, and leaves it where it was as well.
@@ -9,9 +9,9 @@ whether a session is still there, and leaves it where it was as well.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
@@ -19,7 +19,7 @@ from django.db import connections
 from django_multistore.stores import stores
 from django_multistore.stores.composed import MigratingStore
 
-from . import databases, filling
+from . import filling
 from .redis_driver import client_of
 
 PIPELINE = 1_000  # commands in one round trip
@@ -27,26 +27,38 @@ COPY = "COPY (SELECT key, payload FROM django_multistore_storedsession) TO STDOU
 TARGET = 3.0
 
 
-def main() -> None:
-    """Measure and print one line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.moving", description=__doc__)
-    parser.add_argument("count", type=int, nargs="?", default=100_000, help="sessions (100,000)")
-    count = parser.parse_args().count
-    with databases.fresh("postgres", ["redis"]) as process:
-        users = max(1, count // 5)
-        begin = filling.LIVE
-        process.call(filling.fill, filling.OURS, "default", count=count, begin=begin, users=users)
-        process.call(filling.tidy, "default")
-        before = process.call(peak)
-        raw = process.call(copy_raw)
-        moved, seconds = process.call(move)
-        after = process.call(peak)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """What it took to move sessions, beside the raw copy."""
+
+    count: int
+    raw: float  # seconds
+    moved: float
+    before: int  # MiB, the most that the process had until then
+    after: int
+
+    @property
+    def ratio(self) -> float:
+        return self.moved / self.raw
+
+
+def measure(count: int) -> Move:
+    """Fill PostgreSQL with so many sessions, copy them, and move them."""
+    filling.fill(filling.OURS, "default", count=count, begin=filling.LIVE, users=count // 5 + 1)
+    filling.tidy("default")
+    before, raw = peak(), copy_raw()
+    moved, seconds = move()
     assert moved == count
-    ratio = seconds / raw
-    mark = "" if ratio <= TARGET else " !"
-    print(
-        f"{count:,} sessions: moved in {seconds:.1f} s, copied raw in {raw:.1f} s: "
-        f"{ratio:.1f} times{mark}; peak memory {before} MiB before, {after} MiB after"
+    return Move(count=count, raw=raw, moved=seconds, before=before, after=peak())
+
+
+def describe(move: Move) -> str:
+    """Return the measure in words."""
+    mark = "" if move.ratio <= TARGET else " !"
+    return (
+        f"{move.count:,} sessions: moved in {move.moved:.1f} s, copied raw in {move.raw:.1f} s: "
+        f"{move.ratio:.1f} times{mark}. Peak memory {move.before} MiB before, {move.after} MiB "
+        "after."
     )
 
 
@@ -85,7 +97,3 @@ def move() -> tuple[int, float]:
 def peak() -> int:
     """Return the most memory that this process has had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-if __name__ == "__main__":
-    main()

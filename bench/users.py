@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from django_multistore.records import SessionRecord, key_of, new_id
 from django_multistore.stores import stores
-from django_multistore.stores.cache.values import Entry, Listing, pack
 
 from . import filling, redis_filling, timing
 
@@ -61,6 +60,9 @@ class Indexed(Stored):
     prefix = "indexed_"
 
     def prepare(self, database: str, users: Sequence[int], count: int) -> None:
+        # Only where Django is set up, which it isn't where the measurements are begun.
+        from django_multistore.stores.cache.values import Entry, Listing, pack  # noqa: PLC0415
+
         # Past the store, which would look at the rows and so have the database warm them.
         alias, every, now = self.alias(database), count // SESSIONS, timezone.now()
         expires_at = now + timedelta(days=1)

@@ -24,6 +24,7 @@ from ..stores.batches import batch_sizes
 from ..stores.steps import run
 from . import cutoffs, envelopes
 from .asking import raising_outages
+from .batches import Found, enter, take_over
 from .known_keys import KnownKeys
 from .losses import Loss, find_losses
 from .old_sessions import OldSession
@@ -102,7 +103,7 @@ class Mover:
         total, after = 0, ""
         for size in batch_sizes(AT_A_TIME, max_seconds):
             batch = self._scan(after, size)
-            count = sum(self._take(*each, dry_run=dry_run) for each in batch)
+            count = self._count(batch) if dry_run else self._take_all(batch)
             total += count
             progress(count)
             if len(batch) < size:
@@ -137,23 +138,42 @@ class Mover:
                 findings.losses.update(find_losses(session.data, serializer))
         return findings
 
-    def _take(self, session_key: str, session: OldSession | None, *, dry_run: bool) -> int:
-        if session is None:
-            return 0  # It can't be read, by the old engine either.
-        secret = Secret(session_key)
+    def _count(self, batch: list[tuple[str, OldSession | None]]) -> int:
+        """Count what there is to do."""
+        records = [
+            self._store.store.read(key_of(session_key))
+            for session_key, session in batch
+            if session is not None
+        ]
+        done = [each for each in records if each is not None and self._is_done(each)]
+        return len(records) - len(done)
+
+    def _is_done(self, record: SessionRecord) -> bool:
+        return self._follows or not envelopes.is_following(record)
+
+    def _take_all(self, batch: list[tuple[str, OldSession | None]]) -> int:
+        # What can't be read here the old engine can't read either.
+        readable = [Found(Secret(each), old) for each, old in batch if old is not None]
+        entered, others = enter(self._store, readable)
+        taken = entered if self._follows else take_over(self._store, entered)
+        done = {each.secret.key for each in taken}
+        missed = [each.secret for each in entered if each.secret.key not in done]
+        slow = [*(each.secret for each in others), *missed]
+        return len(taken) + sum(map(self._take, slow))
+
+    def _take(self, secret: Secret) -> int:
+        """Do what the phase does with a session, and count it if that was anything."""
         record = self._store.store.read(secret.key)
         is_ours = record is not None and not envelopes.is_following(record)
         if record is not None and self._follows:
             return 0
-        if dry_run:
-            return int(not is_ours)
         protocol = self._store.knowing(KnownKeys(secret)).protocol
         if not is_ours:
             return int(run(protocol.settle(secret.key, record)) is not None)
         if not self._follows:
             # Its removal was still to come when its process died.
             with raising_outages(self._old.name):
-                self._old.delete(session_key)
+                self._old.delete(secret.session_key)
         return 0
 
     def _settle_followers(self, progress: Callable[[int], object]) -> None:

@@ -17,7 +17,7 @@ from .known_keys import KnownKeys
 from .protocol import AdoptingProtocol
 from .signed_cookies import CookieProtocol
 from .taking_over import TakingOverProtocol
-from .translating import UserIdOf
+from .translating import Translator, UserIdOf
 
 if TYPE_CHECKING:
     # The engine has to be importable before the apps are.
@@ -65,6 +65,11 @@ class AdoptingStore(StepwiseStore):
     def protocol(self) -> AdoptingProtocol:
         """The steps of each operation."""
         return self._protocol
+
+    @property
+    def translator(self) -> Translator:
+        """What makes records of the old engine's sessions."""
+        return Translator(self._user_id_of, self.adoption.on_loss)
 
     @property
     def database(self) -> str:

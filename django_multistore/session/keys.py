@@ -18,6 +18,7 @@ SESSION_KEY_LENGTH = 32
 SESSION_KEY_LETTERS = b"abcdefghijklmnopqrstuvwxyz234567" * 8
 VALID_SESSION_KEY = re.compile(r"[a-z0-9]{8,128}")
 DERIVED_BYTES = 20
+MOST_DRAWS = 100  # Where every second key fits, one in 2¹⁰⁰ sessions gets another.
 # Whether a store takes a key, which is a session key's digest.
 Fits: TypeAlias = Callable[[str], bool]
 HASH_UPGRADE = "the auth hash of a SECRET_KEY_FALLBACKS was renewed"
@@ -45,9 +46,10 @@ class Secret:
             occasion: what only those know who may follow.
             fits: says whether the store takes a key; all others derive the first that it takes.
         """
-        secret, count = self._derive(occasion), 0
-        while fits is not None and not fits(secret.key):
-            count += 1
+        secret = self._derive(occasion)
+        for count in range(1, MOST_DRAWS):
+            if fits is None or fits(secret.key):
+                break
             secret = self._derive(f"{occasion}:{count}")
         return secret
 
@@ -71,7 +73,9 @@ def new_session_key() -> str:
 def draw_secret(fits: Fits) -> Secret:
     """Draw a session key whose key the store takes."""
     secret = Secret(new_session_key())
-    while not fits(secret.key):
+    for _ in range(1, MOST_DRAWS):
+        if fits(secret.key):
+            break
         secret = Secret(new_session_key())
     return secret
 

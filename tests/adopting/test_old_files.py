@@ -184,6 +184,7 @@ def test_scan_goes_through_what_lives_by_key(
     (folder / "sessionid").touch()
     (folder / f"sessionid2{KEY}").touch()  # another site's
     (folder / f"other{KEY}").touch()
+    (folder / keys[0]).touch()
     seen, after = [], ""
     while page := old.scan(after, 2):
         seen += page
@@ -206,10 +207,11 @@ def test_two_scans_at_once_don_t_disturb_one_another(
 
 
 def test_a_scan_from_the_start_finds_what_is_new(old: OldEngine) -> None:
-    first = make_old(ENGINE)
-    assert [key for key, _ in old.scan("", 9)] == [first]
-    second = make_old(ENGINE)
-    assert [key for key, _ in old.scan("", 9)] == sorted([first, second])
+    later, earlier = "b" * 32, "a" * 32
+    assert old.create(later, {}, None)
+    assert [key for key, _ in old.scan("", 9)] == [later]
+    assert old.create(earlier, {}, None)
+    assert [key for key, _ in old.scan("", 9)] == [earlier, later]
 
 
 def test_a_user_s_sessions_are_found(old: OldEngine) -> None:

@@ -92,6 +92,10 @@ class OldEngine:
         for session_key in session_keys:
             self.delete(session_key)
 
+    def find_present(self, session_keys: Iterable[str]) -> set[str]:
+        """Return those session keys under which there is a live session."""
+        return {each for each in session_keys if self.load(each) is not None}
+
     def scan(self, after: str, size: int) -> list[tuple[str, OldSession | None]]:
         """
         Return live sessions by ascending session key.

@@ -97,6 +97,11 @@ class TableEngine(OldEngine):
         else:
             self._rows().filter(session_key__in=list(session_keys)).delete()
 
+    def find_present(self, session_keys: Iterable[str]) -> set[str]:
+        """See OldEngine.find_present()."""
+        rows = self._live().filter(session_key__in=list(session_keys))
+        return set(rows.values_list("session_key", flat=True))
+
     def scan(self, after: str, size: int) -> list[tuple[str, OldSession | None]]:
         """See OldEngine.scan()."""
         return [
