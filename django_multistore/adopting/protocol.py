@@ -182,15 +182,15 @@ class AdoptingProtocol(Operations):
     # What is ended.
 
     def destroy(self, key: str) -> Steps[bool]:
-        secret = self._known.find(key)
-        if secret is None:
-            record = yield from self._read(key)
-            opened = None if record is None else envelopes.open_(record)
-            if opened is not None:
-                secret = opened.secret
+        record = yield from self._read(key)
+        opened = None if record is None else envelopes.open_(record)
+        secret = self._known.find(key) if opened is None else opened.secret
         if secret is None:
             return (yield from self._destroy(key))
-        # That it was in the old engine says nothing: it may be on its way to another session key.
+        if record is None:
+            # It is entered first, for then it can be told whether it was there. That it was in the
+            # old engine says nothing: it may be on its way to another session key.
+            yield from self.settle(key, None)
         _, was_here = yield from self._end(key, secret)
         return was_here
 
