@@ -115,10 +115,37 @@ class Mover:
             self._settle_followers(progress)
         return total
 
+    def take_over_followers(
+        self, *, dry_run: bool, max_seconds: float | None, progress: Callable[[int], object]
+    ) -> int:
+        """
+        Take over what is known here of an engine that can't be looked through.
+
+        Args:
+            dry_run: only count what there is to do.
+            max_seconds: begin no further step after this time.
+            progress: called after each step with its count.
+
+        Returns:
+            How many were taken over, or would be.
+        """
+        total, cursor = 0, None
+        for size in batch_sizes(AT_A_TIME, max_seconds):
+            records, cursor = self._store.store.scan(cursor, size)
+            keys = [each.key for each in records if envelopes.is_following(each)]
+            count = len(keys) if dry_run else sum(self._store.read(key) is not None for key in keys)
+            total += count
+            progress(count)
+            if cursor is None:
+                break
+        return total
+
     def tell_status(self) -> Status:
         """Count what is left, without a change."""
         status = Status(is_old_known=self._old.can_scan)
-        for session_key, _ in self._iterate_old() if self._old.can_scan else ():
+        for session_key, session in self._iterate_old() if self._old.can_scan else ():
+            if session is None:
+                continue  # It can't be read, by the old engine either: nobody is waited for.
             record = self._store.store.read(key_of(session_key))
             status.unknown += record is None
             status.copies += record is not None and not envelopes.is_following(record)

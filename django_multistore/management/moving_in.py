@@ -69,7 +69,8 @@ class AdoptCommand:
         """
         if self._options["status"]:
             return self._tell_status(self._mover.tell_status())
-        self._require_scan()
+        if self._options["check"] or not self._knows_all_that_follow():
+            self._require_scan()
         if self._options["check"]:
             return self._tell_findings(self._mover.find_losses())
         return self._move()
@@ -77,7 +78,9 @@ class AdoptCommand:
     def _move(self) -> None:
         is_dry = self._options["dry_run"]
         with show_progress(self._stderr, self._options["verbosity"]) as show:
-            self._mover.move(
+            can_scan = self._store.adoption.old.can_scan
+            move = self._mover.move if can_scan else self._mover.take_over_followers
+            move(
                 dry_run=is_dry,
                 max_seconds=self._options["max_seconds"],
                 progress=self._note(show),
@@ -146,6 +149,11 @@ class AdoptCommand:
         else:
             lines.append("All that they have can be kept.")
         self._say("\n".join(lines))
+
+    def _knows_all_that_follow(self) -> bool:
+        adoption = self._store.adoption
+        has_followers = not (adoption.follows or adoption.old.keeps_in_cookies)
+        return has_followers and self._store.store.supports_scan
 
     def _require_scan(self) -> None:
         old = self._store.adoption.old

@@ -1,0 +1,74 @@
+"""What `sessions adopt` leaves, where the old engine's sessions can't be read or looked through."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from django_multistore.adopting.envelopes import is_following
+from django_multistore.engine import SessionStore
+from tests.support.old_engines.sites import DJANGOS, make_old, read_old
+
+pytestmark = pytest.mark.django_db
+
+MEMORY = {"default": {"BACKEND": "django_multistore.stores.memory.MemoryStore"}}
+
+
+def adopting(engine: str, phase: str) -> Any:
+    return override_settings(SESSION_ADOPT={"ENGINE": DJANGOS + engine, "PHASE": phase})
+
+
+def adopt(*options: str) -> str:
+    out = io.StringIO()
+    call_command("sessions", "adopt", *options, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+def fail(*options: str) -> CommandError:
+    with pytest.raises(CommandError) as raised:
+        adopt(*options)
+    return raised.value
+
+
+@override_settings(SESSION_STORES=MEMORY)
+def test_nobody_is_waited_for_whose_session_cannot_be_read() -> None:
+    with override_settings(SECRET_KEY="before"):
+        make_old(f"{DJANGOS}db")
+    make_old(f"{DJANGOS}db")
+    with adopting("db", "adopt"):
+        assert fail("--status").returncode == 1
+        adopt()
+        assert Session.objects.count() == 1
+        assert "can go" in adopt("--status")
+
+
+@override_settings(SESSION_STORES=MEMORY)
+def test_what_follows_a_cache_is_taken_over_without_its_visitor() -> None:
+    engine = f"{DJANGOS}cache"
+    known, unknown = make_old(engine), make_old(engine)
+    with adopting("cache", "follow"):
+        assert SessionStore(known)["cart"] == [1]
+        assert "can't be looked through" in str(fail())
+    with adopting("cache", "adopt"):
+        assert fail("--status").returncode == 1
+        assert "1 sessions" in adopt("--dry-run")
+        assert "1 sessions" in adopt()
+        assert read_old(engine, known) == {}
+        assert read_old(engine, unknown)["cart"] == [1]
+        assert SessionStore(known)["cart"] == [1]
+        record = SessionStore.get_store().store.read(SessionStore(known).key)  # type: ignore[attr-defined]
+        assert not is_following(record)
+        assert fail("--status").returncode == 2
+        assert "can't be looked through" in str(fail("--check"))
+
+
+@override_settings(SESSION_STORES=MEMORY)
+def test_cookies_leave_nothing_to_run() -> None:
+    with adopting("signed_cookies", "adopt"):
+        assert "can't be looked through" in str(fail())
+        assert fail("--status").returncode == 2
