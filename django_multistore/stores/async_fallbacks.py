@@ -37,6 +37,9 @@ class AsyncFallbacks(Fallbacks):
     async def areread(self, key: str) -> SessionRecord | None:
         return await sync_to_async(self.reread)(key)
 
+    async def amake_way(self, record: SessionRecord) -> bool:
+        return await sync_to_async(self.make_way)(record)
+
     async def atouch(self, record: SessionRecord) -> bool:
         return await sync_to_async(self.touch)(record)
 

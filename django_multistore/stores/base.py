@@ -37,6 +37,10 @@ class BaseStore(AsyncFallbacks):
     serializes_logins: ClassVar[bool] = False
     # Whether database_index() has rows of the sessions. If not, it raises NotSupported.
     has_database_index: ClassVar[bool] = False
+    # Whether scan() goes through the sessions. If not, it raises NotSupported.
+    supports_scan: ClassVar[bool] = False
+    # Whether scan() finds the sessions that have no user as well.
+    scans_anonymous: ClassVar[bool] = True
     # The most that one step of gc() may do, whatever batch_size says. None: no limit.
     max_batch_size: ClassVar[int | None] = None
 
@@ -109,6 +113,10 @@ class BaseStore(AsyncFallbacks):
             size: the most records to remove.
             dry_run: only count them; one step may then count them all.
         """
+
+    def is_in_transaction(self) -> bool:
+        """Say whether the caller's transaction may undo what is written here now."""
+        return False
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         """Check the store's configuration; with deploy=True also what only production needs."""

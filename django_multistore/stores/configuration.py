@@ -100,6 +100,7 @@ OUR_STORES = (
     "django_multistore.stores.cache.CacheStore",
     "django_multistore.stores.redis.RedisStore",
     "django_multistore.stores.memory.MemoryStore",
+    "django_multistore.stores.composed.MigratingStore",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -61,6 +61,19 @@ class Fallbacks(ABC):
         Where reads may be older than writes, a store finds the newest here, other than by read().
         """
         return self.read(key)
+
+    def make_way(self, record: SessionRecord) -> bool:
+        """
+        Remove what has expired and keeps this record from being created.
+
+        For sessions that come from another store. A store that keeps expired records until gc()
+        comes may have some under the record's key, or under its id if that must be unique. This
+        one removes nothing, and the record can be created once gc() has come.
+
+        Returns:
+            Whether it is worth while to create the record once more.
+        """
+        return False
 
     def touch(self, record: SessionRecord) -> bool:
         """
@@ -236,7 +249,51 @@ class Fallbacks(ABC):
                 return True
         raise self.gave_up("the session moved to another key each time")
 
+    # Many sessions at once, for what moves all of them.
+
+    def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        """Create records, and return for each what create() does. This one takes them in turn."""
+        return [self.create(record) for record in records]
+
+    def update_many(self, records: Sequence[SessionRecord]) -> list[Outcome]:
+        """
+        Write records as update() does, and return its outcome for each.
+
+        Each record has a version and a key of its own. This one takes them in turn.
+        """
+        return [self.update(record) for record in records]
+
+    def retire_many(self, records: Sequence[SessionRecord]) -> None:
+        """
+        Write records that are of no use but until they expire, which is soon.
+
+        Each has the version that must be stored. Nothing tells whether it was done. A store may
+        remove them at once, if it doesn't take their keys for those of ended sessions then.
+        """
+        self.update_many(records)
+
     # All sessions.
+
+    def scan(self, cursor: Any, size: int) -> tuple[list[SessionRecord], Any]:
+        """
+        Return some of the live records, with their payloads, and where the next step begins.
+
+        What is there all the time is found at least once.
+
+        Args:
+            cursor: what the step before returned; None in the first step.
+            size: about how many to return.
+
+        Returns:
+            The records, and a cursor in whatever form the store likes. None: nothing is left.
+
+        Raises:
+            NotSupported: this store can't go through its records, as supports_scan says.
+        """
+        raise NotSupported(
+            f"Session store {self.alias!r} ({type(self).__name__}) can't go through all of its "
+            "sessions. django_multistore.stores.orm.OrmStore can."
+        )
 
     def database_index(self) -> SessionRowQuerySet:
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import threading
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ class MemoryStore(BaseStore):
     """Keep records in a dictionary, under one lock. They end with the process."""
 
     supports_users = True
+    supports_scan = True
     serializes_logins = True
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
@@ -73,6 +75,21 @@ class MemoryStore(BaseStore):
                 del self._records[key]
         # The next step looks through all of them again: none is where it was.
         return Batch(len(expired[:size]), cursor="start" if len(expired) > size else None)
+
+    def make_way(self, record: SessionRecord) -> bool:
+        with self._lock:
+            stored = self._records.get(record.key)
+            if stored is None or _is_live(stored):
+                return False
+            del self._records[record.key]
+            return True
+
+    def scan(self, cursor: Any, size: int) -> tuple[list[SessionRecord], Any]:
+        with self._lock:
+            after = [key for key in self._records if cursor is None or key > cursor]
+            keys = heapq.nsmallest(size, after)
+            found = [self._records[key] for key in keys]
+        return [each for each in found if _is_live(each)], keys[-1] if len(keys) == size else None
 
     def admit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
         with self._lock:

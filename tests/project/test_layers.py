@@ -29,7 +29,7 @@ FLOORS = {
         stores/ stores/sql/ stores/orm/ stores/cache/
         stores/redis/layout stores/redis/scripts stores/redis/sources
         stores/redis/options stores/redis/client/ stores/redis/
-        stores/remedies stores/trial stores/handler stores/__init__
+        stores/remedies stores/trial stores/handler stores/composed/ stores/__init__
     """,
     "what Django does with it": """
         signals auth/ rotation/ saving/ engine

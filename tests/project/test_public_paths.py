@@ -37,6 +37,7 @@ PUBLIC = {
     "stores.base": "BaseStore",
     "stores.batches": "Batch",
     "stores.cache": "CacheStore",
+    "stores.composed": "MigratingStore",
     "stores.memory": "MemoryStore",
     "stores.orm": "OrmStore",
     "stores.redis": "RedisStore",

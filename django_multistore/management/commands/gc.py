@@ -38,7 +38,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--batch-size",
-            type=_make_positive(int),
+            type=make_positive(int),
             default=GC_BATCH_SIZE,
             metavar="N",
             help="The most sessions that one step removes; a step is as large as takes "
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--max-seconds",
-            type=_make_positive(float),
+            type=make_positive(float),
             metavar="S",
             help="Begin no further step after this time.",
         )
@@ -141,6 +141,7 @@ def _find_schema_without_table(alias: str, error: MultistoreError) -> str | None
 
 @contextmanager
 def show_progress(stream: OutputWrapper, verbosity: int) -> Iterator[Callable[[int], object]]:
+    """Yield what is to be called with the count of each step: a progress bar, on a terminal."""
     if verbosity == 0 or not stream.isatty() or importlib.util.find_spec("tqdm") is None:
         yield lambda step: None
         return
@@ -149,8 +150,8 @@ def show_progress(stream: OutputWrapper, verbosity: int) -> Iterator[Callable[[i
         yield bar.update
 
 
-def _make_positive(number: Callable[[str], float]) -> Callable[[str], float]:
-    """Return what parses a number above 0 for argparse."""
+def make_positive(number: Callable[[str], float]) -> Callable[[str], float]:
+    """Return what parses a number above 0 for argparse, or raises ValueError or its error."""
 
     def parse(text: str) -> float:
         value = number(text)

@@ -25,7 +25,7 @@ from ...stores import stores
 from ...stores.base import BaseStore
 from ...stores.sql.table import explain_old_schema
 from ...system_checks.explanations import find_id, find_similar, read_explanations
-from .. import moving_in
+from .. import moving, moving_in
 from ..moving_in import AdoptCommand
 from .gc import INTERRUPTED, write
 
@@ -37,7 +37,7 @@ Parsed = TypeVar("Parsed")
 class Command(BaseCommand):
     """Look over all users' sessions. call_command() gets the number of what was found or ended."""
 
-    help = "Lists, counts, shows and ends sessions, by user, address and age."
+    help = "Lists, counts, shows, ends and moves sessions, by user, address and age."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -59,6 +59,7 @@ class Command(BaseCommand):
                 "adopt", help="Take over the sessions of the engine that SESSION_ADOPT names."
             )
         )
+        moving.add_parser(actions)
         for action in (listing, counting, showing, ending):
             _add_common(action)
         for action in (listing, counting, ending):
@@ -87,14 +88,23 @@ class Command(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> int:  # type: ignore[override]
         """Run the command; call_command() gets the number of sessions."""
         self._count = 0
+        self._is_unfinished = False
         # What explains an error is needed where there is one.
         explains = options["action"] == "explain"
         super().execute(*args, **options | ({"skip_checks": True} if explains else {}))
         return self._count
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run the command; the exit status of `move --status` says whether the source can go."""
+        super().run_from_argv(argv)
+        if self._is_unfinished:
+            sys.exit(1)
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["action"] == "explain":
             return self._explain(options["checks"])
+        if options["action"] == "move":
+            return self._move(options)
         acts = {"list": self._list, "count": self._tell_count, "show": self._show, "end": self._end}
         self._so_far = ""
         try:
@@ -112,6 +122,13 @@ class Command(BaseCommand):
             message = f"Interrupted.{self._so_far}"
             raise CommandError(message, returncode=INTERRUPTED) from None
         return None
+
+    def _move(self, options: dict[str, Any]) -> None:
+        move = moving.Move(_find_store(options), self.stdout, self.stderr, options)
+        try:
+            self._is_unfinished = not move.run()
+        finally:
+            self._count = move.count
 
     def _explain(self, asked: str | list[str]) -> None:
         asked = [asked] if isinstance(asked, str) else asked

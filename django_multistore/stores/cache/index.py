@@ -150,6 +150,10 @@ class UserIndex:
         found = self._rows(store__startswith=self._of_any_namespace, row_id__gt=row_id)
         return self._found(found.order_by("row_id")[:count])
 
+    def is_in_transaction(self) -> bool:
+        """Say whether the caller's transaction may undo what is written here now."""
+        return self._table.is_in_transaction()
+
     def now(self) -> datetime:
         """Return what time it is by the index's clock, or by this host's if that is behind."""
         return self._table.now()

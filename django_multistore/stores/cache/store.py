@@ -56,6 +56,8 @@ class CacheStore(StepwiseStore):
         "MAX_AGE": None,
     }
 
+    supports_scan = True
+    scans_anonymous = False  # It goes by the index, which has those of users.
     has_database_index = True
     max_batch_size: ClassVar[int | None] = AT_A_TIME
 
@@ -125,6 +127,14 @@ class CacheStore(StepwiseStore):
         # Logins may come in faster than rows are looked at, which would have no end.
         is_last = len(rows) < size or rows[-1].row_id >= here.newest
         return Batch(count, None if is_last else here._replace(row_id=rows[-1].row_id))
+
+    def scan(self, cursor: int | None, size: int) -> tuple[list[SessionRecord], int | None]:
+        rows = self._index.rows_after(cursor or 0, min(size, AT_A_TIME))
+        found = run(self._protocol.records_of(rows))
+        return found, rows[-1].row_id if rows else None
+
+    def is_in_transaction(self) -> bool:
+        return self._index.is_in_transaction()
 
     def try_more(self, record: SessionRecord) -> None:
         self._index.try_out(record)

@@ -127,6 +127,11 @@ class UserOperations(Operations):
             yield from call_database(self._index.remove_rows, own)
         return {live[row.row_id].record.id for row in own if row.row_id in live}, strangers
 
+    def records_of(self, rows: Sequence[Row]) -> Steps[list[SessionRecord]]:
+        """Return the live sessions that rows lead to, with their payloads."""
+        own = [row for row in rows if row.store == self._index.place]
+        return [entry.record for entry in (yield from self._look(own)).live.values()]
+
     def gc(self, rows: Sequence[Row], *, dry_run: bool, now: datetime | None = None) -> Steps[int]:
         """Remove those of up to AT_A_TIME rows whose sessions are gone, and return how many."""
         # The time is the index's; without it, this host's.

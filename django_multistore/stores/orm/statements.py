@@ -77,6 +77,12 @@ ORDER BY {expires_at}, {id}
 LIMIT 1 OFFSET %(skipped)s
 """
 
+NEXT_BY_ID = """
+WHERE {id} > %(after_id)s AND {expires_at} > %(now)s
+ORDER BY {id}
+LIMIT %(size)s
+"""
+
 TEMPLATES = {
     # The store itself looks at expires_at: one more condition is one more value to bind, and one
     # more index for the planner to weigh.
@@ -92,6 +98,11 @@ TEMPLATES = {
     "sessions_for_user_locked": Template(SELECT + LIVE_OF_USER + " {for_update}", LISTED),
     "destroy_for_user": Template(DELETE + OF_USER + " AND {key} <> %(except_key)s"),
     "destroy_session": Template(DELETE + OF_USER + " AND {id} = %(id)s"),
+    "make_way": Template(
+        DELETE + " WHERE ({key} = %(key)s OR {id} = %(id)s) AND {expires_at} <= %(now)s"
+    ),
+    "retire": Template(DELETE + AT_KEY + " AND {version} = %(version)s"),
+    "scan": Template(SELECT + NEXT_BY_ID, READ),
     "gc_last": Template(SELECT + AFTER + LAST_OF_BATCH, ["expires_at", "id"]),
     "gc": Template(DELETE + AFTER + UP_TO),
 }
@@ -106,6 +117,7 @@ TYPED_AS = {
     "last_expiry": "expires_at",
     "last_id": "id",
     "skipped": "id",
+    "size": "id",
 }
 
 

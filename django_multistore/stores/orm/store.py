@@ -19,6 +19,7 @@ from ..batches import Batch
 from ..sql.checks import check_database
 from ..sql.dialect import build_row
 from ..sql.table import Table
+from . import many
 from .locks import run_locked
 from .statements import LISTED, write_orm_statements
 
@@ -46,6 +47,7 @@ class OrmStore(BaseStore):
 
     default_options: ClassVar[dict[str, Any]] = {"DATABASE": None}
     supports_users = True
+    supports_scan = True
     serializes_logins = True
     has_database_index = True
 
@@ -158,6 +160,40 @@ class OrmStore(BaseStore):
         removed = self._table.execute("gc", after | {"last_expiry": expires_at, "last_id": id})
         return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
 
+    def make_way(self, record: SessionRecord) -> bool:
+        names = {"key": record.key, "id": record.id}
+        return self._table.execute("make_way", names | {"now": self._table.now()}) > 0
+
+    def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        if not self._takes_arrays or not records:
+            return self._table.transact(lambda: [self.create(record) for record in records])
+        created = self._table.run(partial(many.create_many, self.alias, records))
+        return [record.key in created for record in records]
+
+    def update_many(self, records: Sequence[SessionRecord]) -> list[Outcome]:
+        if not self._takes_arrays or not records:
+            return self._table.transact(lambda: [self.update(record) for record in records])
+        updated = self._table.run(partial(many.update_many, self.alias, records))
+        return [
+            Outcome.DONE if record.key in updated else self._explain_miss(record.key)
+            for record in records
+        ]
+
+    def retire_many(self, records: Sequence[SessionRecord]) -> None:
+        if self._takes_arrays and records:
+            self._table.run(partial(many.retire_many, self.alias, records))
+            return
+        names = [{"key": record.key, "version": record.version} for record in records]
+        self._table.transact(lambda: [self._table.execute("retire", each) for each in names])
+
+    def scan(self, cursor: int | None, size: int) -> tuple[list[SessionRecord], int | None]:
+        after = {"after_id": -1 if cursor is None else cursor, "now": clock.now(), "size": size}
+        found = [_build_record(row) for row in self._table.fetch("scan", after)]
+        return found, found[-1].id if len(found) == size else None
+
+    def is_in_transaction(self) -> bool:
+        return self._table.is_in_transaction()
+
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return check_database(self.alias, self.database) if kwargs.get("deploy") else []
 
@@ -168,7 +204,10 @@ class OrmStore(BaseStore):
         if self._table.execute(statement, values):
             self._table.follow(record.fate)
             return Outcome.DONE
-        return Outcome.GONE if self.reread(old_key) is None else Outcome.CONFLICT
+        return self._explain_miss(old_key)
+
+    def _explain_miss(self, key: str) -> Outcome:
+        return Outcome.GONE if self.reread(key) is None else Outcome.CONFLICT
 
     def _end(self, statement: str, values: dict[str, Any]) -> int:
         end = partial(self._table.execute, statement, values)
@@ -196,6 +235,10 @@ class OrmStore(BaseStore):
     @property
     def _locks_rows(self) -> bool:
         return connections[self.database].features.has_select_for_update
+
+    @property
+    def _takes_arrays(self) -> bool:
+        return many.takes_arrays(connections[self.database])
 
     def _is_blind(self) -> bool:
         """Say whether the caller's transaction can neither see nor end what came since it began."""

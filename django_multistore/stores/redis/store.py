@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.checks import CheckMessage
 
 from ...exceptions import InvalidStore
-from ...records import SessionRecord
+from ...records import Outcome, SessionRecord
 from ..batches import Batch
 from ..packages import explain_old_redis_py
 from ..steps import Result
@@ -18,7 +19,7 @@ from .client.base import Client
 from .client.cluster import ClusterClient
 from .client.server import ServerClient
 from .cluster import ClusterProtocol
-from .layout import unpack
+from .layout import KEY_LENGTH, unpack
 from .options import DEFAULT_PREFIX, read_options
 from .protocol import RedisProtocol, Request
 from .scripts import TRIM
@@ -63,6 +64,8 @@ class RedisStore(StepwiseStore):
         "WAIT_TIMEOUT": 1,
     }
 
+    supports_scan = True
+
     _protocol: RedisProtocol
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
@@ -102,8 +105,28 @@ class RedisStore(StepwiseStore):
         count = walk.trim(size, dry_run=dry_run)
         return Batch(count, None if walk.is_over else walk)
 
+    def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
+        return self._send_all([self._protocol.create(record) for record in records])
+
+    def update_many(self, records: Sequence[SessionRecord]) -> list[Outcome]:
+        return self._send_all([self._protocol.update(record) for record in records])
+
+    def scan(self, cursor: SessionWalk | None, size: int) -> tuple[list[SessionRecord], Any]:
+        walk = cursor or SessionWalk(self._client, self._protocol.sessions)
+        found = [unpack(key, value, alias=self.alias) for key, value in walk.read(size) if value]
+        records = [record for record in found if record is not None]
+        return records, None if walk.is_over else walk
+
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return check_redis(self.alias, self._options, self._client) if kwargs.get("deploy") else []
+
+    def _send_all(self, operations: list[Operation[Result]]) -> list[Result]:
+        """Run operations, in one round trip if each is a request; on a cluster they have steps."""
+        requests = [each for each in operations if isinstance(each, Request)]
+        if len(requests) < len(operations):
+            return [self._run(each) for each in operations]
+        replies = iter(self._client.call_many([c for each in requests for c in each.commands]))
+        return [each.read([next(replies) for _ in each.commands]) for each in requests]
 
     def _run(self, operation: Operation[Result]) -> Result:
         if isinstance(operation, Request):
@@ -141,6 +164,34 @@ class IndexWalk:
             waiting += [name for name, count in zip(names, counts, strict=True) if count == each]
         self._waiting = waiting or next(self._pages, None)
         return sum(counts)
+
+
+class SessionWalk:
+    """A walk through all sessions by their prefix."""
+
+    def __init__(self, client: Client, prefix: bytes) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._pages = client.scan(_pattern(prefix), PAGE)
+        self._waiting: list[bytes] | None = next(self._pages, None)
+
+    @property
+    def is_over(self) -> bool:
+        return self._waiting is None
+
+    def read(self, size: int) -> list[tuple[str, bytes | None]]:
+        """Return what is under the next names, by the keys."""
+        if self._waiting is None:
+            return []
+        names, self._waiting = self._waiting[:size], self._waiting[size:]
+        self._waiting = self._waiting or next(self._pages, None)
+        if not names:
+            return []
+        values = self._client.call_many([("GET", name) for name in names])
+        keys = [name.removeprefix(self._prefix) for name in names]
+        # What is no session's name was written by something else.
+        found = zip(keys, values, strict=True)
+        return [(key.hex(), value) for key, value in found if len(key) == KEY_LENGTH]
 
 
 def _pattern(prefix: bytes) -> bytes:
