@@ -192,9 +192,9 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
-    "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_multistore",
+    "django.contrib.sessions",
     "tests",
 ]
 MIDDLEWARE = [
