@@ -17,7 +17,7 @@ from django_multistore.stores import stores
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.composed import TieredStore, copies
 from django_multistore.stores.composed.front import Front
-from django_multistore.stores.composed.tiered import TieredProtocol
+from django_multistore.stores.composed.tiers import TieredProtocol
 from django_multistore.stores.steps import Steps, call
 from tests.support.composed import MEMORY, tiered
 from tests.support.exploration import (
