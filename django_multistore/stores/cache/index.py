@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 AT_A_TIME = 400  # rows in one statement: SQLite counts two parameters for each, up to 999
 NAMESPACE_LENGTH = 16
+A_YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +247,8 @@ class Listings:
             or record.expires_at > listing.valid_until
             or record.authenticated_at != old.authenticated_at
             or record.actor_id != old.actor_id
+            # The session has moved to another store: its row must not outlive what it leaves here.
+            or record.last_seen_at < old.last_seen_at - A_YEAR
         )
         if not is_due:
             return listing

@@ -19,7 +19,7 @@ from ..steps import Steps, call_database, pause, run
 from ..stepwise import Operations
 from .cells import Cells
 from .client import Failures
-from .index import AT_A_TIME, Row, UserIndex
+from .index import A_YEAR, AT_A_TIME, Row, UserIndex
 from .values import Entry
 
 ATTEMPTS = 25
@@ -145,7 +145,10 @@ class UserOperations(Operations):
         lost = [
             row
             for row in own
-            if row.row_id not in kept and row.last_seen_at <= past < row.expires_at
+            if row.row_id not in kept
+            # What was seen last years ago is what is left of a session that has moved, or a place
+            # for one that is about to come. Its key may be used again, and its row expires.
+            and past - 10 * A_YEAR < row.last_seen_at <= past < row.expires_at
         ]
         if dry_run:
             return len(expired) + len(lost)

@@ -19,6 +19,7 @@ from django_multistore.session.keys import new_session_key
 from django_multistore.stores.composed import MigratingStore, dormancy
 from django_multistore.stores.composed.dormancy import State, state_of
 from django_multistore.stores.composed.moves import REMEMBERED, build_place
+from django_multistore.stores.handler import stores
 from django_multistore.stores.memory import MemoryStore
 from django_multistore.stores.steps import Call, DatabaseCall, Pause, Steps, call
 from django_multistore.testing import expired, make_record
@@ -34,6 +35,12 @@ STARTS = (
     "not forgotten",
     "stranger's place",
 )
+
+KINDS = {
+    "memory": "django_multistore.stores.memory.MemoryStore",
+    "by id": "tests.stores.composed.stores.ByIdStore",
+    "remembering": "tests.stores.composed.stores.RememberingStore",
+}
 
 
 @dataclass
@@ -130,6 +137,16 @@ class World:
 
 
 Work = Callable[[World, MigratingStore], Steps[Any]]
+
+
+def make_world(start: str) -> World:
+    """Return a world of its own, in the stores of SESSION_STORES."""
+    old, new = stores["old"], stores["new"]
+    assert isinstance(old, MemoryStore)
+    assert isinstance(new, MemoryStore)
+    for store in (old, new):
+        store._records.clear()
+    return World(old, new, start)
 
 
 def load(world: World, store: MigratingStore) -> Steps[Any]:

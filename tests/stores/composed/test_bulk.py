@@ -29,9 +29,18 @@ from tests.support.exploration import FULL
 from tests.support.helpers import rounds
 
 from . import settings as configurations
-from .exploration import STARTS, WORKS, Actor, Operation, World, look, look_from_each_phase
+from .exploration import (
+    KINDS,
+    STARTS,
+    WORKS,
+    Actor,
+    Operation,
+    World,
+    look,
+    look_from_each_phase,
+    make_world,
+)
 from .settings import PHASES, moving, store_in
-from .test_explorer import KINDS, make_world
 
 OPERATIONS = [Operation(phase, work) for phase in PHASES for work in WORKS]
 

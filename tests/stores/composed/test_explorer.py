@@ -8,21 +8,14 @@ from typing import Any
 
 import pytest
 
-from django_multistore.stores.handler import stores
-from django_multistore.stores.memory import MemoryStore
 from tests.support.exploration import FULL
 from tests.support.helpers import rounds
 
-from .exploration import STARTS, WORKS, Operation, World, explore, length, orders, wait
+from .exploration import KINDS, STARTS, WORKS, Operation, explore, length, make_world, orders, wait
 from .settings import PHASES, moving
 
 pytestmark = pytest.mark.stress
 
-KINDS = {
-    "memory": "django_multistore.stores.memory.MemoryStore",
-    "by id": "tests.stores.composed.stores.ByIdStore",
-    "remembering": "tests.stores.composed.stores.RememberingStore",
-}
 OPERATIONS = [Operation(phase, work) for phase in PHASES for work in WORKS]
 SAMPLE = 8
 
@@ -31,15 +24,6 @@ SAMPLE = 8
 def _stores(request: pytest.FixtureRequest, settings: Any) -> None:
     kind = {"BACKEND": KINDS[request.param]}
     settings.SESSION_STORES = moving(kind, kind)
-
-
-def make_world(start: str) -> World:
-    old, new = stores["old"], stores["new"]
-    assert isinstance(old, MemoryStore)
-    assert isinstance(new, MemoryStore)
-    for store in (old, new):
-        store._records.clear()
-    return World(old, new, start)
 
 
 def sample(found: list[Any], size: int = SAMPLE) -> list[Any]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.core.management import call_command
 from django.db import transaction
 
 from django_multistore.exceptions import InvalidStore, StoreUnavailable
 from django_multistore.records import Outcome
 from django_multistore.session import clock
+from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.composed import MigratingStore
 from django_multistore.stores.composed.dormancy import (
     State,
@@ -26,7 +29,7 @@ from django_multistore.stores.composed.dormancy import (
 from django_multistore.stores.handler import stores
 from django_multistore.testing import Calls, make_record
 
-from .settings import COMPOSED, memory, moving, orm, redis, smallest, store_in
+from .settings import COMPOSED, cache, memory, moving, orm, redis, smallest, store_in
 
 CALLS = ("read", "create", "update", "destroy", "touch", "rotate", "sessions_for_user")
 
@@ -265,6 +268,25 @@ def test_a_confirmation_that_is_rolled_back_loses_nothing(phase: str, settings: 
     found = store.read(record.key)
     assert found is not None
     assert replace(found, version=1) == record
+
+
+@pytest.mark.django_db(transaction=True)
+def test_gc_of_a_cache_leaves_the_way_back_open(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_users, "IN_FLIGHT", -timedelta(minutes=1))
+    settings.SESSION_STORES = moving(cache(), memory())
+    old: Any = stores["old"]
+    record = make_record(user_id="7", authenticated_at=clock.now())
+    assert old.create(record)
+    assert store_in("move").read(record.key) is not None
+    assert state_of(old.read(record.key)) is State.LEFT
+    # As a minute later.
+    caches["locmem"].delete(old._cells.names(record.key)[0])
+    old.gc()
+    assert store_in("return").read(record.key) is not None
+    assert state_of(old.read(record.key)) is State.LIVE
+    assert len(old.sessions_for_user("7")) == 1
 
 
 # Outages.

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crossings.mutants import Mutant
-from tests.crossings.test_mutants import PACKAGE, explored
+from tests.crossings.mutants import PACKAGE, Mutant, explored
 from tests.support.exploration import FULL
 from tests.support.helpers import rounds
 
