@@ -15,6 +15,7 @@ from django.conf import settings
 from ..records import Outcome, SessionRecord, key_of, new_id
 from ..session import clock, codec
 from ..stores.steps import Steps
+from .cutoffs import is_cut_off
 from .taking_over import TakingOverProtocol
 
 BODY = b"taken over"
@@ -33,12 +34,20 @@ class CookieProtocol(TakingOverProtocol):
             # Another request may have taken it over since the first look.
             return (yield from self._reread(key))
         built = self._translator.build_record(key, old)
-        if built is None:
+        if built is None or (yield from self._is_refused_to(built)):
             return None
         if not (yield from self._create(built)):
             built = yield from self._reread(key)
         yield from self._mark(key)
+        # Whoever has cut the user off in between has found nothing to end.
+        if built is not None and (yield from self._is_refused_to(built)):
+            yield from self._destroy(key)
+            return None
         return built
+
+    def _is_refused_to(self, record: SessionRecord) -> Steps[bool]:
+        user_id = record.user_id
+        return user_id is not None and (yield from is_cut_off(self._store, user_id))
 
     def rotate(self, old_key: str, record: SessionRecord) -> Steps[Outcome]:
         yield from self._mark(old_key)

@@ -12,6 +12,8 @@ from django.test import override_settings
 
 from django_multistore.adopting.envelopes import is_following
 from django_multistore.engine import SessionStore
+from django_multistore.records import SessionRecord
+from django_multistore.stores.memory import MemoryStore
 from tests.support.old_engines.sites import DJANGOS, make_old, read_old
 
 pytestmark = pytest.mark.django_db
@@ -65,6 +67,39 @@ def test_what_follows_a_cache_is_taken_over_without_its_visitor() -> None:
         assert not is_following(record)
         assert fail("--status").returncode == 2
         assert "can't be looked through" in str(fail("--check"))
+
+
+@override_settings(SESSION_STORES=MEMORY)
+def test_who_has_logged_out_everywhere_has_no_cookie_left() -> None:
+    engine = f"{DJANGOS}signed_cookies"
+    seen, unseen, other = (
+        make_old(engine, {"_auth_user_id": user, "number": number})
+        for number, user in enumerate(["7", "7", "8"])
+    )
+    with adopting("signed_cookies", "adopt"):
+        assert SessionStore(seen)["number"] == 0
+        assert SessionStore.get_store().destroy_for_user("7") == 1
+        assert "number" not in SessionStore(seen)
+        assert "number" not in SessionStore(unseen)
+        assert SessionStore(other)["number"] == 2
+
+
+@override_settings(SESSION_STORES=MEMORY)
+def test_who_logs_out_everywhere_while_a_cookie_is_taken_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cookie = make_old(f"{DJANGOS}signed_cookies", {"_auth_user_id": "7"})
+    create = MemoryStore.create
+
+    def be_overtaken(store: MemoryStore, record: SessionRecord) -> bool:
+        if record.user_id == "7":
+            SessionStore.get_store().destroy_for_user("7")
+        return create(store, record)
+
+    with adopting("signed_cookies", "adopt"):
+        monkeypatch.setattr(MemoryStore, "create", be_overtaken)
+        assert "_auth_user_id" not in SessionStore(cookie)
+        assert SessionStore.get_store().sessions_for_user("7") == []
 
 
 @override_settings(SESSION_STORES=MEMORY)
