@@ -1,21 +1,20 @@
 """
 Show what this package is for, on a live site over HTTP: `make demo`.
 
-Three devices of one user log in, and the first one logs out the others. The exit status is 0
-only if every step went as it should.
+The site moves here from Django's engine, and its devices stay logged in. Then three devices of one
+user log in, and the first one logs out the others. The exit status is 0 only if every step went as
+it should.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from importlib import import_module
@@ -28,6 +27,8 @@ from django.db import connections
 from django.utils import timezone
 
 from .browser import TIMEOUT, Browser, Page
+from .moving_in import move_in
+from .running import running_site
 from .table import Table
 
 USERNAME, PASSWORD = "ada", "the password of the demo's user"
@@ -69,9 +70,10 @@ def _demonstrated(log: Path) -> Table:
 
     table = Table()
     user = get_user_model().objects.create_user(USERNAME, password=PASSWORD)
+    move_in(table, log, DEVICES, HOME, _log_in)
     all_have_expired_at = _leave_sessions_that_expire()
     # The pool outside: a request that still waits ends with the server.
-    with ThreadPoolExecutor() as pool, _running_site(log) as site:
+    with ThreadPoolExecutor() as pool, running_site(log) as site:
         devices = [Browser(site, name) for name in DEVICES]
         _log_in_on_each(table, devices)
         _log_out_the_others(table, devices, pool, site)
@@ -80,7 +82,7 @@ def _demonstrated(log: Path) -> Table:
     return table
 
 
-# The four acts.
+# The other four acts.
 
 
 def _log_in_on_each(table: Table, devices: list[Browser]) -> None:
@@ -236,32 +238,6 @@ def _count_in_database(texts: Iterable[str]) -> int:
     directory = Path(settings.DATABASES["default"]["NAME"]).parent
     contents = b"".join(path.read_bytes() for path in directory.glob("testproject.sqlite3*"))
     return sum(text.encode() in contents for text in texts)
-
-
-@contextmanager
-def _running_site(log: Path) -> Iterator[str]:
-    """Run the site in a process of its own, and yield its address."""
-    with (
-        log.open("w") as log_file,
-        subprocess.Popen(
-            [sys.executable, "-m", "testproject.server"],
-            stdin=subprocess.PIPE,  # It ends with this, should this process be killed.
-            stdout=subprocess.PIPE,
-            stderr=log_file,
-            text=True,
-        ) as server,
-    ):
-        try:
-            address = server.stdout.readline().strip() if server.stdout else ""
-            if not address:
-                raise RuntimeError(f"The server did not start:\n{log.read_text()}")
-            yield address
-        finally:
-            server.terminate()
-            try:
-                server.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                server.kill()
 
 
 def _explain(table: Table, log: Path) -> None:

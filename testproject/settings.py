@@ -2,7 +2,8 @@
 Settings of the demo site.
 
 TESTPROJECT_DIR says in which directory its database is; by default in the checkout's own.
-TESTPROJECT_SESSION_ENGINE is for tests, which show that the demo fails where it must.
+TESTPROJECT_SESSION_ENGINE is for the demo, which comes from Django's engine, and for tests, which
+show that it fails where it must. TESTPROJECT_ADOPT is a phase of SESSION_ADOPT.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import django
 HERE = Path(__file__).resolve().parent
 DIRECTORY = Path(os.environ.get("TESTPROJECT_DIR", HERE.parent))
 
+OLD_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_ENGINE = os.environ.get("TESTPROJECT_SESSION_ENGINE", "django_multistore.engine")
+SESSION_ADOPT = None
+if "TESTPROJECT_ADOPT" in os.environ:
+    SESSION_ADOPT = {"ENGINE": OLD_ENGINE, "PHASE": os.environ["TESTPROJECT_ADOPT"]}
 
 # The user's page in the admin leads to the user's sessions.
 SESSION_ADMIN = True
@@ -28,7 +33,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_multistore",
 ]
-if SESSION_ENGINE.startswith("django.contrib.sessions"):
+if SESSION_ENGINE == OLD_ENGINE or "TESTPROJECT_IN_FLIGHT" in os.environ:
     INSTALLED_APPS.append("django.contrib.sessions")
 
 DATABASES = {

@@ -41,7 +41,7 @@ def run_demo(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[
         env=os.environ | {"TMPDIR": str(tmp_path)} | environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         check=False,
     )
 
@@ -54,7 +54,7 @@ def steps(output: str, ok: str) -> list[str]:
 def test_every_step_holds(tmp_path: Path) -> None:
     demo = run_demo(tmp_path)
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert len(steps(demo.stdout, "yes")) == 23
+    assert len(steps(demo.stdout, "yes")) == 30
     assert not steps(demo.stdout, "NO")
     assert "All of it held." in demo.stdout
     assert not SESSION_KEY.search(demo.stdout + demo.stderr)

@@ -1,0 +1,1 @@
+"""A site in processes of their own, which moves while its clients go on."""
