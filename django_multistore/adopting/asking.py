@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..exceptions import StoreUnavailable
 from ..records import Device
@@ -13,6 +12,8 @@ from ..stores.sql.lost_transactions import find_loss
 from ..stores.steps import Steps, call_database
 from .old_engines import OldEngine
 from .old_sessions import OldSession
+
+Result = TypeVar("Result")
 
 
 class OldEngineClient:
@@ -44,33 +45,34 @@ class OldEngineClient:
     def _list_keys_of_user(self, user_id: str) -> list[Secret]:
         if not self._old.can_scan:
             return []
-        with raising_outages(self._old.name):
-            return [Secret(session_key) for session_key in self._old.keys_of_user(user_id)]
+        return ask(self._old, lambda: [Secret(each) for each in self._old.keys_of_user(user_id)])
 
     def _ask(self, method: Callable[..., Any], secret: Secret, *arguments: Any) -> Any:
-        with raising_outages(self._old.name):
-            return method(secret.session_key, *arguments)
+        return ask(self._old, lambda: method(secret.session_key, *arguments))
 
 
-@contextmanager
-def raising_outages(name: str) -> Iterator[None]:
+def ask(old: OldEngine, question: Callable[[], Result]) -> Result:
     """
-    Raise StoreUnavailable for whatever an old engine raises.
+    Ask an old engine.
 
-    Neither the error's text nor its frames are told: there is a session key in them.
-
-    Args:
-        name: of the engine, for the message.
+    Raises:
+        StoreUnavailable: for whatever it raises. Neither the error's text nor its frames are told,
+            for there is a session key in them: so it isn't in the context of this one either.
     """
     try:
-        yield
+        return question()
     except StoreUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a site's own engine raises
-        outage = StoreUnavailable(
-            f"The engine {name!r} of SESSION_ADOPT could not be asked, so nothing is known about "
-            f"the session ({type(error).__module__}.{type(error).__qualname__}, whose text isn't "
-            "told, for it may have a session key in it)."
-        )
-        outage.loses_transaction = find_loss([error]) is not None
-        raise outage from None
+        outage = _describe(old.name, error)
+    raise outage
+
+
+def _describe(name: str, error: Exception) -> StoreUnavailable:
+    outage = StoreUnavailable(
+        f"The engine {name!r} of SESSION_ADOPT could not be asked, so nothing is known about the "
+        f"session ({type(error).__module__}.{type(error).__qualname__}, whose text isn't told, for "
+        "it may have a session key in it)."
+    )
+    outage.loses_transaction = find_loss([error]) is not None
+    return outage

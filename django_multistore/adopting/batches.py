@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..records import Outcome, SessionRecord
 from ..session.keys import Secret
 from . import envelopes
-from .asking import raising_outages
+from .asking import ask
 from .old_sessions import OldSession
 from .store import AdoptingStore
 
@@ -59,12 +59,10 @@ def take_over(store: AdoptingStore, entered: Sequence[Entered]) -> list[Entered]
         Those that were; another process has come upon the others.
     """
     old = store.adoption.old
-    with raising_outages(old.name):
-        # One that was ended before it was entered must not come back.
-        present = old.find_present([each.secret.session_key for each in entered])
+    # One that was ended before it was entered must not come back.
+    present = ask(old, lambda: old.find_present([each.secret.session_key for each in entered]))
     there = [each for each in entered if each.secret.session_key in present]
     outcomes = store.store.update_many([each.record for each in there])
     taken = [each for each, outcome in zip(there, outcomes, strict=True) if outcome is Outcome.DONE]
-    with raising_outages(old.name):
-        old.delete_many([each.secret.session_key for each in taken])
+    ask(old, lambda: old.delete_many([each.secret.session_key for each in taken]))
     return taken

@@ -23,7 +23,7 @@ from ..stores.base import BaseStore
 from ..stores.batches import batch_sizes
 from ..stores.steps import run
 from . import cutoffs, envelopes
-from .asking import raising_outages
+from .asking import ask
 from .batches import Found, enter, take_over
 from .known_keys import KnownKeys
 from .losses import Loss, find_losses
@@ -199,8 +199,7 @@ class Mover:
             return int(run(protocol.settle(secret.key, record)) is not None)
         if not self._follows:
             # Its removal was still to come when its process died.
-            with raising_outages(self._old.name):
-                self._old.delete(secret.session_key)
+            ask(self._old, lambda: self._old.delete(secret.session_key))
         return 0
 
     def _settle_followers(self, progress: Callable[[int], object]) -> None:
@@ -210,8 +209,7 @@ class Mover:
                 self._store.read(record.key)
 
     def _scan(self, after: str, size: int) -> list[tuple[str, OldSession | None]]:
-        with raising_outages(self._old.name):
-            return self._old.scan(after, size)
+        return ask(self._old, lambda: self._old.scan(after, size))
 
     def _iterate_old(self) -> Iterator[tuple[str, OldSession | None]]:
         after = ""

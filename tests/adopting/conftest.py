@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
 
 from django_multistore.records import new_id
 from tests.adopting.site import FILE
+
+
+class OldCache(LocMemCache):
+    """Can be gone, and names in its errors what it was asked for, as real ones do."""
+
+    is_gone: ClassVar[bool] = False
+
+    def make_and_validate_key(self, key: str, version: Any = None) -> str:
+        name: str = super().make_and_validate_key(key, version)
+        if self.is_gone:
+            raise ConnectionError(f"Nobody answers for {name}.")
+        return name
 
 
 @pytest.fixture
@@ -19,7 +32,7 @@ def old_place(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """Give the old engines on files and on a cache a place of this test's own."""
     settings.CACHES = settings.CACHES | {
         "old": {
-            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+            "BACKEND": f"{__name__}.OldCache",
             "LOCATION": f"old-{tmp_path}",
             "OPTIONS": {"MAX_ENTRIES": 100_000},
         }
