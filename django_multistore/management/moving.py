@@ -13,6 +13,8 @@ from ..stores.composed import MigratingStore
 from ..stores.composed.bulk import Tally
 from .commands.gc import INTERRUPTED, make_positive, show_progress, write
 
+NOT_YET, NOT_KNOWN = 1, 2  # exit statuses of --status
+
 
 def add_parser(actions: Any) -> None:
     """Add the command to the actions of `manage.py sessions`."""
@@ -28,7 +30,7 @@ def add_parser(actions: Any) -> None:
         "--status",
         action="store_true",
         help="Only count what is left. The exit status is 0 if the store that the sessions leave "
-        "is no longer needed, and 1 if it is.",
+        "is no longer needed, 1 if it is, and 2 if that can't be known.",
     )
     parser.add_argument("--dry-run", action="store_true", help="Only count what would be moved.")
     parser.add_argument(
@@ -55,12 +57,13 @@ class Move:
         self._err = err
         self._options = options
 
-    def run(self) -> bool:
+    def run(self) -> int:
         """
         Do what the options say.
 
         Returns:
-            False if the status was asked for, and there is something left.
+            The exit status: of --status 0 if the source can go, 1 if something is left there, 2 if
+            that can't be known.
 
         Raises:
             CommandError: no sessions are to be moved there, or it was stopped.
@@ -83,7 +86,7 @@ class Move:
         except KeyboardInterrupt:
             message = f"Interrupted.{self._so_far}"
             raise CommandError(message, returncode=INTERRUPTED) from None
-        return True
+        return 0
 
     @property
     def _so_far(self) -> str:
@@ -110,7 +113,7 @@ class Move:
         self._say(f"Would move {self.count} session(s) {self._way}.")
         self._tell_what_is_not_known()
 
-    def _tell_status(self) -> bool:
+    def _tell_status(self) -> int:
         tally = self._bulk.count()
         self.count = tally.left
         source, target = self._store.away.alias, self._store.home.alias
@@ -119,7 +122,9 @@ class Move:
         else:
             self._say(f"No sessions are left in store {source!r}: all are in store {target!r}.")
         self._tell_what_is_not_known()
-        return not tally.left
+        if tally.left:
+            return NOT_YET
+        return 0 if self._store.away.scans_anonymous else NOT_KNOWN
 
     def _tell_what_is_not_known(self) -> None:
         source, target = self._store.away, self._store.home

@@ -14,8 +14,8 @@ from ..engine import SessionStore
 from ..http.request_subject import find_engine
 from ..serializers import TaggedJSONSerializer
 from .commands.gc import show_progress, write
+from .moving import NOT_KNOWN, NOT_YET
 
-NOT_YET, NOT_KNOWN = 1, 2  # exit statuses of --status
 TAGGED = f"{TaggedJSONSerializer.__module__}.{TaggedJSONSerializer.__qualname__}"
 
 

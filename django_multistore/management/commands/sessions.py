@@ -84,7 +84,7 @@ class Command(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> int:  # type: ignore[override]
         """Run the command; call_command() gets the number of sessions."""
         self._count = 0
-        self._is_unfinished = False
+        self._exit_status = 0
         # What explains an error is needed where there is one.
         explains = options["action"] == "explain"
         super().execute(*args, **options | ({"skip_checks": True} if explains else {}))
@@ -93,8 +93,8 @@ class Command(BaseCommand):
     def run_from_argv(self, argv: list[str]) -> None:
         """Run the command; the exit status of `move --status` says whether the source can go."""
         super().run_from_argv(argv)
-        if self._is_unfinished:
-            sys.exit(1)
+        if self._exit_status:
+            sys.exit(self._exit_status)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["action"] == "explain":
@@ -122,7 +122,7 @@ class Command(BaseCommand):
     def _move(self, options: dict[str, Any]) -> None:
         move = moving.Move(_find_store(options), self.stdout, self.stderr, options)
         try:
-            self._is_unfinished = not move.run()
+            self._exit_status = move.run()
         finally:
             self._count = move.count
 
