@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import override_settings
@@ -100,6 +101,23 @@ def test_who_logs_out_everywhere_while_a_cookie_is_taken_over(
         monkeypatch.setattr(MemoryStore, "create", be_overtaken)
         assert "_auth_user_id" not in SessionStore(cookie)
         assert SessionStore.get_store().sessions_for_user("7") == []
+
+
+@pytest.mark.parametrize("phase", ["follow", "adopt"])
+@pytest.mark.parametrize("engine", ["db", "cache"])
+@pytest.mark.parametrize("options", [(), ("--store", "default")], ids=["", "alias"])
+def test_the_command_ends_the_old_engine_s_sessions_as_well(
+    engine: str, phase: str, options: tuple[str, ...]
+) -> None:
+    user = get_user_model().objects.create(username="bob")
+    seen, unseen = (
+        make_old(DJANGOS + engine, {"_auth_user_id": str(user.pk), "cart": [1]}) for _ in "12"
+    )
+    with adopting(engine, phase):
+        assert SessionStore(seen)["cart"] == [1]
+        call_command("sessions", "end", "--user", "bob", "--yes", *options, verbosity=0)
+        assert [dict(SessionStore(key).items()) for key in (seen, unseen)] == [{}, {}]
+    assert read_old(DJANGOS + engine, seen) == {}
 
 
 @override_settings(SESSION_STORES=MEMORY)

@@ -241,7 +241,9 @@ def _explain_old_schema(options: dict[str, Any], error: Error) -> InvalidStore |
 
 def _find_store(options: dict[str, Any]) -> BaseStore:
     engine = find_engine() or SessionStore
-    return stores[engine.store_alias if options["store"] is None else options["store"]]
+    if options["store"] in (None, engine.store_alias):
+        return engine.get_store()  # With SESSION_ADOPT it ends the old engine's sessions as well.
+    return stores[options["store"]]
 
 
 def _add_common(parser: ArgumentParser) -> None:
