@@ -8,6 +8,7 @@ answered for is lost, and no session that has ended is served again.
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import json
 import random
@@ -25,11 +26,11 @@ from tests.adopting.live.journeys import JOURNEYS, Journey, Pace, travel, visit
 from tests.support.helpers import rounds
 
 IS_FULL = rounds() >= 20_000
-CLIENTS, USERS = (50, 30_000) if IS_FULL else (5, 2_000)
+CLIENTS, USERS = (50, 30_000) if IS_FULL else (4, 2_000)
 PACE = (
-    Pace(24, ("wsgi", "asgi", "wsgi", "asgi"), 2_000, is_patient=True)
+    Pace(8, ("wsgi", "asgi", "wsgi", "asgi"), 2_000, is_patient=True)
     if IS_FULL
-    else Pace(3, ("wsgi", "asgi"), 60, is_patient=False)
+    else Pace(2, ("wsgi", "asgi"), 60, is_patient=False)
 )
 # The others have most of what is in these.
 FULL_ALONE = ("db-sqlite", "cached_db", "cache-redis")
@@ -39,6 +40,7 @@ pytestmark = pytest.mark.fault
 
 @pytest.mark.parametrize("name", [each for each in JOURNEYS if IS_FULL or each not in FULL_ALONE])
 def test_nobody_is_logged_out(name: str, tmp_path: Path) -> None:
+    faulthandler.cancel_dump_traceback_later()  # pytest's, which is for shorter tests
     journey, log = JOURNEYS[name], tmp_path / "log"
     chosen = secrets.randbits(32)
     print(f"The dice were {chosen}.")  # noqa: T201 - pytest shows it where a test fails
@@ -48,7 +50,8 @@ def test_nobody_is_logged_out(name: str, tmp_path: Path) -> None:
         addresses = {
             each: stack.enter_context(servers.private(each)).address for each in journey.servers
         }
-        stations = journey.plan(addresses, tmp_path)
+        planned = journey.plan(addresses, tmp_path)
+        stations = [each for each in planned if IS_FULL or not each.is_detour]
         first = stations[0].deployment
         prepared = stations[-1].deployment.run("prepare", USERS)
         assert prepared.returncode == 0, prepared.stderr

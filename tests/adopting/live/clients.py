@@ -23,7 +23,7 @@ TIMEOUT = 120  # seconds, for an answer on a busy machine
 # A command of a process that was killed may be at a server still, and comes through by then.
 PAUSE = 0.5
 REMEMBERED = 30  # cookies of sessions that have ended, for each client
-REST = 1.0  # from one act to the next
+REST = 2.0  # from one act to the next
 RACES = 3  # writes of a session while it ends
 
 

@@ -6,7 +6,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,12 +34,15 @@ class Station:
         deployment: its settings.
         command: of `manage.py sessions`, which is killed and run again.
         status: the exit status of that with --status, once all sessions have come.
+        is_killed: whether the command is killed first.
+        is_detour: whether it is left out where time is short.
     """
 
     deployment: Deployment
     command: Literal["adopt", "move"] | None = None
     status: int | None = None
     is_killed: bool = True
+    is_detour: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,16 +184,16 @@ def _move_in(
     def old(name: str) -> Station:
         return Station(_deployment(name, engine, databases, **common))
 
-    def follow(name: str, *, is_killed: bool) -> Station:
+    def follow(name: str, command: Literal["adopt"] | None) -> Station:
         settings = ours | _adopting(engine, "follow")
-        return Station(_deployment(name, OURS, databases, **settings), command, 1, is_killed)
+        return Station(_deployment(name, OURS, databases, **settings), command)
 
     adopt = ours | _adopting(engine, "adopt")
-    there_and_back = [follow("tried", is_killed=True), old("rolled back")] if goes_back else []
+    there_and_back = [follow("tried", None), old("rolled back")] if goes_back else []
     return [
         old("old"),
         *there_and_back,
-        follow("follow", is_killed=not goes_back),
+        follow("follow", command),
         Station(_deployment("adopt", OURS, databases, **adopt), command, 0 if can_scan else 2),
         Station(_deployment("ours", OURS, databases, **ours)),
     ]
@@ -247,15 +250,18 @@ def _move_on(addresses: dict[str, str], directory: Path) -> list[Station]:
         deployment = _deployment(f"{old} to {new}: {phase}", OURS, databases, SESSION_STORES=stores)
         return Station(deployment, None if phase == "follow" else "move", status, **more)
 
+    on = [
+        moving("orm", "redis", "move", 0),
+        alone("redis"),
+        moving("redis", "orm", "follow"),
+        moving("redis", "orm", "move", 0),
+    ]
     return [
         alone("orm"),
         moving("orm", "redis", "follow"),
         moving("orm", "redis", "move"),
         moving("orm", "redis", "return", 0, is_killed=False),
-        moving("orm", "redis", "move", 0),
-        alone("redis"),
-        moving("redis", "orm", "follow"),
-        moving("redis", "orm", "move", 0),
+        *(replace(each, is_detour=True) for each in on),
         alone("orm"),
     ]
 
