@@ -54,8 +54,12 @@ class FileEngine(OldEngine):
     def save(self, session_key: str, data: dict[str, Any], device: Device | None) -> bool:
         """See OldEngine.save()."""
         path = self._path(session_key)
-        if path is None or not path.exists():
+        if path is None:
             return False
+        try:
+            path.stat()  # exists() takes some errors for a file that isn't there.
+        except FileNotFoundError:
+            return _tell_absence(path)
         self._write(path, session_key, data)
         return True
 
@@ -79,7 +83,7 @@ class FileEngine(OldEngine):
         try:
             path.unlink()
         except FileNotFoundError:
-            return False
+            return _tell_absence(path)
         return True
 
     def scan(self, after: str, size: int) -> list[tuple[str, OldSession | None]]:
@@ -136,6 +140,7 @@ class FileEngine(OldEngine):
                 text = file.read().decode("ascii", "replace")
                 written_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
         except FileNotFoundError:
+            _tell_absence(path)
             return None
         store = self._make_store(session_key)
         # The engine takes an empty file, which another process may be about to fill, for empty data.
@@ -192,3 +197,10 @@ class FileEngine(OldEngine):
     def _is_in_window(self, after: str) -> bool:
         # A scan from the beginning looks anew.
         return bool(after and self._window) and self._window_after <= after < self._window[-1]
+
+
+def _tell_absence(path: Path) -> bool:
+    """Return False; or raise NotADirectoryError where no session's file is, for the folder isn't."""
+    if path.parent.is_dir():
+        return False
+    raise NotADirectoryError("SESSION_FILE_PATH is no folder.")
