@@ -2,8 +2,8 @@
 Sessions of the old engine in bulk, for engines that can be looked through.
 
 In "follow" they are entered, so that they are listed and found by their user; in "adopt" they are
-taken over. Each step stands by itself: several may run at once, and one that was killed goes on where
-it was, for what is done is known.
+taken over. Each step stands by itself: several may run at once, and one that was killed goes on
+where it was, for what is done is known.
 """
 
 from __future__ import annotations

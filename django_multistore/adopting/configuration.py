@@ -74,8 +74,8 @@ def _parse(setting: Any) -> Adoption | None:
     if not isinstance(setting, dict) or not all(isinstance(key, str) for key in setting):
         kind = type(setting).__name__
         raise InvalidStore(
-            f"SESSION_ADOPT is of the type {kind}. It must be a dictionary, for example {EXAMPLE!r}; "
-            "or None."
+            f"SESSION_ADOPT is of the type {kind}. It must be a dictionary, for example "
+            f"{EXAMPLE!r}; or None."
         )
     if unknown := [key for key in setting if key not in KEYS]:
         raise InvalidStore(

@@ -1,10 +1,10 @@
 """
 PHASE "follow": old processes run beside new ones, and the old engine has the truth.
 
-It stays complete, so that who goes back logs nobody out. What is absent there has ended. A write is a
-compare-and-set of the record first, the gate that nothing dead passes, and then the old engine's. In
-between the record is ahead, and whoever meets it so finishes the write: else a save that loaded the
-old engine's data meanwhile would undo it.
+It stays complete, so that who goes back logs nobody out. What is absent there has ended. A write is
+a compare-and-set of the record first, the gate that nothing dead passes, and then the old engine's.
+In between the record is ahead, and whoever meets it so finishes the write: else a save that loaded
+the old engine's data meanwhile would undo it.
 """
 
 from __future__ import annotations

@@ -87,27 +87,28 @@ class AdoptingProtocol(Operations):
             secret = self._known.find(key) if opened is None else opened.secret
             if secret is None:
                 return None
-            old = yield from self._old.load(secret)
-            if old is None:
-                if record is None:
-                    return None
-                # The old engine has ended it, unless others have just taken it over.
-                if (yield from self._expire(record)) is not Outcome.CONFLICT:
-                    return None
-            elif opened is None:
-                # It is looked at once more, for it may have been ended before this was entered.
-                if not (yield from self._enter(secret, old)):
-                    return None
-            elif opened.tag == envelopes.ENTERED:
-                if (yield from self._is_refused(opened)):
-                    return None
-            else:
-                met = Met(secret, old, opened.record, opened.tag == envelopes.AHEAD)
-                settled, is_settled = yield from self._meet(met)
-                if is_settled:
-                    return settled
+            settled, is_settled = yield from self._ask_both(secret, record, opened)
+            if is_settled:
+                return settled
             record = yield from self._read(key)
         raise self._store.gave_up("other requests came before it while a session was taken over")
+
+    def _ask_both(
+        self, secret: Secret, record: SessionRecord | None, opened: envelopes.Opened | None
+    ) -> Steps[tuple[SessionRecord | None, bool]]:
+        """Return what a session comes to that isn't here for good, and whether that was all."""
+        old = yield from self._old.load(secret)
+        if old is None:
+            # The old engine has ended it, unless others have just taken it over.
+            is_over = record is None or (yield from self._expire(record)) is not Outcome.CONFLICT
+            return None, is_over
+        if opened is None:
+            # It is looked at once more, for it may have been ended before this was entered.
+            return None, not (yield from self._enter(secret, old))
+        if opened.tag == envelopes.ENTERED:
+            return None, (yield from self._is_refused(opened))
+        is_ahead = opened.tag == envelopes.AHEAD
+        return (yield from self._meet(Met(secret, old, opened.record, is_ahead)))
 
     @abstractmethod
     def _meet(self, met: Met) -> Steps[tuple[SessionRecord | None, bool]]:
@@ -228,7 +229,7 @@ class AdoptingProtocol(Operations):
         # round, whoever comes in between would enter it anew.
         was_there = yield from self._old.delete(secret)
         was_here = yield from self._destroy(key)
-        # A save that has passed the record before it went may have brought the old one back.
+        # A save that has passed the record before it went may have brought it back.
         yield from self._old.delete(secret)
         return was_there, was_here
 

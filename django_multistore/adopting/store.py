@@ -24,7 +24,8 @@ class AdoptingStore(StepwiseStore):
     """
     Have the old engine's sessions among those of a store.
 
-    It is made for each request, for it knows that request's session keys: the old engine wants them.
+    It is made for each request, for it knows that request's session keys: the old engine wants
+    them.
 
     Args:
         store: where records are.

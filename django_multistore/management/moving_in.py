@@ -104,8 +104,8 @@ class AdoptCommand:
             lines.append(
                 "The old engine can't be looked through: how many sessions it has that were never "
                 "seen here, nobody knows. They have ended once SESSION_COOKIE_AGE "
-                f"({settings.SESSION_COOKIE_AGE} seconds) has passed since the last process with it "
-                "has ended, but for those with an expiry of their own."
+                f"({settings.SESSION_COOKIE_AGE} seconds) has passed since the last process with "
+                "it has ended, but for those with an expiry of their own."
             )
         if status.is_new_known:
             lines.append(f"Sessions here that follow one of the old engine: {status.following}.")

@@ -143,7 +143,7 @@ class FileEngine(OldEngine):
             _tell_absence(path)
             return None
         store = self._make_store(session_key)
-        # The engine takes an empty file, which another process may be about to fill, for empty data.
+        # The engine takes an empty file, which another process may be about to fill, for no data.
         data = open_text(store, text) if text else {}
         expires_at = compute_expiry(store, data or {}, written_at)
         if expires_at <= clock.now():
@@ -200,7 +200,7 @@ class FileEngine(OldEngine):
 
 
 def _tell_absence(path: Path) -> bool:
-    """Return False; or raise NotADirectoryError where no session's file is, for the folder isn't."""
+    """Return False; NotADirectoryError: no session's file is there, for the folder isn't."""
     if path.parent.is_dir():
         return False
     raise NotADirectoryError("SESSION_FILE_PATH is no folder.")

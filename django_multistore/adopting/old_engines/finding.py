@@ -67,8 +67,8 @@ def _import_store_class(engine: str) -> Any:
     except (ImportError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise ImproperlyConfigured(
             f'SESSION_ADOPT["ENGINE"] is {engine!r}, which can\'t be imported: {error} Write the'
-            " path of the engine's module as it stood in SESSION_ENGINE, without the class; leave its"
-            " package installed, and in INSTALLED_APPS if it has a table."
+            " path of the engine's module as it stood in SESSION_ENGINE, without the class; leave"
+            " its package installed, and in INSTALLED_APPS if it has a table."
         ) from error
     store_class = getattr(module, "SessionStore", None)
     if not isinstance(store_class, type):
