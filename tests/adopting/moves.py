@@ -1,8 +1,8 @@
 """
 One session of an old engine, and processes of both phases and of the old engine that cross at it.
 
-What each of them does is a generator of steps: commands of the store and of the old engine. So two of
-them can be run in any order of these, and each can die before any of them.
+What each of them does is a generator of steps: commands of the store and of the old engine. So two
+of them can be run in any order of these, and each can die before any of them.
 """
 
 from __future__ import annotations

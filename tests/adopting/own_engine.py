@@ -1,4 +1,4 @@
-"""An engine of a site's own, whose sessions live for an hour, which has another salt and keeps more types."""
+"""An engine of a site's own: its sessions live for an hour, and keep more types."""
 
 from __future__ import annotations
 
