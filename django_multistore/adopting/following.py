@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from ..conf import conf
 from ..records import Outcome, SessionRecord, touched
@@ -112,6 +113,12 @@ class FollowingProtocol(AdoptingProtocol):
             return outcome
         if not is_free:
             yield from self._old.save(new, data, record.device)
+        if (yield from self._await_commit(partial(self._leave, old, new))):
+            return Outcome.DONE
+        return (yield from self._leave(old, new))
+
+    def _leave(self, old: Secret, new: Secret) -> Steps[Outcome]:
+        """End the old engine's session under the session key that it has moved from."""
         was_there = yield from self._old.delete(old)
         if was_there and (yield from self._reread(new.key)) is not None:
             return Outcome.DONE

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
+from ..exceptions import StoreUnavailable
 from ..records import Outcome, Page, SessionRecord
 from ..session import clock, namespaces
 from ..session.keys import Secret
 from ..stores.attempts import backoff
 from ..stores.base import BaseStore
-from ..stores.steps import Steps, call, pause
+from ..stores.steps import Steps, call, call_database, pause, run
 from ..stores.stepwise import Operations
 from . import envelopes
 from .asking import OldEngineClient
@@ -57,6 +60,7 @@ class AdoptingProtocol(Operations):
         self._store, self._known = store, known
         self._old = OldEngineClient(adoption.old)
         self._can_scan = adoption.old.can_scan
+        self._is_old_in = adoption.old.is_in_database
         self._keeps_any_type = adoption.old.keeps_any_type
         self._translator = Translator(user_id_of, adoption.on_loss)
 
@@ -176,8 +180,31 @@ class AdoptingProtocol(Operations):
         secret = self._known.find(old_key)
         if secret is not None:
             # A copy that a dead process has left would open under the old session key again.
-            yield from self._old.delete(secret)
+            yield from self._remove(secret)
         return (yield from self._rotate(old_key, record))
+
+    def _remove(self, secret: Secret) -> Steps[None]:
+        """Remove the old session of one that is here by now, for as long as that is certain."""
+        if not (yield from self._await_commit(partial(self._old.delete, secret))):
+            yield from self._old.delete(secret)
+
+    def _await_commit(self, steps: Callable[[], Steps[Any]]) -> Steps[bool]:
+        """
+        Have steps taken after the caller's transaction, and say whether there is one.
+
+        It may undo what was written here, and not what the old engine does elsewhere: then the
+        session would be in neither.
+        """
+        return (yield from call_database(self._defer, steps))
+
+    def _defer(self, steps: Callable[[], Steps[Any]]) -> bool:
+        if not self._store.is_in_transaction():
+            return False
+        database: str | None = getattr(self._store, "database", None)
+        if database is not None and self._is_old_in(database):
+            return False
+        self._store.after_commit(lambda: _take_if_possible(steps()))
+        return True
 
     # What is ended.
 
@@ -200,7 +227,7 @@ class AdoptingProtocol(Operations):
         # round, whoever comes in between would enter it anew.
         was_there = yield from self._old.delete(secret)
         was_here = yield from self._destroy(key)
-        # A save that has passed the record before it went may have brought the old one back.
+        # A save that has passed the record before it went may have brought it back.
         yield from self._old.delete(secret)
         return was_there, was_here
 
@@ -289,3 +316,9 @@ class AdoptingProtocol(Operations):
 
     def _destroy(self, key: str) -> Steps[bool]:
         return call(self._store.destroy, self._store.adestroy, key)
+
+
+def _take_if_possible(steps: Steps[Any]) -> None:
+    # Who was told that it is done need not hear of an outage: a copy may stay.
+    with suppress(StoreUnavailable):
+        run(steps)

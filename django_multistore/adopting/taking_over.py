@@ -28,7 +28,7 @@ class TakingOverProtocol(AdoptingProtocol):
         outcome = yield from self._update(record)
         if outcome is not Outcome.DONE:
             return None, False
-        yield from self._old.delete(met.secret)
+        yield from self._remove(met.secret)
         return replace(record, version=(record.version or 0) + 1), True
 
     # A record that was loaded is the session itself by then.

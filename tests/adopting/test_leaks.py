@@ -55,14 +55,13 @@ def old_outage(engine: str, settings: Any) -> Iterator[None]:
     elif engine == FILE:
         place = Path(settings.SESSION_FILE_PATH)
         moved = place.rename(place.with_name("away"))
-        place.write_text("no directory")
         yield
-        place.unlink()
         moved.rename(place)
     else:
         with connections["default"].cursor() as cursor:
             cursor.execute("ALTER TABLE django_session RENAME TO away")
         yield
+        connections["default"].set_rollback(False)
         with connections["default"].cursor() as cursor:
             cursor.execute("ALTER TABLE away RENAME TO django_session")
 

@@ -128,6 +128,10 @@ class OldEngine:
         """
         self._refuse("found by their user")
 
+    def is_in_database(self, alias: str) -> bool:
+        """Say whether a transaction on a database undoes what is written here as well."""
+        return False
+
     def missing(self) -> str | None:
         """Say what the site lacks for this engine, and what to do; None if nothing."""
         return None

@@ -53,8 +53,12 @@ class FileEngine(OldEngine):
     def save(self, session_key: str, data: dict[str, Any], device: Device | None) -> bool:
         """See OldEngine.save()."""
         path = self._path(session_key)
-        if path is None or not path.exists():
+        if path is None:
             return False
+        try:
+            path.stat()  # exists() takes some errors for a file that isn't there.
+        except FileNotFoundError:
+            return _tell_absence(path)
         self._write(path, session_key, data)
         return True
 
@@ -78,7 +82,7 @@ class FileEngine(OldEngine):
         try:
             path.unlink()
         except FileNotFoundError:
-            return False
+            return _tell_absence(path)
         return True
 
     def scan(self, after: str, size: int) -> list[tuple[str, OldSession | None]]:
@@ -135,6 +139,7 @@ class FileEngine(OldEngine):
                 text = file.read().decode("ascii", "replace")
                 written_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
         except FileNotFoundError:
+            _tell_absence(path)
             return None
         store = self._make_store(session_key)
         # The engine takes a file that another process is about to fill for an empty session.
@@ -189,3 +194,10 @@ class FileEngine(OldEngine):
             keys = heapq.nsmallest(WINDOW, (key for key in self._list_keys() if key > after))
             self._window = after, keys
         return keys[bisect_right(keys, after) :]
+
+
+def _tell_absence(path: Path) -> bool:
+    """Return False; NotADirectoryError: no session's file is there, for the folder isn't."""
+    if path.parent.is_dir():
+        return False
+    raise NotADirectoryError("SESSION_FILE_PATH is no folder.")

@@ -119,6 +119,10 @@ class TableEngine(OldEngine):
             yield from (row["session_key"] for row in page if self._is_of(row, user_id))
             after = page[-1]["session_key"]
 
+    def is_in_database(self, alias: str) -> bool:
+        """See OldEngine.is_in_database()."""
+        return self._alias() == alias
+
     def missing(self) -> str | None:
         """See OldEngine.missing()."""
         try:

@@ -1,0 +1,31 @@
+"""The explorer finds each fault that the protocols' steps are there against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.adopting.mutants import MUTANTS
+from tests.crossings.mutants import Mutant
+from tests.crossings.test_mutants import PACKAGE, explored
+from tests.support.exploration import FULL
+from tests.support.helpers import rounds
+
+each_mutant = pytest.mark.parametrize(
+    "mutant", [pytest.param(mutant, id=mutant.name) for mutant in MUTANTS]
+)
+
+
+@each_mutant
+def test_what_it_changes_is_there(mutant: Mutant) -> None:
+    assert (PACKAGE / mutant.file).read_text().count(mutant.was) == 1
+    assert mutant.was != mutant.becomes
+
+
+@pytest.mark.stress
+@each_mutant
+def test_it_is_found(mutant: Mutant, tmp_path: Path) -> None:
+    if rounds() < FULL:
+        pytest.skip("all orders are tried by `make stress` alone")
+    assert explored(mutant, tmp_path / "mutated", is_mutated=True) == 1
