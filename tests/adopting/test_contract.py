@@ -14,8 +14,11 @@ from django_multistore.engine import SessionStore
 from django_multistore.stores.memory import MemoryStore
 from django_multistore.testing import StoreContract
 from tests.adopting.site import CACHE, COOKIES, DB
+from tests.support.skips import not_here
 
 
+@not_here("the engine makes it, without options", "test_unknown_options_are_refused_by_name")
+@not_here("its flags are those of the store behind", "test_its_flags_say_what_it_can")
 class FollowingStoreTests(StoreContract, TestCase):
     phase: ClassVar[Phase] = Phase.FOLLOW
     engine: ClassVar[str] = DB
@@ -24,10 +27,6 @@ class FollowingStoreTests(StoreContract, TestCase):
         old = find_old_engine(self.engine)
         adoption = Adoption(old=old, phase=self.phase, on_loss=OnLoss.SKIP_KEY)
         return AdoptingStore(MemoryStore(), adoption, SessionStore.get_user_id, KnownKeys())
-
-    # It is made by the engine, and has no options; and its flags are those of the store behind.
-    test_unknown_options_are_refused_by_name = None
-    test_its_flags_say_what_it_can = None
 
 
 class FollowingCacheTests(FollowingStoreTests):

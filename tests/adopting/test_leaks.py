@@ -20,7 +20,7 @@ from django_multistore.session.keys import new_session_key
 from django_multistore.testing import Calls
 from tests.adopting.conftest import OldCache
 from tests.adopting.site import CACHE, DB, FILE, PHASES, adopting, get, old_session
-from tests.engine.test_leaks import (
+from tests.support.leaks import (
     all_of,
     all_that_is_logged,
     chain,

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.adopting.mutants import MUTANTS
-from tests.crossings.mutants import Mutant
-from tests.crossings.test_mutants import PACKAGE, explored
+from tests.crossings.mutants import PACKAGE, Mutant, explored
 from tests.support.exploration import FULL
 from tests.support.helpers import rounds
 

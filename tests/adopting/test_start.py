@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django_multistore.exceptions import InvalidStore
 from django_multistore.middleware import SessionMiddleware
 from tests.adopting.site import COOKIES, DB, OURS
-from tests.test_server_start import SERVERS, make_site, run
+from tests.support.server_start import SERVERS, make_site, run
 
 pytestmark = pytest.mark.elsewhere
 

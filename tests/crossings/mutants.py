@@ -66,14 +66,14 @@ MUTANTS = [
     Mutant(
         "each request of a page renews an old auth hash under a key of its own",
         "rotation/following.py",
-        "            return self._secret.derive(HASH_UPGRADE)\n",
+        "            return self._secret.derive(HASH_UPGRADE, self._fits_own)\n",
         "            return Secret(keys.new_session_key())\n",
         (orders_of("upgrade", "page", "page"),),
     ),
     Mutant(
         "the second POST of a form doesn't find the first one's session",
         "rotation/following.py",
-        "            return self._secret.derive(self.form.session_key)\n",
+        "            return self._secret.derive(self.form.session_key, self._fits_own)\n",
         "            return Secret(keys.new_session_key())\n",
         (orders_of("usual", "log_out_others", "log_out_others"),),
     ),

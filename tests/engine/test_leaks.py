@@ -7,7 +7,6 @@ And what comes from outside, cookies and stored payloads, is taken for a session
 from __future__ import annotations
 
 import base64
-import logging
 import re
 import secrets
 import traceback
@@ -27,9 +26,8 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import connections
 from django.http import HttpRequest, HttpResponse
-from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.test import AsyncClient, Client, override_settings
 from django.urls import path
-from django.views.debug import ExceptionReporter
 
 from django_multistore import devices, engine
 from django_multistore.engine import SessionStore
@@ -43,6 +41,15 @@ from django_multistore.session.keys import Secret, new_session_key
 from django_multistore.stores import stores
 from django_multistore.testing import Calls
 from tests.support import trouble as support_trouble
+from tests.support.leaks import (
+    all_of,
+    all_that_is_logged,
+    chain,
+    change,
+    everything_in,
+    raised_by,
+    report_of,
+)
 from tests.support.meeting import (
     alias_of,
     data_of,
@@ -161,22 +168,6 @@ def a_full_life(call: Callable[[Any], Any], user: User) -> list[str]:
     return [session.session_key, leaving.session.session_key]
 
 
-def everything_in(alias: str) -> bytes:
-    """Return all columns of all rows of all tables, and what is deflated in them."""
-    connection = connections[alias]
-    values = []
-    with connection.cursor() as cursor:
-        for table in connection.introspection.table_names(cursor):
-            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608
-            values += [value for row in cursor.fetchall() for value in row]
-    for stored in StoredSession.objects.using(alias):
-        values.append(codec.unseal(bytes(stored.payload), stored.key))
-    is_binary = (bytes, bytearray, memoryview)
-    return b"\n".join(
-        bytes(value) if isinstance(value, is_binary) else str(value).encode() for value in values
-    )
-
-
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("kind", on("sqlite", "postgres", "mariadb", transaction=True))
 def test_no_cookie_is_in_the_database(
@@ -198,27 +189,6 @@ def test_no_cookie_is_in_the_database(
 
 
 # What is logged.
-
-
-@contextmanager
-def all_that_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Let every logger log everything, SQL included."""
-    names = [name for name in logging.root.manager.loggerDict if logging.getLogger(name).level]
-    for name in ("", "django.db.backends", *names):
-        caplog.set_level(logging.DEBUG, logger=name)
-    for connection in connections.all():
-        connection.force_debug_cursor = True
-    try:
-        yield
-    finally:
-        for connection in connections.all():
-            connection.force_debug_cursor = False
-            connection.queries_log.clear()
-
-
-def all_of(record: logging.LogRecord) -> str:
-    formatted = logging.Formatter().format(record)
-    return f"{formatted} {vars(record)}"
 
 
 @pytest.mark.parametrize("kind", EVERY_DATABASE)
@@ -274,39 +244,6 @@ def gone(tmp_path: Path, settings: Any) -> Iterator[None]:
     finally:
         settings.SESSION_STORES = configured
         del connections[alias], connections.settings[alias]
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        if error.__context__ is not error.__cause__:
-            yield from chain(error.__context__)
-        error = error.__cause__
-
-
-def raised_by(act: Callable[[], object]) -> Exception:
-    """Return what this raises, as seen from the package: without the frames that called it."""
-    try:
-        act()
-    except Exception as error:  # noqa: BLE001 - the test looks at whatever it is
-        while not error.__traceback__.tb_frame.f_code.co_filename.startswith(PACKAGE):
-            error.__traceback__ = error.__traceback__.tb_next
-        return error
-    raise AssertionError("Nothing was raised.")
-
-
-def report_of(error: Exception, cookie: str | None) -> str:
-    """Return Django's page and mail on an error, as with DEBUG."""
-    request = RequestFactory().get("/", HTTP_COOKIE=f"{COOKIE}={cookie}")
-    reporter = ExceptionReporter(request, type(error), error, error.__traceback__)
-    return reporter.get_traceback_html() + reporter.get_traceback_text()
-
-
-def change(session: SessionStore, name: str = "more", value: Any = 1) -> SessionStore:
-    session[name] = value
-    return session
 
 
 FAILING: dict[str, Callable[[Any, str, User], object]] = {
