@@ -8,14 +8,10 @@ has copied it: a mark says for as long as it holds that it was taken over, or en
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from django.conf import settings
-
-from ..records import Outcome, SessionRecord, key_of, new_id
-from ..session import clock, codec
+from ..records import Outcome, SessionRecord
 from ..stores.steps import Steps
 from .cutoffs import is_cut_off
+from .marks import build_mark, key_of_mark
 from .taking_over import TakingOverProtocol
 
 BODY = b"taken over"
@@ -59,22 +55,8 @@ class CookieProtocol(TakingOverProtocol):
         return (yield from self._destroy(key))
 
     def _mark(self, key: str) -> Steps[bool]:
-        now, mark = clock.now(), _mark_of(key)
-        record = SessionRecord(
-            id=new_id(),
-            key=mark,
-            payload=codec.seal(BODY, mark),
-            version=1,
-            user_id=None,
-            created_at=now,
-            # No anonymous session has a login: so what lists sessions can leave this out.
-            authenticated_at=now,
-            last_seen_at=now,
-            expires_at=now + timedelta(seconds=settings.SESSION_COOKIE_AGE),
-        )
-        return self._create(record)
+        return self._create(build_mark(_mark_of(key), BODY))
 
 
 def _mark_of(key: str) -> str:
-    # No cookie leads here: a blank can't be in a session key.
-    return key_of(f"cookie of {key}")
+    return key_of_mark(f"cookie of {key}")

@@ -86,8 +86,10 @@ class AdoptCommand:
                 progress=self._note(show),
             )
         done = "entered" if self._store.adoption.follows else "taken over"
-        verb = "would be" if is_dry else "were"
-        self._say(f"{self.count} sessions of {self._store.adoption.old.name!r} {verb} {done}.")
+        is_one = self.count == 1
+        verb = "would be" if is_dry else "was" if is_one else "were"
+        noun = "session" if is_one else "sessions"
+        self._say(f"{self.count} {noun} of {self._store.adoption.old.name!r} {verb} {done}.")
 
     def _note(self, show: Callable[[int], object]) -> Callable[[int], object]:
         def note(step: int) -> None:
