@@ -59,8 +59,8 @@ def test_what_follows_a_cache_is_taken_over_without_its_visitor() -> None:
         assert "can't be looked through" in str(fail())
     with adopting("cache", "adopt"):
         assert fail("--status").returncode == 1
-        assert "1 sessions" in adopt("--dry-run")
-        assert "1 sessions" in adopt()
+        assert "1 session " in adopt("--dry-run")
+        assert "1 session " in adopt()
         assert read_old(engine, known) == {}
         assert read_old(engine, unknown)["cart"] == [1]
         assert SessionStore(known)["cart"] == [1]
