@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 
-from .adopting.configuration import read_adoption
-from .adopting.known_keys import KnownKeys
-from .adopting.store import AdoptingStore
+from .adopting.session import AdoptingSession
 from .exceptions import StoreUnavailable
-from .records import SessionRecord, key_of
+from .records import SessionRecord
 from .saving.writes import WritingSession
-from .session.drafts import Draft
-from .session.keys import Secret, digest_if_valid
+from .session.keys import Secret
 from .session.locks import alocked, locked
-from .session.state import KeySource
-from .stores import stores
-from .stores.base import BaseStore
 from .stores.steps import arun, run
 
 __all__ = ["SessionStore"]
 
 
-class SessionStore(WritingSession):
+class SessionStore(AdoptingSession, WritingSession):
     """
     A session in the store that SESSION_STORES names.
 
     The variants for sync and for async code differ only by `await`.
     """
 
-    store_alias: ClassVar[str] = "default"
     accessed: bool
-
-    def __init__(self, session_key: str | None = None) -> None:
-        # What the old engine wants of SESSION_ADOPT; None without that setting.
-        adoption = read_adoption()
-        self._known = None if adoption is None else KnownKeys()
-        if self._known is not None and adoption is not None and adoption.old.keeps_in_cookies:
-            session_key = self._known.name_cookie(session_key)
-        super().__init__(session_key)
-        if self._known is None or self.session_key is None:
-            return
-        if self._known.find(key_of(self.session_key)) is None:
-            self._known.add(Secret(self.session_key))
-        else:
-            # Whoever has the cookie comes to this session key by the same way.
-            self._state.key_source = KeySource.OTHER_RENEWAL
-
-    @classmethod
-    def get_store(cls) -> BaseStore:
-        """Return the store that this engine keeps sessions in; see SESSION_ADOPT."""
-        adoption, store = read_adoption(), stores[cls.store_alias]
-        if adoption is None:
-            return store
-        return AdoptingStore(store, adoption, cls.get_user_id, KnownKeys())
-
-    @property
-    def store(self) -> BaseStore:
-        """The engine's store, which for SESSION_ADOPT is told the session keys of this request."""
-        store = self.get_store()
-        if self._known is not None and isinstance(store, AdoptingStore):
-            return store.knowing(self._known)
-        return store
 
     def load(self) -> dict[str, Any]:
         """
@@ -367,17 +329,3 @@ class SessionStore(WritingSession):
             self._note_touch(touched, await self.store.atouch(touched))
         except StoreUnavailable as outage:
             self._note_failed_touch(outage)
-
-    def _introduce(self, session_key: str | None) -> str | None:
-        """Return the key of a session key, which the old engine of SESSION_ADOPT may want."""
-        key = digest_if_valid(session_key)
-        if key is not None and session_key is not None and self._known is not None:
-            self._known.add(Secret(session_key))
-        return key
-
-    def _draft(
-        self, key: str | None, *, secret: Secret | None = None, version: int | None = None
-    ) -> Draft:
-        if secret is not None and self._known is not None:
-            self._known.add(secret)
-        return super()._draft(key, secret=secret, version=version)
