@@ -41,6 +41,7 @@ ENDS = {
     "stores.cache.replies.may_be_a_value": "an error is looked at once",
     "stores.cache.probe._manners": "the trial's time",
     "stores.cache.cells.Locks.take": "the time that a lock lasts",
+    "stores.composed.bulk.BulkMove._all": "PATIENCE_SECONDS",
     "stores.composed.bulk.BulkMove._let_go": "one is taken off each time",
     "stores.composed.bulk._batches": "the store's cursor, which comes to its end",
     "stores.orm.locks._lock_on_postgresql": "PATIENCE",

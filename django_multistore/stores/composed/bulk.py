@@ -22,6 +22,8 @@ IN_MARKS = ("last_seen_at", "payload")  # what moved() changes
 # What has come where it is alive is let go of in its old store so many seconds later, so that who
 # has looked there before still finds that it has moved.
 KEPT_SECONDS = 5.0
+# So long it waits for what its target remembers of sessions that have come from there.
+PATIENCE_SECONDS = REMEMBERED.total_seconds() + KEPT_SECONDS
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class BulkMove:
         self._target = target
         self._moves = Moves(source=source, target=target)
         self._marks: deque[_Mark] = deque()
+        self._held_up = 0  # Sessions that have come from the target in the last minute.
 
     def count(self) -> Tally:
         """Count what is left in the source, and places in the target that nobody has come to."""
@@ -82,6 +85,9 @@ class BulkMove:
     ) -> bool:
         """
         Move all sessions that can be moved.
+
+        One that has come from there a moment ago can't go back before that is forgotten. So it may
+        wait for a minute at its end, and then looks for these once more.
 
         Args:
             rate: the most sessions in a second.
@@ -113,7 +119,13 @@ class BulkMove:
 
     def _all(self) -> Iterator[list[SessionRecord]]:
         size = BATCH
-        yield from _batches(self._source, size)
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            self._held_up = 0
+            yield from _batches(self._source, size)
+            if not self._held_up or time.monotonic() > until:
+                break
+            time.sleep(KEPT_SECONDS)
         # Places for sessions that have moved on, or ended: of moves that died.
         if self._target.supports_scan:
             for records in _batches(self._target, size):
@@ -160,7 +172,10 @@ class BulkMove:
 
     def _move_one(self, key: str) -> bool:
         found = run(self._protocol.find(key))
-        return found is not None and found.store is self._target
+        if found is None or found.store is self._target:
+            return found is not None
+        self._held_up += state_of(self._target.read(key)) is State.LEFT
+        return False
 
     def _finish(self, mark: SessionRecord) -> bool:
         """Confirm a session that a process which died has left on its way."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -48,6 +49,7 @@ OPERATIONS = [Operation(phase, work) for phase in PHASES for work in WORKS]
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_moves, "KEPT_SECONDS", 0.0)
+    monkeypatch.setattr(bulk_moves, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(bulk_moves, "REST", 0.0)
 
 
@@ -270,3 +272,22 @@ def test_what_is_about_to_expire_stays(settings: Any) -> None:
     assert store_in("move").move_all().run()
     assert store_in("move").move_all().count() == Tally(expiring=1)
     assert stores["old"].read(record.key) == record
+
+
+def test_what_has_come_a_moment_ago_goes_back_once_that_is_forgotten(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SESSION_STORES = moving(configurations.memory(), configurations.memory(), "move")
+    record = make_record()
+    assert stores["old"].create(record)
+    move, back = store_in("move"), store_in("return")
+    assert move.read(record.key) is not None  # It has moved, for it was met.
+    assert back.move_all().run()
+    assert stores["old"].read(record.key) != record
+    # A minute is over while it waits.
+    monkeypatch.setattr(bulk_moves, "PATIENCE_SECONDS", 10.0)
+    later = clock.now() + timedelta(minutes=2)
+    monkeypatch.setattr("django_multistore.stores.composed.bulk.time.sleep", lambda seconds: None)
+    with patch.object(clock, "now", lambda: later):
+        assert back.move_all().run()
+    assert replace(stores["old"].read(record.key), version=0) == replace(record, version=0)

@@ -60,12 +60,12 @@ def test_a_phase_must_be_named(phase: Any, settings: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({}, "['OLD'] is None. Name another store"),
-        ({"OLD": "old"}, "['NEW'] is None. Name another store"),
-        ({"OLD": "old", "NEW": "old"}, "['NEW'] is 'old'. That is OLD as well."),
-        ({"OLD": "old", "NEW": "knew"}, "['NEW'] is 'knew'. SESSION_STORES has no store 'knew'"),
-        ({"OLD": "default", "NEW": "new"}, "['OLD'] is 'default'. The store would be a part of"),
-        ({"OLD": "old", "NEW": "other"}, "['NEW'] is 'other'. The store would be a part of itself"),
+        ({}, "['OLD'] is missing. Name another store"),
+        ({"OLD": "old"}, "['NEW'] is missing. Name another store"),
+        ({"OLD": "old", "NEW": "old"}, "has 'old' as OLD and as NEW. Name two stores"),
+        ({"OLD": "old", "NEW": "knew"}, "['NEW'] is 'knew', which isn't there."),
+        ({"OLD": "default", "NEW": "new"}, "['OLD'] is 'default', which is this store itself."),
+        ({"OLD": "old", "NEW": "other"}, "['NEW'] is 'other', which leads back: "),
         ({"OLD": "inner", "NEW": "new"}, "['OLD'] is 'inner'. There sessions are moving already"),
     ],
 )
