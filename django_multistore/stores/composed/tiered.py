@@ -62,11 +62,6 @@ class TieredStore(ComposedStore, StepwiseStore):
                 f"SESSION_STORES[{alias!r}]['OPTIONS']['FRONT_SECONDS'] is {seconds!r}. It must be "
                 f"a number of seconds, from 1 to {LONGEST_SECONDS}."
             )
-        if self.options["FRONT"] == self.options["BACK"]:
-            raise InvalidStore(
-                f"SESSION_STORES[{alias!r}]['OPTIONS'] has {self.options['BACK']!r} as FRONT and "
-                "as BACK. Name two stores."
-            )
         self._front = Front(alias, self.options["FRONT"], seconds)
         self._protocol = TieredProtocol(self._front, self.options["BACK"])
 

@@ -357,7 +357,7 @@ class OptionTests(SimpleTestCase):
         self.refuse({"BACK": 7}, "['BACK'] is of the type int", "by its alias")
         self.refuse({"BACK": "bakc"}, "'bakc', which isn't there", "'back'")
         self.refuse({"BACK": "mine"}, "this store itself", "Name another")
-        self.refuse({"BACK": "front"}, "as FRONT and as BACK", "Name two stores")
+        self.refuse({"BACK": "front"}, "as BACK and as FRONT", "Name two stores")
         for seconds in (0, -1, "300", None, True, 10**9):
             self.refuse({"FRONT_SECONDS": seconds}, "FRONT_SECONDS", "from 1 to")
 
