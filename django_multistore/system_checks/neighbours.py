@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.checks import CheckMessage, Warning
 from django.db import DatabaseError, models, router
 from django.utils import timezone
@@ -19,8 +20,8 @@ from .registering import TAG, register
 
 # These call something else by that name.
 NO_SESSION_KEYS = frozenset({"impersonate.ImpersonationLog"})
-# The tables of engines that sites come from: they go with the move.
-OLD_TABLES = frozenset({"sessions", "qsessions", "user_sessions"})
+# A table of an engine that sites come from, beside those of subclasses of Django's model.
+OLD_TABLES = frozenset({"user_sessions.Session"})
 TICKETS = "django_multistore.contrib.cas_ng.SessionTicketMiddleware"
 SESSIONS = frozenset(
     {
@@ -114,7 +115,9 @@ def check_djangos_table(**kwargs: Any) -> list[CheckMessage]:
 
 def _iterate_models_with_session_keys() -> Iterator[str]:
     for model in apps.get_models(include_auto_created=True):
-        if model._meta.app_label in OLD_TABLES or model._meta.label in NO_SESSION_KEYS:
+        if issubclass(model, AbstractBaseSession) or model._meta.label in OLD_TABLES:
+            continue
+        if model._meta.label in NO_SESSION_KEYS:
             continue
         for field in model._meta.concrete_fields:
             if field.name == "session_key" and isinstance(

@@ -73,6 +73,8 @@ def url_of(server: Server) -> str:
 
 
 class ServerCheckTests(SimpleTestCase):
+    databases = ("default",)  # A check asks it for rows of Django's own engine.
+
     def test_what_is_right_is_not_mentioned(self) -> None:
         with kept() as server:
             assert checked(URL=url_of(server)) == []

@@ -34,6 +34,15 @@ DELETE FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND 
 -- OrmStore: destroy_session
 DELETE FROM "django_multistore_storedsession" WHERE "user_id" = %(user_id)s AND "id" = %(id)s;
 
+-- OrmStore: make_way
+DELETE FROM "django_multistore_storedsession" WHERE ("key" = %(key)s OR "id" = %(id)s) AND "expires_at" <= %(now)s;
+
+-- OrmStore: retire
+DELETE FROM "django_multistore_storedsession" WHERE "key" = %(key)s AND "version" = %(version)s;
+
+-- OrmStore: scan
+SELECT "id", "key", "version", "user_id", "actor_id", "ip_address", "user_agent", "created_at" AT TIME ZONE 'UTC', "authenticated_at" AT TIME ZONE 'UTC', "last_seen_at" AT TIME ZONE 'UTC', "expires_at" AT TIME ZONE 'UTC', "payload" FROM "django_multistore_storedsession" WHERE "id" > %(after_id)s AND "expires_at" > %(now)s ORDER BY "id" LIMIT %(size)s;
+
 -- OrmStore: gc_last
 SELECT "expires_at" AT TIME ZONE 'UTC', "id" FROM "django_multistore_storedsession" WHERE "expires_at" >= %(after_expiry)s AND ("expires_at" > %(after_expiry)s OR ("expires_at" = %(after_expiry)s AND "id" > %(after_id)s)) AND "expires_at" <= %(now)s ORDER BY "expires_at", "id" LIMIT 1 OFFSET %(skipped)s;
 
