@@ -52,4 +52,11 @@ def old_place(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def user() -> User:
     # No other test's, of whom there may be a record on a server.
-    return User.objects.create_user("ann", password="correct", pk=new_id() >> 12)
+    return User.objects.create_user("ann", password="correct", pk=new_id() >> 33)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark all tests of this room: they name the databases that they are about."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.elsewhere)

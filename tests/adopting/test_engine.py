@@ -45,10 +45,11 @@ each_engine = pytest.mark.parametrize("engine", ON_A_SERVER.values(), ids=list(O
 each_of_both = pytest.mark.parametrize(
     ("kind", "engine"),
     [
-        pytest.param(kind, engine, marks=on(kind)[0].marks, id=f"{kind}-{name}")
+        pytest.param(kind, engine, marks=found.marks, id=f"{kind}-{name}")
         for name, engine in ON_A_SERVER.items()
         for kind in KINDS
         if kind == MEMORY or (kind, name) in (("sqlite", "db"), (REDIS_SERVER, "cache"))
+        for found in on(kind)  # None where the run has another default database.
     ],
 )
 each_phase = pytest.mark.parametrize("phase", PHASES)
