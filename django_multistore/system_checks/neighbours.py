@@ -10,7 +10,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.checks import CheckMessage, Warning
-from django.db import DatabaseError, models, router
+from django.db import DatabaseError, models, router, transaction
 from django.utils import timezone
 
 from ..adopting.configuration import read_adoption
@@ -129,9 +129,10 @@ def _iterate_models_with_session_keys() -> Iterator[str]:
 def _has_live_rows(session_class: type[models.Model]) -> bool:
     alias = router.db_for_read(session_class)
     try:
-        # By the index of its expiry, to the first row.
+        # By the index of its expiry, to the first row. An error must not take a transaction along.
         rows = session_class._default_manager.using(alias).filter(expire_date__gt=timezone.now())
-        return rows.exists()
+        with transaction.atomic(using=alias):
+            return rows.exists()
     except DatabaseError:
         return False  # The table isn't there, or nobody answers: Django says that better.
 
