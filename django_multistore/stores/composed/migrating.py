@@ -42,8 +42,8 @@ class MigratingStore(ComposedStore, StepwiseStore):
     """
 
     default_options: ClassVar[dict[str, Any]] = {"OLD": None, "NEW": None, "PHASE": None}
-    PARTS = ("OLD", "NEW")
-    supports_users = FlagOfParts("supports_users", "OLD", "NEW")
+    PARTS: ClassVar[tuple[str, ...]] = ("OLD", "NEW")
+    supports_users: ClassVar[Any] = FlagOfParts("supports_users", "OLD", "NEW")
 
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)

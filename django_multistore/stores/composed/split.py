@@ -36,10 +36,10 @@ class SplitStore(ComposedStore, StepwiseStore):
     """
 
     default_options: ClassVar[dict[str, Any]] = {"ANONYMOUS": None, "USERS": None}
-    PARTS = ("USERS", "ANONYMOUS")
+    PARTS: ClassVar[tuple[str, ...]] = ("USERS", "ANONYMOUS")
 
-    supports_users = FlagOfParts("supports_users", "USERS")
-    has_database_index = FlagOfParts("has_database_index", "USERS")
+    supports_users: ClassVar[Any] = FlagOfParts("supports_users", "USERS")
+    has_database_index: ClassVar[Any] = FlagOfParts("has_database_index", "USERS")
 
     _protocol: SplitProtocol
 

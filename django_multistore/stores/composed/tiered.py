@@ -45,11 +45,11 @@ class TieredStore(ComposedStore, StepwiseStore):
     """
 
     default_options: ClassVar[dict[str, Any]] = {"FRONT": None, "BACK": None, "FRONT_SECONDS": 300}
-    PARTS = ("BACK", "FRONT")
+    PARTS: ClassVar[tuple[str, ...]] = ("BACK", "FRONT")
 
-    supports_users = FlagOfParts("supports_users", "BACK")
-    serializes_logins = FlagOfParts("serializes_logins", "BACK")
-    has_database_index = FlagOfParts("has_database_index", "BACK")
+    supports_users: ClassVar[Any] = FlagOfParts("supports_users", "BACK")
+    serializes_logins: ClassVar[Any] = FlagOfParts("serializes_logins", "BACK")
+    has_database_index: ClassVar[Any] = FlagOfParts("has_database_index", "BACK")
 
     _protocol: TieredProtocol
 
