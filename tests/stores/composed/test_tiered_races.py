@@ -24,6 +24,7 @@ from tests.races.processes import answers, start
 from tests.stores.composed import reader
 from tests.support.composed import ORM, redis, tiered
 from tests.support.helpers import rounds
+from tests.support.meeting import PATIENCE
 
 pytestmark = [
     pytest.mark.stress,
@@ -41,11 +42,15 @@ def test_nobody_gets_what_was_ended(back: str, settings: Any) -> None:
     settings.SESSION_STORES = tiered(redis("f"), BACKS[back])
     seed = new_session_key()
     with tempfile.TemporaryFile() as file:
-        file.truncate(reader.ROUND.size)
+        file.truncate(reader.ROUND.size + READERS)
         memory = mmap.mmap(file.fileno(), 0)
         arguments = [json.dumps(settings.SESSION_STORES), seed]
-        processes = [start(reader, *arguments, descriptors=[file.fileno()]) for _ in range(READERS)]
+        processes = [
+            start(reader, *arguments, str(number), descriptors=[file.fileno()])
+            for number in range(READERS)
+        ]
         try:
+            await_readers(memory)
             counts = end_many(seed, memory)
         finally:
             reader.ROUND.pack_into(memory, 0, -1)
@@ -54,6 +59,13 @@ def test_nobody_gets_what_was_ended(back: str, settings: Any) -> None:
         print(f"{rounds()} rounds over {back}: {dict(counts)}, read {dict(read)}")  # noqa: T201
     assert counts["ended ones served"] == counts["older ones served"] == 0
     assert read["there"]
+
+
+def await_readers(memory: mmap.mmap) -> None:
+    until = time.monotonic() + PATIENCE
+    while memory[reader.ROUND.size :] != bytes([1]) * READERS:
+        assert time.monotonic() < until, "the readers don't begin"
+        time.sleep(0.01)
 
 
 def end_many(seed: str, memory: mmap.mmap) -> Counter[str]:
