@@ -33,4 +33,4 @@ if os.environ.get("MULTISTORE_SUITE_STORE") == "redis":
     }
 
 # Both for their models, which Django's tests import; no test here uses them.
-INSTALLED_APPS = [*INSTALLED_APPS, "django.contrib.sessions", "sessions_tests"]
+INSTALLED_APPS = [*INSTALLED_APPS, "sessions_tests"]
