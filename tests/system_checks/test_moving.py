@@ -79,6 +79,8 @@ def test_the_app_is_not_installed_any_more() -> None:
 
 
 def test_the_table_is_not_there() -> None:
+    if connection.vendor == "mysql":
+        pytest.skip("a rollback takes no RENAME back there")
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE django_session RENAME TO elsewhere")
     assert "manage.py migrate sessions" in find("db")["E030"].msg
