@@ -112,7 +112,7 @@ class Mover:
         else:
             return total
         if not dry_run:
-            self._settle_followers(progress)
+            self._settle_followers()
         return total
 
     def take_over_followers(
@@ -197,12 +197,11 @@ class Mover:
         protocol = self._store.knowing(KnownKeys(secret)).protocol
         if not is_ours:
             return int(run(protocol.settle(secret.key, record)) is not None)
-        if not self._follows:
-            # Its removal was still to come when its process died.
-            ask(self._old, lambda: self._old.delete(secret.session_key))
+        # Its removal was still to come when its process died.
+        ask(self._old, lambda: self._old.delete(secret.session_key))
         return 0
 
-    def _settle_followers(self, progress: Callable[[int], object]) -> None:
+    def _settle_followers(self) -> None:
         """End the records whose old session an old process has ended."""
         for record in self._iterate_records():
             if envelopes.is_following(record):

@@ -7,9 +7,10 @@ whatever turns up of that user is not taken over, unless it is known here alread
 
 from __future__ import annotations
 
+from ..records import key_of
 from ..stores.base import BaseStore
 from ..stores.steps import Steps, call
-from .marks import build_mark, key_of_mark
+from .marks import build_mark
 
 BODY = b"cut off"
 
@@ -27,4 +28,5 @@ def is_cut_off(store: BaseStore, user_id: str) -> Steps[bool]:
 
 
 def _key(user_id: str) -> str:
-    return key_of_mark(f"cut-off of {user_id}")
+    # No cookie leads here: a blank can't be in a session key.
+    return key_of(f"cut-off of {user_id}")

@@ -6,18 +6,8 @@ from datetime import timedelta
 
 from django.conf import settings
 
-from ..records import SessionRecord, key_of, new_id
+from ..records import SessionRecord, new_id
 from ..session import clock, codec
-
-
-def key_of_mark(text: str) -> str:
-    """
-    Return the key of a mark.
-
-    Args:
-        text: with a blank, which can't be in a session key: so no cookie leads there.
-    """
-    return key_of(text)
 
 
 def build_mark(key: str, body: bytes) -> SessionRecord:

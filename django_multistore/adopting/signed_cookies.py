@@ -8,10 +8,10 @@ has copied it: a mark says for as long as it holds that it was taken over, or en
 
 from __future__ import annotations
 
-from ..records import Outcome, SessionRecord
+from ..records import Outcome, SessionRecord, key_of
 from ..stores.steps import Steps
 from .cutoffs import is_cut_off
-from .marks import build_mark, key_of_mark
+from .marks import build_mark
 from .taking_over import TakingOverProtocol
 
 BODY = b"taken over"
@@ -59,4 +59,5 @@ class CookieProtocol(TakingOverProtocol):
 
 
 def _mark_of(key: str) -> str:
-    return key_of_mark(f"cookie of {key}")
+    # No cookie leads here: a blank can't be in a session key.
+    return key_of(f"cookie of {key}")

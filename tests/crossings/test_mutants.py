@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.crossings.mutants import MUTANTS, PACKAGE, Mutant, explored
+from tests.adopting.mutants import MUTANTS as OF_ADOPTION
+from tests.crossings.mutants import MUTANTS as OF_CROSSINGS
+from tests.crossings.mutants import PACKAGE, Mutant, explored
+from tests.stores.composed.mutants import MUTANTS as OF_MOVES
 from tests.support.exploration import FULL
 from tests.support.helpers import rounds
 
 each_mutant = pytest.mark.parametrize(
-    "mutant", [pytest.param(mutant, id=mutant.name) for mutant in MUTANTS]
+    "mutant",
+    [pytest.param(each, id=each.name) for each in (*OF_CROSSINGS, *OF_ADOPTION, *OF_MOVES)],
 )
 
 
