@@ -21,7 +21,8 @@ def checkout_files(directory: str) -> set[str]:
     return {
         path.relative_to(CHECKOUT).as_posix()
         for path in CHECKOUT.glob(f"{directory}/**/*")
-        if path.is_file() and path.suffix != ".pyc"
+        # A process that runs beside this one writes its bytecode under other names first.
+        if path.is_file() and "__pycache__" not in path.parts
     }
 
 

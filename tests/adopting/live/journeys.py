@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tests.adopting.live.clients import Crowd
 from tests.adopting.live.deployments import Deployment, Site
-from tests.adopting.live.site import OURS
+from tests.adopting.live.site import BATCH, OURS
 from tests.settings import cache, database
 from tests.support.meeting import cache_store_on, orm_store_on
 
@@ -129,7 +129,8 @@ def run_twice(station: Station, dice: random.Random, pace: Pace) -> None:
     """Run a command that is killed in the middle, and again to the end."""
     command = ("manage", "sessions", station.command)
     if station.is_killed:
-        written = dice.randint(1, 3 if station.command == "move" else pace.seeds // 2)
+        # A command to adopt writes at least once for each batch of them.
+        written = dice.randint(1, 3 if station.command == "move" else pace.seeds // BATCH)
         killed = station.deployment.run(*command, LIVE_KILLED_AT=str(written))
         assert killed.returncode == KILLED, (written, killed.stdout + killed.stderr)
     again = station.deployment.run(*command)

@@ -8,8 +8,7 @@ The site of tests/adopting/test_live_site.py, in a process of its own.
     python -m tests.adopting.live.site manage ...   run a command of manage.py
 
 LIVE_SITE is JSON: Django's settings, as far as they differ from process to process. With
-LIVE_KILLED_AT=N a command is killed as it writes the Nth record. A server ends when its standard
-input does.
+LIVE_KILLED_AT=N a command is killed at its Nth write. A server ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ from django.urls import path
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 OURS = "django_multistore.engine"
 WRITES = ("create", "create_many", "destroy", "update", "update_many")
+BATCH = 4  # sessions that a killed command adopts at a time, where a store takes many at once
 
 
 # The pages, each for threads and for the event loop.
@@ -255,9 +255,11 @@ def seed(count: int) -> None:
 
 
 def be_killed_at(count: int) -> None:
-    """Have this process killed as it writes a record, just before that or just after it."""
-    from django_multistore.stores import stores  # noqa: PLC0415 - once Django is set up
+    """Have this process killed at one of its writes, just before it or just after it."""
+    from django_multistore.adopting import bulk  # noqa: PLC0415 - once Django is set up
+    from django_multistore.stores import stores  # noqa: PLC0415 - likewise
 
+    bulk.AT_A_TIME = BATCH
     written = itertools.count(1)
     for store_class in {type(stores[alias]) for alias in settings.SESSION_STORES}:
         for name in WRITES:
