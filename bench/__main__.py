@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from unittest import SkipTest
 
 from . import (
     adopting,
     asgi,
+    beside,
     caches,
     databases,
     expiry,
@@ -76,10 +78,12 @@ def main(arguments: list[str]) -> None:
     if options.moving:
         with _section("MigratingStore"), databases.fresh("postgres", ["redis"]) as process:
             _say("\n" + moving.describe(process.call(moving.measure, options.moving)))
+            _measure_beside(process, options.moving, moving, "moving", None)
         return
     if options.adopting:
         with _section("SESSION_ADOPT"), databases.fresh("postgres", ["redis"]) as process:
             _say("\n" + adopting.describe(process.call(adopting.measure, options.adopting)))
+            _measure_beside(process, options.adopting, adopting, "default", adopting.ADOPT)
         return
     chosen = [options.store] if options.store else list(STORES)
     kinds = [options.only] if options.only else list(DATABASES)
@@ -89,6 +93,17 @@ def main(arguments: list[str]) -> None:
         title = f"ASGI, {DATABASES['postgres']}"
         with _section(title), databases.fresh("postgres", ["redis"]) as process:
             _measure_asgi(process, chosen, turns, part)
+
+
+def _measure_beside(
+    process: databases.Process, count: int, what: ModuleType, alias: str, adopt: beside.Adopt
+) -> None:
+    """Measure a site's requests beside the same move once more, and count what came of it."""
+    visitors = process.call(what.fill_for_site, count, beside.VISITORS)
+    measured = beside.measure(process, alias, adopt, what.move_all, visitors)
+    moved, wanted = process.call(what.count_moved), count + len(visitors)
+    _say("\n" + measured.describe())
+    _say(f"\n{moved:,} of {wanted:,} sessions have come{'' if moved == wanted else ' !'}.")
 
 
 def _measure_calls(chosen: list[str], kinds: list[str], turns: int, part: int) -> None:

@@ -13,8 +13,8 @@ import time
 from datetime import timedelta
 from itertools import islice
 
+from django.apps import apps
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
-from django.contrib.sessions.models import Session
 from django.test import override_settings
 from django.utils import timezone
 
@@ -47,8 +47,9 @@ def measure(count: int) -> Move:
 def fill(count: int) -> None:
     """Add sessions of Django's own engine, each with a login."""
     until, engine = timezone.now() + timedelta(days=14), DjangoStore()
+    model = engine.model
     rows = (
-        Session(
+        model(
             session_key=new_session_key(),
             session_data=engine.encode({"_auth_user_id": str(number // 5), "cart": [number, 2]}),
             expire_date=until,
@@ -56,7 +57,34 @@ def fill(count: int) -> None:
         for number in range(count)
     )
     while batch := list(islice(rows, AT_A_TIME)):
-        Session.objects.bulk_create(batch)
+        model.objects.bulk_create(batch)
+
+
+def fill_for_site(count: int, visitors: int) -> list[str]:
+    """Add so many sessions, and those of visitors, whose session keys are returned."""
+    filling.empty(filling.OURS, "default")
+    fill(count)
+    filling.tidy("default")
+    return [_create() for _ in range(visitors)]
+
+
+def _create() -> str:
+    session = DjangoStore()
+    session["cart"] = [1, 2]
+    session.create()
+    return str(session.session_key)
+
+
+def count_moved() -> int:
+    """Return how many sessions are where they were to come to, and nowhere else."""
+    assert not DjangoStore().model.objects.exists()
+    return apps.get_model("django_multistore", "StoredSession").objects.count()
+
+
+def move_all() -> int:
+    """Take over all sessions, in the process of a command."""
+    with override_settings(SESSION_ADOPT=ADOPT):
+        return adopt()[0]
 
 
 def adopt() -> tuple[int, float]:

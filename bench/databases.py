@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from typing import ParamSpec, TypeVar
@@ -26,10 +27,24 @@ Result = TypeVar("Result")
 
 
 class Process:
-    """Another process, in which Django has one kind of database."""
+    """
+    Another process, in which Django has one kind of database.
 
-    def __init__(self, executor: ProcessPoolExecutor) -> None:
-        self._executor = executor
+    Args:
+        executor: of one worker.
+        kind: "sqlite" or "postgres".
+        name: of the databases.
+    """
+
+    def __init__(self, executor: ProcessPoolExecutor, kind: str, name: str) -> None:
+        self._executor, self._kind, self._name = executor, kind, name
+        self._process_id = self.call(os.getpid)
+
+    @contextmanager
+    def sibling(self) -> Iterator[Process]:
+        """Start one more process on the same databases."""
+        with _start(_set_up_on, self._kind, self._name) as process:
+            yield process
 
     def call(
         self,
@@ -38,7 +53,20 @@ class Process:
         **kwargs: Arguments.kwargs,
     ) -> Result:
         """Call a function there and return what it returns."""
-        return self._executor.submit(function, *args, **kwargs).result()
+        return self.start(function, *args, **kwargs).result()
+
+    def start(
+        self,
+        function: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Future[Result]:
+        """Call a function there without waiting for it."""
+        return self._executor.submit(function, *args, **kwargs)
+
+    def kill(self) -> None:
+        """Kill the process, whatever it does."""
+        os.kill(self._process_id, signal.SIGKILL)
 
 
 @contextmanager
@@ -56,11 +84,17 @@ def fresh(kind: str, caches: Sequence[str] = ()) -> Iterator[Process]:
     with (
         _caches(caches),
         _sqlite() if kind == "sqlite" else _postgres() as name,
-        ProcessPoolExecutor(
-            1, get_context("spawn"), initializer=_begin, initargs=(kind, name)
-        ) as executor,
+        _start(_begin, kind, name) as process,
     ):
-        yield Process(executor)
+        yield process
+
+
+@contextmanager
+def _start(begin: Callable[[str, str], None], kind: str, name: str) -> Iterator[Process]:
+    with ProcessPoolExecutor(
+        1, get_context("spawn"), initializer=begin, initargs=(kind, name)
+    ) as executor:
+        yield Process(executor, kind, name)
 
 
 def set_up() -> None:
@@ -69,10 +103,14 @@ def set_up() -> None:
     django.setup()
 
 
-def _begin(kind: str, name: str) -> None:
+def _set_up_on(kind: str, name: str) -> None:
     os.environ["MULTISTORE_BENCH_DATABASE"] = kind
     os.environ["MULTISTORE_BENCH_NAME"] = name
     set_up()
+
+
+def _begin(kind: str, name: str) -> None:
+    _set_up_on(kind, name)
     for database in NAMES:
         call_command("migrate", database=database, verbosity=0)
 

@@ -12,15 +12,18 @@ from __future__ import annotations
 import resource
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import connections
 
+from django_multistore.engine import SessionStore
 from django_multistore.stores import stores
-from django_multistore.stores.composed import MigratingStore
 
 from . import filling
 from .redis_driver import client_of
+
+if TYPE_CHECKING:
+    from django_multistore.stores.composed import MigratingStore
 
 PIPELINE = 1_000  # commands in one round trip
 COPY = "COPY (SELECT key, payload FROM django_multistore_storedsession) TO STDOUT (FORMAT binary)"
@@ -44,8 +47,7 @@ class Move:
 
 def measure(count: int) -> Move:
     """Fill PostgreSQL with so many sessions, copy them, and move them."""
-    filling.fill(filling.OURS, "default", count=count, begin=filling.LIVE, users=count // 5 + 1)
-    filling.tidy("default")
+    fill(count)
     before, raw = peak(), copy_raw(COPY)
     moved, seconds = move()
     assert moved == count
@@ -89,14 +91,49 @@ def copy_raw(copy_out: str) -> float:
     return seconds
 
 
+def fill(count: int) -> None:
+    """Add so many sessions to PostgreSQL."""
+    filling.fill(filling.OURS, "default", count=count, begin=filling.LIVE, users=count // 5 + 1)
+    filling.tidy("default")
+
+
+def fill_for_site(count: int, visitors: int) -> list[str]:
+    """Add so many sessions, and those of visitors, whose session keys are returned."""
+    client_of("redis").flushdb()
+    fill(count)
+    return [_create() for _ in range(visitors)]
+
+
+def _create() -> str:
+    session = SessionStore()
+    session["cart"] = [1, 2]
+    session.create()
+    return str(session.session_key)
+
+
+def count_moved() -> int:
+    """Return how many sessions are where they were to come to, and nowhere else."""
+    assert not cast("MigratingStore", stores["moving"]).move_all().count().left
+    keys, cursor = set[str](), None
+    while True:
+        records, cursor = stores["redis"].scan(cursor, PIPELINE)
+        keys.update(each.key for each in records)
+        if cursor is None:
+            return len(keys)
+
+
 def move() -> tuple[int, float]:
     """Move all sessions, and return how many these were and the seconds that it took."""
-    store = stores["moving"]
-    assert isinstance(store, MigratingStore)
+    store = cast("MigratingStore", stores["moving"])
     counts: list[int] = []
     began = time.perf_counter()
     assert store.move_all().run(progress=counts.append)
     return sum(counts), time.perf_counter() - began
+
+
+def move_all() -> int:
+    """Move all sessions, in the process of a command."""
+    return move()[0]
 
 
 def peak() -> int:
