@@ -25,6 +25,7 @@ __all__ = [
 
 KEY_LENGTH = 40
 ID_BITS = 63
+FIRST_VERSIONS = 2**30
 USER_ID_MAX_LENGTH = 255
 USER_AGENT_MAX_LENGTH = 512
 ACTOR_SESSION_KEY = "_multistore_actor"  # Under it a session's data say who acts; see takeovers.py.
@@ -62,6 +63,15 @@ def user_id_of(primary_key: object) -> str:
 def new_id() -> int:
     """Draw a public name for a session: 63 random bits, which fit a signed 64-bit column."""
     return secrets.randbits(ID_BITS)
+
+
+def new_first_version() -> int:
+    """
+    Draw the version of a record under a key that may have had another record before.
+
+    Who has read that one doesn't take this one for it in a compare-and-set.
+    """
+    return secrets.randbelow(FIRST_VERSIONS) + 1
 
 
 def is_id(number: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from ..records import SessionRecord, new_id
+from ..records import SessionRecord, new_first_version, new_id
 from ..session import clock, codec, namespaces
 from ..session.codec import Serializer
 from ..session.serialization import serialize
@@ -19,8 +19,6 @@ from .losses import drop_losses, find_losses
 from .old_sessions import OldSession
 
 logger = logging.getLogger("django_multistore")
-
-FIRST_VERSION = 1
 
 UserIdOf = Callable[[dict[str, Any]], str | None]
 
@@ -49,7 +47,8 @@ class Translator:
             id=new_id(),
             key=key,
             payload=b"",
-            version=FIRST_VERSION,
+            # What was moved away or has ended may be entered once more, by one who read it before.
+            version=new_first_version(),
             user_id=None,
             created_at=created_at,
             # The old engine doesn't know when that was: so it is no recent login, and

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
 
+from django_multistore.adopting.bulk import Mover
 from django_multistore.adopting.configuration import Adoption, OnLoss, Phase
 from django_multistore.adopting.envelopes import is_following
 from django_multistore.adopting.known_keys import KnownKeys
@@ -27,6 +29,7 @@ from django_multistore.session.keys import Secret, new_session_key
 from django_multistore.stores.base import BaseStore
 from django_multistore.stores.memory import MemoryStore
 from django_multistore.stores.steps import Pause, Steps, call_database, run
+from tests.support.stepwise import Gate, Gated, steps_of
 
 FOLLOW, ADOPT = Phase.FOLLOW, Phase.ADOPT
 USER = "7"
@@ -44,6 +47,8 @@ class Move:
 
     def __post_init__(self) -> None:
         self.old = find_old_engine(self.engine)
+        if self.old.can_scan:  # Those of the move before, which a bulk step would find.
+            self.old.delete_many([session_key for session_key, _ in self.old.scan("", 100)])
         self.secrets = [self.first]
         self.lost: set[Secret] = set()  # Those that died with the process that drew them.
         assert self.old.create(self.first.session_key, {SESSION_KEY: USER, "start": 1}, None)
@@ -193,6 +198,19 @@ def old_log_out() -> Operation:
     return Operation("old engine's logout", steps, ends=True, is_old=True)
 
 
+def bulk(phase: Phase) -> Operation:
+    """Enter or take over all, as `manage.py sessions adopt` does."""
+
+    def act(move: Move, gate: Gate) -> None:
+        adoption = Adoption(old=Gated(move.old, gate), phase=phase, on_loss=OnLoss.SKIP_KEY)
+        store: Any = Gated(move.store, gate)
+        mover = Mover(AdoptingStore(store, adoption, SessionStore.get_user_id, KnownKeys()))
+        go_through = mover.move if move.old.can_scan else mover.take_over_followers
+        go_through(dry_run=False, max_seconds=None, progress=lambda step: None)
+
+    return Operation(f"bulk ({phase.value})", lambda move: steps_of(partial(act, move)))
+
+
 class Process:
     """An operation that is taken one step at a time."""
 
@@ -215,6 +233,9 @@ class Process:
             self._next = next(self._steps) if is_first else self._steps.send(answer)
         except StopIteration as end:
             self.is_done, self.outcome = True, end.value
+
+    def die(self) -> None:
+        self._steps.close()
 
 
 def length(operation: Operation, move: Move) -> int:
@@ -249,6 +270,8 @@ def cross(
             process.advance()
     else:
         raise AssertionError("they wait for each other")
+    if killed is not None:
+        processes[killed].die()
     return processes
 
 

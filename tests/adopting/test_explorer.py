@@ -6,16 +6,15 @@ import itertools
 import math
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from django.core.cache import caches
 
 from tests.adopting.moves import (
     ADOPT,
     FOLLOW,
     Move,
     Operation,
+    bulk,
     cross,
     faults,
     length,
@@ -30,14 +29,20 @@ from tests.adopting.moves import (
 from tests.support.exploration import FULL, orders
 from tests.support.helpers import rounds
 
-pytestmark = [pytest.mark.stress, pytest.mark.django_db]
+pytestmark = [
+    pytest.mark.stress,
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("old_place"),
+]
 
-DB, CACHE = "django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cache"
+DJANGOS = "django.contrib.sessions.backends"
+DB, CACHE, CACHED_DB, FILE = (f"{DJANGOS}.{each}" for each in ("db", "cache", "cached_db", "file"))
 SAMPLE, MOST = 2, 300  # orders of one pair, and in full
+DEATHS = 20  # orders in full, of which every beginning is tried for each of the two
 OF_BOTH = [
     operation(phase)  # type: ignore[operator]
     for phase in (FOLLOW, ADOPT)
-    for operation in (load, rotate, log_out, log_out_everywhere)
+    for operation in (load, rotate, log_out, log_out_everywhere, bulk)
 ] + [save(FOLLOW, "one"), save(FOLLOW, "two"), save(ADOPT, "three")]
 OF_THE_OLD = [old_save(), old_log_out()]
 
@@ -60,10 +65,7 @@ STARTS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def cache(settings: Any) -> None:
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-    caches["default"].clear()
+ALL = [*OF_BOTH, *OF_THE_OLD]
 
 
 def chosen(one: Operation, other: Operation, engine: str, is_known: bool) -> Iterator[list[int]]:
@@ -94,7 +96,7 @@ def test_all_orders_of_two(one: Operation, other: Operation, engine: str, is_kno
 @pytest.mark.parametrize(("engine", "is_known"), STARTS)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_one_dies(one: Operation, other: Operation, engine: str, is_known: bool) -> None:
-    for order in chosen(one, other, engine, is_known):
+    for order in itertools.islice(chosen(one, other, engine, is_known), DEATHS):
         for killed in (0, 1):
             end = random.randrange(len(order) + 1)
             for part in [order[:end]] if rounds() < FULL else _beginnings(order):
@@ -103,6 +105,27 @@ def test_one_dies(one: Operation, other: Operation, engine: str, is_known: bool)
                 found = list(faults(move, processes))
                 words = f"{one.name} | {other.name} in the order {part}, killed: {killed}"
                 assert not found, f"{found}: {words}"
+
+
+@pytest.mark.parametrize("engine", [DB, CACHE, CACHED_DB, FILE])
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
+def test_three_in_any_order(engine: str, is_known: bool) -> None:
+    for _ in range(rounds() // 10):
+        trio = random.choices(ALL, k=3)
+        if not all(meets(*pair) for pair in itertools.combinations(trio, 2)):
+            continue
+        order = [
+            number
+            for number, operation in enumerate(trio)
+            for _ in range(length(operation, Move(engine, is_known)))
+        ]
+        random.shuffle(order)
+        killed = random.choice([None, 0, 1, 2])
+        part = order if killed is None else order[: random.randrange(len(order) + 1)]
+        move = Move(engine, is_known)
+        found = list(faults(move, cross(move, trio, part, killed=killed)))
+        words = " | ".join(each.name for each in trio)
+        assert not found, f"{found}: {words} in the order {part}, killed: {killed}"
 
 
 def _beginnings(order: list[int]) -> Iterator[list[int]]:

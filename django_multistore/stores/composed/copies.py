@@ -7,11 +7,10 @@ there ends them. A copy has the true record in its payload. A lease has none, an
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ...records import SessionRecord
+from ...records import SessionRecord, new_first_version
 from ...session import clock
 from ..record_bytes import DAMAGE, pack_record, unpack_record
 
@@ -19,14 +18,11 @@ from ..record_bytes import DAMAGE, pack_record, unpack_record
 COPY, IDLE, BEING_FILLED = b"c", b"", b"f"
 # For so long nobody else fills a lease that a reader has taken.
 PATIENCE = timedelta(seconds=5)
-# A lease begins with a version that no other one of its key will have had.
-FIRST_VERSIONS = 2**30
 
 
 def lease_for(truth: SessionRecord, lasting: timedelta) -> SessionRecord:
     """Return a lease that the reader is about to fill who puts it there."""
-    first = random.randrange(1, FIRST_VERSIONS)  # noqa: S311 - no secret
-    return _entry(truth, lasting, payload=BEING_FILLED, version=first)
+    return _entry(truth, lasting, payload=BEING_FILLED, version=new_first_version())
 
 
 def taken_over(entry: SessionRecord, lasting: timedelta) -> SessionRecord:
