@@ -38,7 +38,7 @@ pytestmark = [
 DJANGOS = "django.contrib.sessions.backends"
 DB, CACHE, CACHED_DB, FILE = (f"{DJANGOS}.{each}" for each in ("db", "cache", "cached_db", "file"))
 SAMPLE, MOST = 2, 300  # orders of one pair, and in full
-DEATHS = 20  # orders in full, of which every beginning is tried for each of the two
+DEATHS = 20  # likewise, where every beginning of each is tried, for each of the two
 OF_BOTH = [
     operation(phase)  # type: ignore[operator]
     for phase in (FOLLOW, ADOPT)
@@ -68,25 +68,24 @@ STARTS = [
 ALL = [*OF_BOTH, *OF_THE_OLD]
 
 
-def chosen(one: Operation, other: Operation, engine: str, is_known: bool) -> Iterator[list[int]]:
+def chosen(
+    one: Operation, other: Operation, engine: str, is_known: bool, in_full: int
+) -> Iterator[list[int]]:
     lengths = (length(one, Move(engine, is_known)), length(other, Move(engine, is_known)))
-    if math.comb(sum(lengths), lengths[0]) <= most():
+    most = in_full if rounds() >= FULL else SAMPLE
+    if math.comb(sum(lengths), lengths[0]) <= most:
         yield from (list(order) for order in orders(lengths))
         return
-    for _ in range(most()):
+    for _ in range(most):
         order = [0] * lengths[0] + [1] * lengths[1]
         random.shuffle(order)
         yield order
 
 
-def most() -> int:
-    return MOST if rounds() >= FULL else SAMPLE
-
-
 @pytest.mark.parametrize(("engine", "is_known"), STARTS)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_all_orders_of_two(one: Operation, other: Operation, engine: str, is_known: bool) -> None:
-    for order in chosen(one, other, engine, is_known):
+    for order in chosen(one, other, engine, is_known, MOST):
         move = Move(engine, is_known)
         processes = cross(move, [one, other], order)
         found = list(faults(move, processes))
@@ -96,7 +95,7 @@ def test_all_orders_of_two(one: Operation, other: Operation, engine: str, is_kno
 @pytest.mark.parametrize(("engine", "is_known"), STARTS)
 @pytest.mark.parametrize(("one", "other"), PAIRS)
 def test_one_dies(one: Operation, other: Operation, engine: str, is_known: bool) -> None:
-    for order in itertools.islice(chosen(one, other, engine, is_known), DEATHS):
+    for order in chosen(one, other, engine, is_known, DEATHS):
         for killed in (0, 1):
             end = random.randrange(len(order) + 1)
             for part in [order[:end]] if rounds() < FULL else _beginnings(order):
