@@ -33,13 +33,15 @@ PACE = (
     else Pace(2, ("wsgi", "asgi"), 60, is_patient=False)
 )
 # The others have most of what is in these.
-FULL_ALONE = ("db-sqlite", "cached_db", "cache-redis")
+FULL_ALONE = ("db-sqlite", "qsessions", "cached_db", "cache-redis")
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.stress]
 
 
 @pytest.mark.parametrize("name", [each for each in JOURNEYS if IS_FULL or each not in FULL_ALONE])
 def test_nobody_is_logged_out(name: str, tmp_path: Path) -> None:
+    if name == "qsessions":
+        pytest.importorskip(name)
     faulthandler.cancel_dump_traceback_later()  # pytest's, which is for shorter tests
     journey, log = JOURNEYS[name], tmp_path / "log"
     chosen = secrets.randbits(32)

@@ -200,11 +200,11 @@ def _move_in(
     ]
 
 
-def _from_db(on: Callable[[dict[str, str], Path], dict[str, Any]]) -> Any:
+def _from_table(engine: str, on: Callable[[dict[str, str], Path], dict[str, Any]]) -> Any:
     def plan(addresses: dict[str, str], directory: Path) -> list[Station]:
         stores = orm_store_on("default")
         databases = on(addresses, directory)
-        return _move_in(f"{DJANGOS}.db", stores, {}, databases, can_scan=True, goes_back=True)
+        return _move_in(engine, stores, {}, databases, can_scan=True, goes_back=True)
 
     return plan
 
@@ -268,8 +268,9 @@ def _move_on(addresses: dict[str, str], directory: Path) -> list[Station]:
 
 
 JOURNEYS = {
-    "db": Journey(("postgres",), _from_db(_on_postgres)),
-    "db-sqlite": Journey((), _from_db(_on_sqlite)),
+    "db": Journey(("postgres",), _from_table(f"{DJANGOS}.db", _on_postgres)),
+    "db-sqlite": Journey((), _from_table(f"{DJANGOS}.db", _on_sqlite)),
+    "qsessions": Journey(("postgres",), _from_table("qsessions.backends.db", _on_postgres)),
     "cached_db": Journey(("redis",), _from_cached_db),
     "cache-redis": Journey(("redis",), _from_cache("redis"), is_from_cache=True),
     "cache-memcached": Journey(("memcached",), _from_cache("memcached"), is_from_cache=True),

@@ -24,6 +24,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from importlib import import_module
+from importlib.util import find_spec
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -169,7 +170,9 @@ urlpatterns = [path(sync.__name__, both[IS_ASYNC]) for both in PAGES for sync in
 def set_up() -> None:
     """Set Django up with what this process was told."""
     chosen = json.loads(os.environ["LIVE_SITE"])
-    package = "django_multistore" if chosen["SESSION_ENGINE"] == OURS else "django.contrib.sessions"
+    package = chosen["SESSION_ENGINE"].partition(".")[0]
+    if package == "django":
+        package = "django.contrib.sessions"
     settings.configure(
         ALLOWED_HOSTS=["127.0.0.1"],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
@@ -178,6 +181,7 @@ def set_up() -> None:
             "django.contrib.contenttypes",
             "django.contrib.sessions",
             "django_multistore",
+            *(["qsessions"] if find_spec("qsessions") else []),
         ],
         LOGGING_CONFIG=None,  # Python's own prints warnings and errors.
         MIDDLEWARE=[
