@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import VALID_KEY_CHARS
+from django.core.cache import caches
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import Error as AnyDatabaseError
 
@@ -27,6 +28,7 @@ from ..records import SessionRecord
 from ..serializers import BytesSerde, BytesSerializer
 from ..session import clock
 from ..stores.base import BaseStore
+from ..stores.cache.checks import find_backend
 from .registering import TAG, register
 
 SAMPLE = 100  # sessions, or files
@@ -70,21 +72,23 @@ def check_move(**kwargs: Any) -> list[CheckMessage]:
     adoption = _find_adoption()
     if adoption is None or _find_missing(adoption.old):
         return []
+    hidden = [*_find_hidden_outages(adoption.old)]
     try:
         missing = adoption.old.missing()
         if missing is not None:
-            return [_build_missing(missing)]
-        messages = [*_find_unreadable(adoption.old), *_find_other_cookie(adoption.old)]
+            return [*hidden, _build_missing(missing)]
+        messages = [*hidden, *_find_unreadable(adoption.old), *_find_other_cookie(adoption.old)]
     except Exception as error:  # noqa: BLE001 - whatever a site's own engine raises
         # Its text may have a session key in it.
         return [
+            *hidden,
             Warning(
                 f"The engine {adoption.old.name!r} of SESSION_ADOPT could not be asked "
                 f"({type(error).__module__}.{type(error).__qualname__}).",
                 hint="Run 'manage.py check --deploy' where its database, cache or folder can be "
                 "reached.",
                 id="django_multistore.W044",
-            )
+            ),
         ]
     return [*messages, *_find_lasting_phase(adoption)]
 
@@ -143,6 +147,21 @@ def _takes_bytes_alone(serializer: object) -> bool:
         return serializer == f"{BytesSerializer.__module__}.{BytesSerializer.__qualname__}"
     ours = (BytesSerializer, BytesSerde)
     return isinstance(serializer, ours) or serializer in ours
+
+
+def _find_hidden_outages(old: OldEngine) -> Iterator[CheckMessage]:
+    """Say that an outage looks as if sessions had ended; behind cached_db there is the table."""
+    alias = settings.SESSION_CACHE_ALIAS
+    complaint = (
+        find_backend(caches[alias]).hides_outages() if isinstance(old, CacheEngine) else None
+    )
+    if complaint is not None:
+        yield Warning(
+            f"SESSION_ADOPT: {old.name} has its sessions in the cache {alias!r}, {complaint.text} "
+            "What isn't there any more has ended, here as well.",
+            hint=complaint.remedy.format(cache=f"CACHES[{alias!r}]"),
+            id="django_multistore.W045",
+        )
 
 
 def _find_unreadable(old: OldEngine) -> Iterator[CheckMessage]:

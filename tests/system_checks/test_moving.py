@@ -20,7 +20,7 @@ from tests.support.old_engines.sites import DJANGOS, make_old
 
 pytestmark = pytest.mark.django_db
 
-OURS = {"E029", "E030", "E031", "E032", "W041", "W042", "W043", "W044"}
+OURS = {"E029", "E030", "E031", "E032", "W041", "W042", "W043", "W044", "W045"}
 BYTES = "django_multistore.serializers.BytesSerializer"
 
 
@@ -115,6 +115,39 @@ def test_a_cache_that_takes_bytes_alone(options: dict[str, Any], settings: Any) 
     assert "E032" not in messages(SESSION_ADOPT=adopt("cached_db", "adopt"), **changed)
     pickles = settings.CACHES | {"default": cache | {"OPTIONS": {"serializer": "a.Pickler"}}}
     assert "E032" not in messages(SESSION_ADOPT=adopt("cache"), **changed | {"CACHES": pickles})
+
+
+@pytest.mark.parametrize(
+    ("backend", "hides", "tells"),
+    [
+        (
+            "django.core.cache.backends.memcached.PyMemcacheCache",
+            {},
+            {"retry_attempts": 0, "dead_timeout": 0},
+        ),
+        (
+            "django_redis.cache.RedisCache",
+            {"IGNORE_EXCEPTIONS": True},
+            {"IGNORE_EXCEPTIONS": False},
+        ),
+    ],
+    ids=["pymemcache", "django-redis"],
+)
+def test_a_cache_that_hides_its_outages(
+    backend: str, hides: dict[str, Any], tells: dict[str, Any], settings: Any
+) -> None:
+    def find_with(options: dict[str, Any], engine: str = "cache") -> dict[str, Any]:
+        # Nobody is there: what it is set to is what matters.
+        entry = {"BACKEND": backend, "LOCATION": "redis://127.0.0.1:1/0", "OPTIONS": options}
+        if "Memcache" in backend:
+            entry["LOCATION"] = "127.0.0.1:1"
+        return find(engine, CACHES=settings.CACHES | {"old": entry}, SESSION_CACHE_ALIAS="old")
+
+    found = find_with(hides)
+    assert "'old', which reports an outage as a miss" in found["W045"].msg
+    assert "CACHES['old']['OPTIONS']" in found["W045"].hint
+    assert "W045" not in find_with(tells)
+    assert "W045" not in find_with(hides, "cached_db")
 
 
 def test_sessions_of_another_secret_key() -> None:
