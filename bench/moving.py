@@ -99,7 +99,7 @@ def fill(count: int) -> None:
 
 def fill_for_site(count: int, visitors: int) -> list[str]:
     """Add so many sessions, and those of visitors, whose session keys are returned."""
-    client_of("redis").flushdb()
+    client_of("redis").flushdb(asynchronous=True)
     fill(count)
     return [_create() for _ in range(visitors)]
 
