@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django_multistore.models import UserSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
-from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.indexed import users as cache_users
 from tests.races import storm
 from tests.races.processes import answers, start
 from tests.support.helpers import rounds

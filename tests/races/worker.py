@@ -40,7 +40,7 @@ from django_multistore.records import key_of
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.stores.steps import DatabaseCall
 from tests.races.hesitation import hesitating
 from tests.support.meeting import (

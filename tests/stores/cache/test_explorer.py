@@ -13,8 +13,8 @@ from django.core.cache import caches
 
 from django_multistore.models import UserSession
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.cells import DEAD
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.stores.steps import Steps, call_database, run
 from tests import servers
 from tests.support.exploration import (

@@ -37,9 +37,9 @@ from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord, key_of
 from django_multistore.session import keys
 from django_multistore.stores import stores
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.cells import LOCK, SESSION, TOMBSTONE
 from django_multistore.stores.cache.client import CacheClient
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.settings import cache

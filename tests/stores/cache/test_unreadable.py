@@ -22,9 +22,9 @@ from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord, key_of
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.cells import DEAD
 from django_multistore.stores.cache.replies import may_be_a_value
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.support.caches import django_valkey

@@ -1,5 +1,5 @@
 """
-A session as one value in a cache: what it knows of its row in the index, then its record.
+A session as one value: what it knows of its row in the index, then its record.
 
     1  kind: NOT_LISTED, LISTED or TENTATIVE        8  written_at        8  valid_until
 
