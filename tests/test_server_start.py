@@ -72,6 +72,7 @@ CHECK = (
     "call_command('check', tags=['sessions'])"
 )
 CACHE = "django_multistore.stores.cache.CacheStore"
+PYMEMCACHE = "django.core.cache.backends.memcached.PyMemcacheCache"
 MEMCACHED = "django_multistore.stores.memcached.MemcachedStore"
 
 
@@ -81,12 +82,7 @@ MEMCACHED = "django_multistore.stores.memcached.MemcachedStore"
         ("redis,django_redis", REDIS, None, "'django-multistore[redis]'"),
         ("django_redis", REDIS, "django_redis.cache.RedisCache", "'django-multistore[redis]'"),
         ("redis", CACHE, "django.core.cache.backends.redis.RedisCache", "-multistore[redis]'"),
-        (
-            "pymemcache",
-            CACHE,
-            "django.core.cache.backends.memcached.PyMemcacheCache",
-            "memcached]'",
-        ),
+        ("pymemcache", CACHE, PYMEMCACHE, "'django-multistore[memcached]'"),
         ("pymemcache", MEMCACHED, None, "'django-multistore[memcached]'"),
     ],
 )
