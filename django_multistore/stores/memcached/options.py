@@ -189,7 +189,7 @@ def _read_cache(alias: str, options: Mapping[str, Any]) -> _Source:
     )
 
 
-def _find_cache(alias: str, cache_alias: str, source: str) -> PyMemcacheCache:
+def _find_cache(alias: str, cache_alias: str, source: str) -> Any:
     where = f"SESSION_STORES[{alias!r}]: {source} is {cache_alias!r}"
     if cache_alias not in caches.settings:
         known = ", ".join(map(repr, caches.settings))
@@ -197,7 +197,7 @@ def _find_cache(alias: str, cache_alias: str, source: str) -> PyMemcacheCache:
             f"{where}, which isn't in CACHES. Name one of {known}, or set the option SERVERS."
         )
     try:
-        cache = caches[cache_alias]
+        cache: Any = caches[cache_alias]
     except (InvalidCacheBackendError, ImportError) as error:
         reason = explain_missing_package(error) or str(error)
         raise InvalidStore(
@@ -211,9 +211,7 @@ def _find_cache(alias: str, cache_alias: str, source: str) -> PyMemcacheCache:
     return cache
 
 
-def _prefix_or_maker(
-    alias: str, cache_alias: str, cache: PyMemcacheCache, own: str
-) -> str | Callable[[], str]:
+def _prefix_or_maker(alias: str, cache_alias: str, cache: Any, own: str) -> str | Callable[[], str]:
     where = f"SESSION_STORES[{alias!r}]: CACHES[{cache_alias!r}]"
     try:
         name = cache.make_and_validate_key(f"{own}{'0' * KEY_LENGTH}")
