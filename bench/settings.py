@@ -115,6 +115,11 @@ for name in ("memcached", "redis", "django_redis"):
             f"{name}_inexact": _cache_store(name, "i:", EXACT=False),
             f"{name}_bytes": _cache_store(f"{name}_bytes", "b:"),
         }
+if "memcached" in CACHES:
+    SESSION_STORES["memcached_native"] = {
+        "BACKEND": "django_multistore.stores.memcached.MemcachedStore",
+        "OPTIONS": {"CACHE": "memcached", "KEY_PREFIX": "n:"},
+    }
 if "redis" in CACHES:
     SESSION_STORES |= {
         alias: {

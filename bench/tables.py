@@ -42,15 +42,23 @@ def _row(row: rows.Row, target: float, peer_target: float) -> list[str]:
 
 def of_caches(measured: list[caches.Row]) -> str:
     """Return the table of single operations in one cache."""
+    is_native = measured[0].native_to_exact is not None
     titles = [
         "operation", "session", f"{caches.DJANGO}, µs", "target, x Django's",
-        *(f"{column}, x Django's" for column in caches.STORES),
+        *(f"{column}, x Django's" for column in measured[0].columns),
+        *([f"{caches.NATIVE} / {caches.EXACT}"] if is_native else []),
     ]  # fmt: skip
     return _markdown(titles, [_cache_row(row) for row in measured])
 
 
 def _cache_row(row: caches.Row) -> list[str]:
-    targets = caches.TARGETS.get(row.operation, {})
+    targets = {
+        column: target
+        for column, target in caches.TARGETS.get(row.operation, {}).items()
+        if column in row.columns
+    }
+    to_exact = row.native_to_exact
+    least = caches.NATIVE_TARGETS.get(row.operation, inf)
     return [
         caches.OPERATIONS[row.operation],
         row.payload,
@@ -58,8 +66,9 @@ def _cache_row(row: caches.Row) -> list[str]:
         ", ".join(f"{target:.1f}" for target in sorted(set(targets.values()))) or "–",
         *(
             _marked(row.to_django(column), is_met=row.to_django(column) <= targets.get(column, inf))
-            for column in caches.STORES
+            for column in row.columns
         ),
+        *([] if to_exact is None else [_marked(to_exact, is_met=to_exact <= least)]),
     ]
 
 

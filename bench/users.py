@@ -61,7 +61,7 @@ class Indexed(Stored):
 
     def prepare(self, database: str, users: Sequence[int], count: int) -> None:
         # Only where Django is set up, which it isn't where the measurements are begun.
-        from django_multistore.stores.cache.values import Entry, Listing, pack  # noqa: PLC0415
+        from django_multistore.stores.indexed.values import Entry, Listing, pack  # noqa: PLC0415
 
         # Past the store, which would look at the rows and so have the database warm them.
         alias, every, now = self.alias(database), count // SESSIONS, timezone.now()

@@ -155,6 +155,9 @@ class SessionRecord:
     actor_id: str | None = None
     # The store tells it of a write, if the writer wants to know. It is no part of the session.
     fate: Fate | None = field(default=None, repr=False, compare=False)
+    # What a store gave with a record that was read, for whoever writes it back, as HTTP has an
+    # ETag: it saves that store a look at what is there. Nobody else makes anything of it.
+    token: object = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

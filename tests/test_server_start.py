@@ -72,6 +72,8 @@ CHECK = (
     "call_command('check', tags=['sessions'])"
 )
 CACHE = "django_multistore.stores.cache.CacheStore"
+PYMEMCACHE = "django.core.cache.backends.memcached.PyMemcacheCache"
+MEMCACHED = "django_multistore.stores.memcached.MemcachedStore"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,8 @@ CACHE = "django_multistore.stores.cache.CacheStore"
         ("redis,django_redis", REDIS, None, "'django-multistore[redis]'"),
         ("django_redis", REDIS, "django_redis.cache.RedisCache", "'django-multistore[redis]'"),
         ("redis", CACHE, "django.core.cache.backends.redis.RedisCache", "-multistore[redis]'"),
-        ("pymemcache", CACHE, "django.core.cache.backends.memcached.PyMemcacheCache", "pymemcache"),
+        ("pymemcache", CACHE, PYMEMCACHE, "'django-multistore[memcached]'"),
+        ("pymemcache", MEMCACHED, None, "'django-multistore[memcached]'"),
     ],
 )
 def test_a_package_that_is_missing_is_named(

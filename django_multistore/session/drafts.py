@@ -128,6 +128,7 @@ class DraftingSession(OwnedSession):
             device=self._find_device(stored),
             actor_id=self.get_actor_id(data),
             fate=Fate(),
+            token=stored.token,
         )
         return Draft(
             record=record, body=body, secret=secret, ends_session=is_over and not had_expired

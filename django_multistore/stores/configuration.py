@@ -98,6 +98,7 @@ def _import_class(where: str, entry: dict[str, Any]) -> type[BaseStore]:
 OUR_STORES = (
     "django_multistore.stores.orm.OrmStore",
     "django_multistore.stores.cache.CacheStore",
+    "django_multistore.stores.memcached.MemcachedStore",
     "django_multistore.stores.redis.RedisStore",
     "django_multistore.stores.memory.MemoryStore",
     "django_multistore.stores.composed.MigratingStore",

@@ -15,7 +15,7 @@ PACKAGES = {
     "django_valkey": "django-valkey",
     "django_bmemcached": "django-bmemcached",
     "django_mysql": "django-mysql",
-    "pymemcache": "pymemcache",
+    "pymemcache": "'django-multistore[memcached]'",
     "pylibmc": "pylibmc",
     "diskcache": "diskcache",
 }

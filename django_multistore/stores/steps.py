@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -113,6 +114,20 @@ def call_database(
     """Call a function that asks a database, as one step. See call()."""
     result: Result = yield DatabaseCall(function, arguments)
     return result
+
+
+def call_in_thread(
+    function: Callable[Parameters, Result],
+    *arguments: Parameters.args,
+    **nothing: Parameters.kwargs,
+) -> Steps[Result]:
+    """Call a function that has no async variant, as one step. See call()."""
+    result: Result = yield Call(function, partial(_run_in_thread, function), arguments)
+    return result
+
+
+async def _run_in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    return await sync_to_async(function)(*arguments)
 
 
 def pause(seconds: float) -> Steps[None]:

@@ -107,9 +107,9 @@ MUTANTS = [
     ),
     Mutant(
         "destroy() of a session that has moved says that it has ended",
-        "stores/cache/protocol.py",
-        "        return is_first\n",
-        "        return True\n",
+        "stores/cache/cells.py",
+        "        return Outcome.DONE if is_first else Outcome.GONE\n",
+        "        return Outcome.DONE\n",
         (f"{CACHE_EXPLORER}::test_all_orders_of_two[user-rotate-log_out-exact]",),
     ),
     Mutant(

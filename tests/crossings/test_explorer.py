@@ -23,14 +23,14 @@ from tests.crossings.site import SETTINGS
 from tests.crossings.turns import threads
 from tests.support.exploration import FULL, Choices, orders
 from tests.support.helpers import Clock, rounds
-from tests.support.meeting import MEMORY, REDIS, on, store_setting, with_index_on
+from tests.support.meeting import MEMCACHED, MEMORY, REDIS, on, store_setting, with_index_on
 
 pytestmark = pytest.mark.stress
 
 KINDS_OF_STORE = on(
     "sqlite",
     "postgres",
-    *with_index_on("sqlite", ["memcached", "redis"]),
+    *with_index_on("sqlite", ["memcached", "redis", MEMCACHED]),
     *REDIS,
     transaction=True,
 )

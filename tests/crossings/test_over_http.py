@@ -31,7 +31,14 @@ from tests.crossings.rules import ALIVE, BAD_REQUEST
 from tests.crossings.site import SETTINGS
 from tests.support.doors import Door
 from tests.support.helpers import environment, rounds
-from tests.support.meeting import REDIS, REDIS_SERVER, on, store_setting, with_index_on
+from tests.support.meeting import (
+    MEMCACHED,
+    REDIS,
+    REDIS_SERVER,
+    on,
+    store_setting,
+    with_index_on,
+)
 from tests.support.paths import CHECKOUT
 
 SURFERS = 6
@@ -41,7 +48,7 @@ KINDS = [
     "sqlite",
     "postgres",
     "mariadb",
-    *with_index_on("sqlite", ["memcached", "redis"]),
+    *with_index_on("sqlite", ["memcached", "redis", MEMCACHED]),
     *REDIS,
 ]
 

@@ -40,9 +40,22 @@ OF_REDIS = {
     "faults": ("tests/stores/redis/test_faults.py", "tests/stores/redis/test_groups.py"),
 }
 OF_MEMCACHED = {
-    "contract": ("tests/stores/cache/test_contract.py", "-k", "memcached"),
+    "contract": (
+        "tests/stores/cache/test_contract.py",
+        "tests/stores/memcached/test_contract.py",
+        "tests/stores/memcached/test_store.py",
+        "-k",
+        "memcached",
+    ),
+    "engine": ("tests/stores/memcached/test_engine.py",),
+    "interleavings": ("tests/stores/memcached/test_explorer.py",),
     "races": ("tests/races/test_races.py", "-k", "memcached and sqlite"),
-    "faults": ("tests/stores/cache/test_faults.py", "-k", "memcached"),
+    "faults": (
+        "tests/stores/cache/test_faults.py",
+        "tests/stores/memcached/test_faults.py",
+        "-k",
+        "memcached",
+    ),
 }
 COLUMNS = ("contract", "engine", "interleavings", "limits", "errors", "checks", "races", "faults")
 

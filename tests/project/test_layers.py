@@ -29,7 +29,7 @@ FLOORS = {
         adopting/__init__ adopting/old_sessions adopting/old_engines/
     """,
     "where it is kept": """
-        stores/ stores/sql/ stores/orm/ stores/cache/
+        stores/ stores/sql/ stores/orm/ stores/indexed/ stores/cache/ stores/memcached/
         stores/redis/layout stores/redis/scripts stores/redis/sources
         stores/redis/options stores/redis/client/ stores/redis/
         stores/remedies stores/trial stores/handler stores/composed/ stores/__init__

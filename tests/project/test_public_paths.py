@@ -37,6 +37,7 @@ PUBLIC = {
     "stores.base": "BaseStore",
     "stores.batches": "Batch",
     "stores.cache": "CacheStore",
+    "stores.memcached": "MemcachedStore",
     "stores.composed": "MigratingStore SplitStore TieredStore",
     "stores.memory": "MemoryStore",
     "stores.orm": "OrmStore",

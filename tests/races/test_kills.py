@@ -23,6 +23,7 @@ from tests.races.processes import start
 from tests.support.helpers import rounds
 from tests.support.meeting import (
     CACHES,
+    MEMCACHED,
     REDIS,
     WITHOUT_LOCKS,
     loaded,
@@ -36,7 +37,7 @@ from tests.support.meeting import (
 
 INDEX = django_settings.DEFAULT_DB
 KINDS = [
-    *with_index_on(INDEX, [*CACHES, *WITHOUT_LOCKS]),
+    *with_index_on(INDEX, [*CACHES, *WITHOUT_LOCKS, MEMCACHED]),
     *(with_index_on("postgres", ["memcached"]) if INDEX != "postgres" else []),
     *REDIS,
 ]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import tempfile
+import threading
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from pymemcache import Client
 
+from tests import servers
 from tests.races import worker
 from tests.races.processes import answers, start
 from tests.support.helpers import rounds
 from tests.support.meeting import (
     CACHES,
+    MEMCACHED,
     REDIS,
     WITHOUT_LOCKS,
     new_user,
@@ -30,9 +36,16 @@ pytestmark = pytest.mark.stress
 INDEX = django_settings.DEFAULT_DB
 IN_DATABASES = on("sqlite", "postgres", "mariadb", transaction=True)
 IN_CACHES = on(*with_index_on(INDEX, CACHES), transaction=True)
+IN_MEMCACHED = on(*with_index_on(INDEX, [MEMCACHED]), transaction=True)
 IN_CACHES_WITHOUT_LOCKS = on(*with_index_on(INDEX, WITHOUT_LOCKS), transaction=True)
 IN_REDIS = on(*REDIS, transaction=True)
-EVERYWHERE = [*IN_DATABASES, *IN_CACHES, *IN_CACHES_WITHOUT_LOCKS, *IN_REDIS]
+EVERYWHERE = [
+    *IN_DATABASES,
+    *IN_CACHES,
+    *IN_CACHES_WITHOUT_LOCKS,
+    *IN_MEMCACHED,
+    *IN_REDIS,
+]
 
 
 def run(name: str, kind: str, settings: Any) -> tuple[Counter[str], Counter[str]]:
@@ -65,7 +78,40 @@ def test_no_save_brings_a_destroyed_session_back(kind: str, settings: Any) -> No
     assert saver["UpdateError"]
 
 
-@pytest.mark.parametrize("kind", [*IN_DATABASES, *IN_CACHES, *IN_REDIS])
+@contextmanager
+def full_all_the_time(server: servers.Server) -> Iterator[None]:
+    """Fill a memcached again and again with items of the size of sessions, so that it evicts."""
+    client, is_over = Client(server.address, default_noreply=True), threading.Event()
+
+    def fill() -> None:
+        while not is_over.wait(0.005):
+            client.set_many({secrets.token_hex(20): bytes(300) for _ in range(500)})
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        yield
+        with closing(Client(server.address)) as asking:
+            assert asking.stats()[b"evictions"] > 1000
+    finally:
+        is_over.set()
+        thread.join()
+        client.close()
+
+
+@pytest.mark.parametrize("kind", IN_MEMCACHED)
+def test_no_save_brings_one_back_while_memcached_evicts(
+    kind: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with servers.private("memcached", arguments=["-m", "8"]) as server, full_all_the_time(server):
+        monkeypatch.setenv("MULTISTORE_MEMCACHED", server.address)
+        saver, _ = run("save-destroy", kind, settings)
+    assert saver["resurrected"] == 0
+    assert saver["done"]
+    assert saver["UpdateError"]
+
+
+@pytest.mark.parametrize("kind", [*IN_DATABASES, *IN_CACHES, *IN_MEMCACHED, *IN_REDIS])
 def test_no_increment_is_lost(kind: str, settings: Any) -> None:
     host, guest = run("increments", kind, settings)
     assert (host["host"], host["guest"]) == (rounds(), rounds())
@@ -83,7 +129,7 @@ def test_no_rotation_escapes_a_destroy_for_user(kind: str, settings: Any) -> Non
 
 
 # The lock of the rotation that died would be in the way of the next for LOCK_SECONDS.
-@pytest.mark.parametrize("kind", IN_CACHES_WITHOUT_LOCKS)
+@pytest.mark.parametrize("kind", [*IN_CACHES_WITHOUT_LOCKS, *IN_MEMCACHED])
 def test_no_rotation_after_one_that_died_escapes_a_destroy_for_user(
     kind: str, settings: Any
 ) -> None:
@@ -119,7 +165,7 @@ def test_of_two_rotations_one_wins(kind: str, settings: Any) -> None:
     assert guest["done"]
 
 
-@pytest.mark.parametrize("kind", [*IN_CACHES, *IN_CACHES_WITHOUT_LOCKS])
+@pytest.mark.parametrize("kind", [*IN_CACHES, *IN_CACHES_WITHOUT_LOCKS, *IN_MEMCACHED])
 def test_gc_leaves_no_live_session_unlisted(kind: str, settings: Any) -> None:
     visitor, collector = run("enter-gc", kind, settings)
     assert (visitor["not listed"], visitor["alive"]) == (0, 0)

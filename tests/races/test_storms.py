@@ -15,12 +15,13 @@ from django.contrib.auth.models import User
 from django_multistore.models import UserSession
 from django_multistore.records import key_of
 from django_multistore.stores import stores
-from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.indexed import users as cache_users
 from tests.races import storm
 from tests.races.processes import answers, start
 from tests.support.helpers import rounds
 from tests.support.meeting import (
     CACHES,
+    MEMCACHED,
     REDIS,
     REDIS_CLUSTER,
     WITHOUT_LOCKS,
@@ -34,9 +35,10 @@ from tests.support.meeting import (
 
 AT_A_TIME = 2000  # rounds, so that memcached still has all sessions when they are looked at
 
+INDEX = django_settings.DEFAULT_DB
 KINDS = [
-    *with_index_on(django_settings.DEFAULT_DB, [*CACHES, *WITHOUT_LOCKS]),
-    *(with_index_on("postgres", CACHES) if django_settings.DEFAULT_DB != "postgres" else []),
+    *with_index_on(INDEX, [*CACHES, *WITHOUT_LOCKS, MEMCACHED]),
+    *(with_index_on("postgres", [*CACHES, MEMCACHED]) if INDEX != "postgres" else []),
     *REDIS,
 ]
 

@@ -39,8 +39,8 @@ from django_multistore.exceptions import StoreUnavailable
 from django_multistore.records import key_of
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
-from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.indexed import users as cache_users
+from django_multistore.stores.indexed.store import IndexedStore
 from django_multistore.stores.steps import DatabaseCall
 from tests.races.hesitation import hesitating
 from tests.support.meeting import (
@@ -178,7 +178,7 @@ def host_rotate_again(race: Race) -> None:
 def _rotate_half(session_key: str) -> None:
     """Leave of a rotation what a process leaves that dies once it has moved the row."""
     store = stores["default"]
-    assert isinstance(store, CacheStore)
+    assert isinstance(store, IndexedStore)
     record = store.read(key_of(session_key))
     assert record is not None
     steps = store._protocol.rotate(record.key, replace(record, key=key_of(new_session_key())))

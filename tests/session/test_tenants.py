@@ -27,7 +27,7 @@ from django_multistore.session import namespaces
 from django_multistore.session_admin.live_sessions import LiveSessions
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.stores.redis import RedisStore
 from django_multistore.system_checks.settings import check_user_namespace
 from django_multistore.system_checks.site import check_tenants

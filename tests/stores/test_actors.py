@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from django_multistore.records import Device, key_of, new_id
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import values as packing
+from django_multistore.stores.indexed import values as packing
 from django_multistore.stores.redis import layout
 from django_multistore.testing import make_record
 

@@ -26,6 +26,7 @@ from django_multistore.rotation.trails import Name, trail_of
 from django_multistore.session.keys import HASH_UPGRADE, Secret
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
+from django_multistore.stores.memcached import MemcachedStore
 from django_multistore.stores.orm import OrmStore
 from tests import servers
 from tests.settings import OWN_PREFIX
@@ -245,6 +246,48 @@ class TestCaches:
             row,
             row | of_takeover | device,
         ]
+
+
+class TestMemcached:
+    """The values of a cache, each with a nonce of its write; a tombstone is under the same name."""
+
+    @pytest.fixture
+    def store(self, db: None) -> MemcachedStore:
+        address = servers.require("memcached")
+        return MemcachedStore("web", SERVERS=address, KEY_PREFIX=f"{OWN_PREFIX}{id(self)}:")
+
+    def values(self) -> dict[str, bytes]:
+        found = {}
+        for key, listing in TestCaches.LISTINGS.items():
+            record = RECORDS[key].replace(EXPIRES, TestCaches.SOON)
+            found[key] = bytes.fromhex(f"{listing} {record[:2]} {NO_NONCE} {record[2:]}")
+        return found
+
+    def test_values(self, store: MemcachedStore) -> None:
+        with at(NOW):
+            live_through_it(store)
+        found = {key: store._client.gets(store._cells.name(key)).value for key in RECORDS}
+        nonces = slice(18, 26)
+        for key, value in self.values().items():
+            stored = bytes(found[key] or b"")
+            assert stored[: nonces.start] + bytes(8) + stored[nonces.stop :] == value
+            assert stored[nonces] != bytes(8)
+        for key in (OF_USER.key, ENDED.key):
+            tombstone = store._client.gets(store._cells.name(key)).value or b""
+            assert (tombstone[:4], len(tombstone)) == (b"dead", 12)
+        assert {row.store for row in UserSession.objects.all()} == {store._index.place}
+
+    def test_values_of_before_are_sessions(self, store: MemcachedStore) -> None:
+        with at(NOW):
+            live_through_it(store)  # It leaves the rows of these in the index.
+        for key, value in self.values().items():
+            store._client.set_many({store._cells.name(key): value}, 60)
+        store._client.set_many({store._cells.name(OF_USER.key): b"dead12345678"}, 60)
+        with at(NOW):
+            soon = NOW + timedelta(days=30, seconds=1)
+            for record in (ANONYMOUS, replace(MOVED_TO, version=2), TAKEOVER):
+                assert store.read(record.key) == replace(record, expires_at=soon)
+            assert store.read(OF_USER.key) is None
 
 
 # What is under which name, by how a site's Redis is used. A tombstone has no more than the user id,

@@ -9,7 +9,7 @@ import pytest
 
 from django_multistore.records import Device, SessionRecord, key_of
 from django_multistore.stores import record_bytes
-from django_multistore.stores.cache import values as in_cache
+from django_multistore.stores.indexed import values as in_cache
 from django_multistore.stores.redis import layout as in_redis
 
 KEY = key_of("key")

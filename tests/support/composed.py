@@ -27,6 +27,15 @@ def redis(name: str) -> dict[str, Any]:
     }
 
 
+def memcached(name: str) -> dict[str, Any]:
+    """Return the entry of a MemcachedStore under a name of its own. See redis()."""
+    address = servers.address("memcached") or "127.0.0.1:1"
+    return {
+        "BACKEND": "django_multistore.stores.memcached.MemcachedStore",
+        "OPTIONS": {"SERVERS": address, "KEY_PREFIX": f"{OWN_PREFIX}:{name}:"},
+    }
+
+
 def tiered(front: dict[str, Any], back: dict[str, Any], **options: Any) -> dict[str, Any]:
     """Return SESSION_STORES with a TieredStore over two others."""
     parts = {"FRONT": "front", "BACK": "back"}

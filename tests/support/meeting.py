@@ -2,7 +2,8 @@
 Stores to meet on, sessions to meet with, and threads that have connections of their own.
 
 A kind of store is a database, where OrmStore keeps sessions; or a cache for CacheStore and the
-database of its index, as in "memcached+postgres"; or one of REDIS; or MEMORY.
+database of its index, as in "memcached+postgres"; or MEMCACHED likewise, for MemcachedStore; or one
+of REDIS; or MEMORY.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ WITHOUT_LOCKS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# What MemcachedStore keeps sessions in.
+MEMCACHED = "memcached by cas"
+
 # What RedisStore keeps sessions in.
 REDIS_SERVER, REDIS_CLUSTER = "redis-server", "redis-cluster"
 REDIS = (REDIS_SERVER, REDIS_CLUSTER)
@@ -73,6 +77,7 @@ ONE_OF_EACH = (
     MEMORY,
     "redis+sqlite",
     "memcached+postgres",
+    f"{MEMCACHED}+sqlite",
 )
 
 
@@ -124,6 +129,8 @@ def store_setting(kind: str) -> dict[str, Any]:
         servers.require(database)
     if not cache:
         return orm_store_on(alias_of(kind))
+    if cache == MEMCACHED:
+        return memcached_store_on(alias_of(kind), servers.require("memcached"))
     server, options = (CACHES | WITHOUT_LOCKS)[cache]
     if options["CACHE"] not in caches.settings:
         servers.require(server)
@@ -138,6 +145,12 @@ def orm_store_on(alias: str) -> dict[str, Any]:
 def cache_store_on(alias: str, **options: Any) -> dict[str, Any]:
     backend = "django_multistore.stores.cache.CacheStore"
     return {"default": {"BACKEND": backend, "OPTIONS": {"DATABASE": alias, **options}}}
+
+
+def memcached_store_on(alias: str, *addresses: str, **options: Any) -> dict[str, Any]:
+    backend = "django_multistore.stores.memcached.MemcachedStore"
+    own = {"DATABASE": alias, "SERVERS": [*addresses], "KEY_PREFIX": f"{OWN_PREFIX}:"}
+    return {"default": {"BACKEND": backend, "OPTIONS": own | options}}
 
 
 def redis_store_on(kind: str) -> dict[str, Any]:

@@ -148,3 +148,54 @@ def _end(unread: bytearray) -> int | None:
 
 def _name(command: bytes) -> bytes:
     return command.split(b"\r\n", 3)[2].upper()
+
+
+class FaultyLine(Line):
+    """
+    What a server is reached by.
+
+    Its state is "open"; "cut": whatever is sent gets lost; "deaf": so do the next reply and
+    what follows; or "slow": whatever is sent comes to the server when catch_up() is called.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.state = "open"
+        self._is_caught_up = threading.Event()
+        self._late: list[threading.Thread] = []
+
+    def __exit__(self, *exception: object) -> None:
+        self._is_caught_up.set()
+        super().__exit__(*exception)
+
+    def catch_up(self) -> None:
+        """Let the server have what was sent while the line was slow, and wait till it has."""
+        assert self._late, "nothing was sent"
+        self._is_caught_up.set()
+        for thread in self._late:
+            thread.join()
+        self._late.clear()
+        self._is_caught_up.clear()
+
+    def relay(self, client: socket.socket, server: socket.socket) -> None:
+        while True:
+            for source in select.select([client, server], [], [])[0]:
+                data = source.recv(65536)
+                if not data or not self._pass_on(data, source is client, client, server):
+                    return
+
+    def _pass_on(
+        self, data: bytes, is_request: bool, client: socket.socket, server: socket.socket
+    ) -> bool:
+        if self.state == "cut":
+            return False
+        if self.state == "deaf" and not is_request:
+            self.state = "cut"
+            return False
+        if self.state == "slow" and is_request:
+            self._late.append(threading.current_thread())
+            self._is_caught_up.wait()
+            server.sendall(data)
+            return not server.recv(65536)
+        (server if is_request else client).sendall(data)
+        return True

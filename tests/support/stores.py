@@ -17,6 +17,16 @@ ON_A_CACHE = override_settings(
     }
 )
 
+_MEMCACHED = servers.address("memcached")
+ON_MEMCACHED = override_settings(
+    SESSION_STORES={
+        "default": {
+            "BACKEND": "django_multistore.stores.memcached.MemcachedStore",
+            "OPTIONS": {"SERVERS": _MEMCACHED or "127.0.0.1:1", "KEY_PREFIX": f"{OWN_PREFIX}:"},
+        }
+    }
+)
+
 _REDIS = servers.address("redis")
 ON_REDIS = override_settings(
     SESSION_STORES={

@@ -56,6 +56,10 @@ class CacheInUse:
     key_prefix: str = ""
     max_age: int = 0  # seconds
 
+    @property
+    def place(self) -> str:
+        return f"the cache {self.alias!r}"
+
     @cached_property
     def cache(self) -> Any:
         return caches[self.alias]
@@ -81,7 +85,8 @@ def check_cache_always(alias: str, cache_alias: str) -> list[CheckMessage]:
 # Questions whose answer is in the settings, and not in the backend
 
 
-def _is_shared(used: CacheInUse) -> Complaint | None:
+def is_shared(used: CacheInUse) -> Complaint | None:
+    """Complain of a cache that is for something else as well."""
     own = _places_of(settings.CACHES[used.alias])
     others = [
         alias
@@ -119,7 +124,8 @@ def _has_no_prefix(used: CacheInUse) -> Complaint | None:
     )
 
 
-def _ends_sessions_early(used: CacheInUse) -> Complaint | None:
+def ends_sessions_early(used: CacheInUse) -> Complaint | None:
+    """Complain of sessions that can't live as long as their cookie."""
     wanted = settings.SESSION_COOKIE_AGE
     if used.max_age >= wanted:
         return None
@@ -143,11 +149,11 @@ FOR_PRODUCTION: tuple[tuple[str, Question], ...] = (
     ("django_multistore.W013", lambda used: used.backend.adds_in_steps()),
     ("django_multistore.W021", lambda used: used.backend.obeys_transactions()),
     ("django_multistore.W006", lambda used: used.backend.evicts()),
-    ("django_multistore.W007", _is_shared),
+    ("django_multistore.W007", is_shared),
     ("django_multistore.W008", lambda used: used.backend.has_unfit_client()),
     ("django_multistore.W009", lambda used: used.backend.reads_replicas()),
     ("django_multistore.W010", _has_no_prefix),
-    ("django_multistore.W011", _ends_sessions_early),
+    ("django_multistore.W011", ends_sessions_early),
     ("django_multistore.W012", lambda used: used.backend.unpickles()),
 )
 # What a trial finds of a backend that isn't known.
@@ -164,23 +170,32 @@ def _ask(used: CacheInUse, questions: tuple[tuple[str, Question], ...]) -> Itera
         # A LOCATION that can't be read is a ValueError here, and a store that can't be asked there.
         with suppress(ValueError):
             if complaint := question(used):
-                yield _make_message(used, id, complaint)
+                yield make_message(used.store, used.place, id, complaint, used.alias)
 
 
 def _try_out(used: CacheInUse) -> Iterator[CheckMessage]:
     if is_known(used.cache):
         return
     for verdict, text in probe(used.alias, used.key_prefix):
-        yield _make_message(used, TRIALS[verdict], Complaint(text, OTHER_BACKEND))
+        complaint = Complaint(text, OTHER_BACKEND)
+        yield make_message(used.store, used.place, TRIALS[verdict], complaint, used.alias)
 
 
-def _make_message(used: CacheInUse, id: str, complaint: Complaint) -> CheckMessage:
+def make_message(
+    store: str, place: str, id: str, complaint: Complaint, cache: str = ""
+) -> CheckMessage:
+    """
+    Say what is wrong with where a store is.
+
+    Args:
+        store: its alias.
+        place: where it is, in words.
+        id: the check's.
+        complaint: what is wrong.
+        cache: the alias in CACHES that the remedy may name.
+    """
     kind = Error if id.rpartition(".")[2].startswith("E") else Warning
     remedy = complaint.remedy.replace("{id}", id)
-    remedy = remedy.replace("{cache}", f"CACHES[{used.alias!r}]")
-    remedy = remedy.replace("{store}", f"SESSION_STORES[{used.store!r}]")
-    return kind(
-        f"Session store {used.store!r} is in the cache {used.alias!r}, {complaint.text}",
-        hint=remedy,
-        id=id,
-    )
+    remedy = remedy.replace("{cache}", f"CACHES[{cache!r}]")
+    remedy = remedy.replace("{store}", f"SESSION_STORES[{store!r}]")
+    return kind(f"Session store {store!r} is in {place}, {complaint.text}", hint=remedy, id=id)

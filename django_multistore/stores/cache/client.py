@@ -3,64 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.cache import BaseCache, caches
 from django.core.cache.backends.memcached import BaseMemcachedCache
 
-from ...exceptions import StoreUnavailable
+from ..indexed.failures import Failures
 from ..steps import Call, Steps, call
 from .options import CacheOptions
 from .replies import UNREADABLE, has_stored, may_be_a_value, read_values, replace_none
-
-REMEDY = "'manage.py check --deploy' says which option makes that an error"
-
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """The errors of one store whose cache fails it, each for the caller to raise."""
-
-    alias: str  # the store's
-    cache: str  # its cache's
-    unavailable: Callable[[BaseException], StoreUnavailable]  # of what a client has raised
-
-    def has_not_stored(self) -> StoreUnavailable:
-        """Say that a write was refused, of which the cache may have done a part."""
-        return self._error(
-            f"the cache {self.cache!r} did not store what it was given. Nothing is known about "
-            "the session. Look whether it is out of memory."
-        )
-
-    def refuses_what_is_new(self) -> StoreUnavailable:
-        """Say that the cache adds nothing where it has nothing."""
-        return self._error(
-            f"the cache {self.cache!r} does not store what is new, and has nothing in its place. "
-            f"It reports an outage as an answer, or is full; {REMEDY}."
-        )
-
-    def forgets(self) -> StoreUnavailable:
-        """Say that the cache has lost what it said it had stored."""
-        return self._error(
-            f"the cache {self.cache!r} doesn't have what it was just given, so nothing is known "
-            f"about any session. It reports an outage as a miss, or is full; {REMEDY}."
-        )
-
-    def gave_up(self, why: str) -> StoreUnavailable:
-        """Say what came between each time."""
-        return self._error(f"{why}. Nothing was written.")
-
-    def is_too_large(self, size: int) -> ValueError:
-        """Say that a payload of so many bytes is too large for the cache."""
-        return ValueError(
-            f"Session store {self.alias!r}: this session has {size} bytes, more than the cache "
-            f"{self.cache!r} takes for one item. Nothing was written. Keep less in the session, "
-            "or raise memcached's limit by its option -I."
-        )
-
-    def _error(self, text: str) -> StoreUnavailable:
-        return StoreUnavailable(f"Session store {self.alias!r}: {text}")
 
 
 class CacheClient:

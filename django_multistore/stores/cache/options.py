@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -15,23 +12,22 @@ from django.core.cache import InvalidCacheKey, caches
 from django.core.cache.backends.base import InvalidCacheBackendError
 
 from ...exceptions import InvalidStore
-from ...models import STORE_MAX_LENGTH
 from ...records import KEY_LENGTH
+from ..indexed.options import (
+    is_whole,
+    make_namespace,
+    read_max_age,
+    refuse,
+    remembered_for,
+    require_short_alias,
+)
 from ..packages import explain_missing_package
-from .index import NAMESPACE_LENGTH
 from .replies import explain_unfit
 
-# Browsers keep no cookie for longer than 400 days, but for so long each session that has ended
-# would be remembered.
-DEFAULT_MAX_AGE = timedelta(days=30)
-# memcached's times end in 2038, and no cookie lives so long.
-LONGEST_MAX_AGE = timedelta(days=5 * 365)
 # memcached counts whole seconds, of which the first may be nearly over.
 MIN_LOCK_SECONDS = 2
 # Requests wait for so long, and servers don't.
 MAX_LOCK_SECONDS = 60
-# A tombstone outlives what a writer may leave behind that died before it could look for it.
-AFTERLIFE = timedelta(days=1)
 PREFIX = re.compile(r"[!-~]{0,150}")  # What memcached takes in a key, and room for the rest.
 
 
@@ -48,52 +44,37 @@ class CacheOptions:
     @property
     def tombstone_seconds(self) -> int:
         """For how many seconds the cache remembers that a session has ended."""
-        return math.ceil((self.max_age + AFTERLIFE).total_seconds())
+        return remembered_for(self.max_age)
 
     def namespace(self) -> str:
         """Return what stands for all that the names in the cache begin with."""
         # It is not kept: a KEY_FUNCTION may go by the tenant whose request this is.
         # KEY_PREFIX, VERSION and KEY_FUNCTION of the cache: what any of them makes of a name.
         make_key = getattr(caches[self.cache], "make_key", str)
-        return _digest(str(make_key(f"{self.prefix}s:")))
+        return make_namespace(str(make_key(f"{self.prefix}s:")))
 
 
 def read_options(alias: str, options: dict[str, Any]) -> CacheOptions:
     """Read all options of a store, or raise InvalidStore for a value that can't work."""
     cache = _read_cache(alias, options["CACHE"])
     prefix, is_exact = options["KEY_PREFIX"], options["EXACT"]
-    lock_seconds, max_age = options["LOCK_SECONDS"], options["MAX_AGE"]
+    lock_seconds = options["LOCK_SECONDS"]
     if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
         remedy = "It must be up to 150 ASCII characters without blanks."
-        raise _refuse(alias, options, "KEY_PREFIX", remedy)
+        raise refuse(alias, options, "KEY_PREFIX", remedy)
     _require_short_names(alias, cache, prefix)
-    longest_alias = STORE_MAX_LENGTH - NAMESPACE_LENGTH - 1
-    if len(alias) > longest_alias:
-        raise InvalidStore(
-            f"SESSION_STORES has a CacheStore {alias!r}. The index of users has no room for such "
-            f"a name: take one of up to {longest_alias} characters."
-        )
+    require_short_alias(alias, "CacheStore")
     if not isinstance(is_exact, bool):
-        raise _refuse(alias, options, "EXACT", "It must be True or False.")
-    if not _is_whole(lock_seconds) or not MIN_LOCK_SECONDS <= lock_seconds <= MAX_LOCK_SECONDS:
+        raise refuse(alias, options, "EXACT", "It must be True or False.")
+    if not is_whole(lock_seconds) or not MIN_LOCK_SECONDS <= lock_seconds <= MAX_LOCK_SECONDS:
         remedy = f"It must be a whole number, from {MIN_LOCK_SECONDS} to {MAX_LOCK_SECONDS}."
-        raise _refuse(alias, options, "LOCK_SECONDS", remedy)
-    longest = int(LONGEST_MAX_AGE.total_seconds())
-    if max_age is not None and (not _is_whole(max_age) or not 0 < max_age <= longest):
-        remedy = f"It must be a whole number of seconds, from 1 to {longest}."
-        raise _refuse(alias, options, "MAX_AGE", remedy)
+        raise refuse(alias, options, "LOCK_SECONDS", remedy)
     return CacheOptions(
         cache=cache,
         prefix=prefix,
         is_exact=is_exact,
         lock_seconds=lock_seconds,
-        max_age=_find_default_max_age() if max_age is None else timedelta(seconds=max_age),
-    )
-
-
-def _refuse(alias: str, options: dict[str, Any], option: str, remedy: str) -> InvalidStore:
-    return InvalidStore(
-        f"SESSION_STORES[{alias!r}]['OPTIONS'][{option!r}] is {options[option]!r}. {remedy}"
+        max_age=read_max_age(alias, options),
     )
 
 
@@ -138,17 +119,3 @@ def _require_short_names(alias: str, cache: str, prefix: str) -> None:
             f"({error}). Set CACHES[{cache!r}]['KEY_PREFIX'], and the store's option KEY_PREFIX, "
             "to few ASCII characters without blanks."
         ) from error
-
-
-@lru_cache(maxsize=1024)
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()[:NAMESPACE_LENGTH]
-
-
-def _find_default_max_age() -> timedelta:
-    cookie_age = timedelta(seconds=settings.SESSION_COOKIE_AGE)
-    return min(max(DEFAULT_MAX_AGE, cookie_age), LONGEST_MAX_AGE)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -63,16 +63,23 @@ def may_be_a_value(error: BaseException) -> bool:
     Say whether reading may have failed for a value that is stored, and not for its server.
 
     A serializer can raise anything. What comes of a socket is an OSError, or was raised in
-    place of one by every client that translates it.
+    place of one by every client that translates it. It has a number, or a class of its own; those
+    that bz2 and gzip raise for bytes which aren't theirs have neither.
     """
     # A chain may be a ring: django-redis raises an error's cause while it handles the error.
     chain: list[BaseException] = []
     further: list[BaseException | None] = [error]
     while further:
         link = further.pop()
-        if isinstance(link, OSError | NoAnswer):
+        if isinstance(link, NoAnswer) or _is_of_a_socket(link):
             return False
         if link is not None and not any(link is known for known in chain):
             chain.append(link)
             further += [link.__cause__, link.__context__]
     return True
+
+
+def _is_of_a_socket(error: BaseException | None) -> bool:
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    return isinstance(error, OSError) and error.errno is not None

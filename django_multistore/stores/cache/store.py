@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 
-from ...models import SessionRowQuerySet
 from ...records import SessionRecord
-from ..batches import Batch
+from ..indexed.failures import Failures
+from ..indexed.index import UserIndex
+from ..indexed.protocol import IndexedProtocol
+from ..indexed.store import IndexedStore
 from ..sql.checks import check_database
 from ..steps import Result, arun, run
-from ..stepwise import Operation, StepwiseStore
-from .cells import Cells, Locks
+from ..stepwise import Operation
+from .cells import CacheCells
 from .checks import check_cache, check_cache_always
-from .client import CacheClient, Failures
-from .index import AT_A_TIME, UserIndex
+from .client import CacheClient
 from .options import read_options
-from .protocol import CacheProtocol
 
 
-class _Cursor(NamedTuple):
-    """The row up to which gc has come; at its start, the newest row, and what time it was."""
-
-    row_id: int
-    newest: int
-    now: datetime
-
-
-class CacheStore(StepwiseStore):
+class CacheStore(IndexedStore):
     """
     Keep records in a cache of CACHES, and in a table whose session is whose.
 
@@ -57,27 +47,15 @@ class CacheStore(StepwiseStore):
         "MAX_AGE": None,
     }
 
-    supports_scan = True
-    scans_anonymous = False  # It goes by the index, which has those of users.
-    has_database_index = True
-    max_batch_size: ClassVar[int | None] = AT_A_TIME
-
-    _protocol: CacheProtocol
-
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
         self._options = read_options(alias, self.options)
-        failures = Failures(alias, self._options.cache, self.outages.unavailable)
+        place = f"the cache {self._options.cache!r}"
+        failures = Failures(alias, place, self.outages.unavailable)
         self._index = UserIndex(self.outages, self.options["DATABASE"], self._options.namespace)
         self._client = CacheClient(self._options, failures)
-        self._cells = Cells(alias, self._options, self._client, failures)
-        locks = Locks(self._options, self._client, failures)
-        self._protocol = CacheProtocol(self._options, self._cells, locks, self._index, failures)
-
-    @property
-    def database(self) -> str:
-        """The alias of the database that holds the index of users."""
-        return self._index.database
+        self._cells = CacheCells(self._options, self._client, failures)
+        self._protocol = IndexedProtocol(self._cells, self._index, failures, self._options.max_age)
 
     @property
     def configured_by(self) -> str:
@@ -95,7 +73,7 @@ class CacheStore(StepwiseStore):
         values = self._client.read(names)
         if values is None:
             values = run(self._client.get_many(names))
-        entry = self._cells.find(key, values)
+        entry = self._cells.parse(key, values)
         if entry is not None and entry.is_tentative:
             entry = run(self._protocol.confirm_live(entry))
         return None if entry is None or entry.is_expired else entry.record
@@ -107,7 +85,7 @@ class CacheStore(StepwiseStore):
         values = await self._client.aread(names)
         if values is None:
             values = await arun(self._client.get_many(names))
-        entry = self._cells.find(key, values)
+        entry = self._cells.parse(key, values)
         if entry is not None and entry.is_tentative:
             entry = await arun(self._protocol.confirm_live(entry))
         return None if entry is None or entry.is_expired else entry.record
@@ -117,37 +95,11 @@ class CacheStore(StepwiseStore):
         # A thread for each of an operation's commands would cost more than the commands.
         return await (arun(steps) if self._client.is_async else sync_to_async(run)(steps))
 
-    def database_index(self) -> SessionRowQuerySet:
-        return self._index.live()
-
-    def remove_expired(self, cursor: _Cursor | None, size: int, *, dry_run: bool) -> Batch:
-        # The cache forgets sessions by itself. What they leave behind is their rows.
-        here = cursor or _Cursor(0, self._index.newest(), self._index.now())
-        rows = self._index.rows_after(here.row_id, size)
-        count = run(self._protocol.gc(rows, dry_run=dry_run, now=here.now)) if rows else 0
-        # Logins may come in faster than rows are looked at, which would have no end.
-        is_last = len(rows) < size or rows[-1].row_id >= here.newest
-        return Batch(count, None if is_last else here._replace(row_id=rows[-1].row_id))
-
-    def scan(self, cursor: int | None, size: int) -> tuple[list[SessionRecord], int | None]:
-        rows = self._index.rows_after(cursor or 0, min(size, AT_A_TIME))
-        found = run(self._protocol.records_of(rows))
-        return found, rows[-1].row_id if rows else None
-
     @property
     def unfit_for_copies(self) -> str | None:
         if self._options.is_exact:
             return None
         return "which without its option EXACT may lose one of two writes that meet"
-
-    def is_in_transaction(self) -> bool:
-        return self._index.is_in_transaction()
-
-    def after_commit(self, action: Callable[[], object]) -> None:
-        self._index.after_commit(action)
-
-    def try_more(self, record: SessionRecord) -> None:
-        self._index.try_out(record)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         options = self._options

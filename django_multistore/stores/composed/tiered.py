@@ -158,7 +158,8 @@ class TieredStore(ComposedStore, StepwiseStore):
             Error(
                 f"Session store {self.alias!r} would serve sessions after their end: its FRONT is "
                 f"{front.alias!r} ({type(front).__name__}), {reason}.",
-                hint=f"Have {where} name a RedisStore, or a CacheStore with EXACT.",
+                hint=f"Have {where} name a RedisStore, a MemcachedStore, or a CacheStore with "
+                "EXACT.",
                 id="django_multistore.E027",
             )
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,44 +12,40 @@ from typing import Any
 import pytest
 from django.core.cache import caches
 
-from django_multistore.models import UserSession
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.cells import DEAD
-from django_multistore.stores.steps import Steps, call_database, run
+from django_multistore.stores.indexed import users as cache_users
 from tests import servers
 from tests.support.exploration import (
     ENDS_ANN,
     FULL,
-    OF_A_USER,
-    OF_A_VISITOR,
     SAMPLE,
-    USER,
-    VISITOR,
     Actor,
     Operation,
-    World,
     become_another,
     explore,
     finish,
     forget_the_user,
     length,
     list_them,
-    log_in,
-    log_in_and_rotate,
-    log_in_anew,
     log_out,
     look,
     orders,
-    pairs,
     rotate,
-    save_and_slide,
 )
 from tests.support.helpers import rounds
+from tests.support.indexed_exploration import (
+    IN_A_TRANSACTION,
+    OPERATIONS,
+    PAIRS,
+    WORLDS,
+    IndexedWorld,
+    collect,
+    rows_of,
+)
 from tests.support.meeting import PATIENCE, actors, alias_of, on, store_setting
 
 SERVERS = {"memcached": "memcached", "redis": "redis", "django_redis": "redis"}
-HALF_ROTATED = "half rotated"
 
 
 @pytest.fixture(autouse=True)
@@ -58,25 +55,16 @@ def _gc_waits_for_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @dataclass
-class CacheWorld(World):
+class CacheWorld(IndexedWorld):
     store: CacheStore
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.start == HALF_ROTATED:
-            # As a process leaves it that dies when it has moved the row.
-            self.store._index.move(self.session.key, self.changed(key=self.new_key()))
-
-    @property
-    def protocol(self) -> Any:
-        return self.store._protocol
 
     @property
     def cache(self) -> Any:
         return caches[self.store._options.cache]
 
-    def ending(self) -> Steps[Any]:
-        return self.protocol.destroy_for_user(self.ann, id=self.session.id)  # type: ignore[no-any-return]
+    def keys_with_data(self, keys: Collection[str]) -> set[str]:
+        values = self.cache.get_many([f"s:{key}" for key in keys])
+        return {key for key in keys if values.get(f"s:{key}") not in (None, DEAD)}
 
     def wait_is_over(self) -> None:
         self.cache.delete(f"l:{self.session.key}")
@@ -93,59 +81,6 @@ class CacheWorld(World):
             found = self.cache.get_many([f"s:{key}", f"t:{key}"])
             left = found.get(f"s:{key}", DEAD)
             assert len(found) < 2 or left == DEAD, "data left under a tombstone"
-
-    def clean_up(self) -> None:
-        rows = self.store._index.rows_after(0, 100)
-        run(self.store._protocol.gc(rows, dry_run=False))
-        alive = {record.key for record in self.live() if record.user_id is not None}
-        rows = self.store._index.rows_after(0, 100)
-        pointing = {key for row in rows for key in row.keys}
-        assert alive <= pointing, "gc has made a live session unlisted"
-        # A row stays while the cache has its session, even as another's or as nobody's.
-        values = self.cache.get_many([f"s:{key}" for key in pointing])
-        assert all(
-            any(values.get(f"s:{key}") not in (None, DEAD) for key in row.keys) for row in rows
-        ), "a row points nowhere after gc"
-        for user in (self.ann, self.bob):
-            self.store.destroy_for_user(user)
-        assert not [record for record in self.live() if record.user_id is not None], (
-            "destroy_for_user() did not end all of them"
-        )
-        for key in self.keys:
-            self.store.destroy(key)
-        run(self.store._protocol.gc(self.store._index.rows_after(0, 100), dry_run=False))
-        assert not rows_of(self.store).exists(), "a row points nowhere"
-
-
-def collect(world: World) -> Steps[Any]:
-    assert isinstance(world, CacheWorld)
-    rows = yield from call_database(world.store._index.rows_after, 0, 100)
-    return (yield from world.protocol.gc(rows, dry_run=False)) if rows else 0
-
-
-OPERATIONS: dict[str, list[Operation]] = {
-    USER: [*OF_A_USER, collect],
-    VISITOR: [*OF_A_VISITOR, collect],
-    HALF_ROTATED: [*OF_A_USER, collect],
-}
-WORLDS = [(start, operation) for start in OPERATIONS for operation in OPERATIONS[start]]
-IN_A_TRANSACTION = [
-    (USER, rotate),
-    (USER, save_and_slide),
-    (USER, log_in_anew),
-    (USER, become_another),
-    (VISITOR, log_in),
-    (VISITOR, log_in_and_rotate),
-    (HALF_ROTATED, rotate),
-]
-PAIRS = [
-    pytest.param(start, (one, other), id=f"{start}-{one.__name__}-{other.__name__}")
-    for start, one, other in pairs(OPERATIONS)
-]
-
-
-def rows_of(store: CacheStore) -> Any:
-    return UserSession.objects.using(store.database).all()
 
 
 def steps_of(operation: Operation, store: CacheStore, start: str) -> int:

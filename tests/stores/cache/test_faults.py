@@ -8,256 +8,68 @@ session, and whatever it leaves behind is listed, can be ended and goes with gc.
 from __future__ import annotations
 
 import itertools
-import logging
-import select
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
-from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.core.management import CommandError, call_command
-from django.db import connections
-from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
-from django.urls import path
 
 from django_multistore import devices
 from django_multistore.exceptions import StoreUnavailable
-from django_multistore.models import UserSession
-from django_multistore.records import Outcome, SessionRecord, key_of
-from django_multistore.session import keys
+from django_multistore.records import Outcome, key_of
 from django_multistore.stores import stores
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.cells import LOCK, SESSION, TOMBSTONE
 from django_multistore.stores.cache.client import CacheClient
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.settings import cache
 from tests.support import proxies
-from tests.support.meeting import CACHES, cache_store_on, login_of, new_user, on, saved
-from tests.support.trouble import Trouble
+from tests.support.faulty_site import (
+    COOKIE,
+    ENDING,
+    VIEWS,
+    Browser,
+    Story,
+    drawn,
+    gc_removes_nothing,
+    gc_waits_for_no_one,
+    is_outage,
+    live_of,
+    no_trouble,
+    only_what_lives_has_rows,
+    rows,
+    somebody,
+    trouble,
+    user,
+    users_of,
+    with_cookie,
+)
+from tests.support.meeting import CACHES, cache_store_on, login_of, on, saved
 from tests.support.unreachable import OPERATIONS, a_closed_port, own_server
 
-COOKIE = django_settings.SESSION_COOKIE_NAME
+__all__ = ["drawn", "no_trouble", "user"]
+
 QUICK = 0.3  # seconds, of a cache that is frozen here: tests/settings.py has more patience
 SLACK = 3  # seconds, which this machine may take for itself
 LOCK_SECONDS = 2
 
 pytestmark = [
     pytest.mark.fault,
-    pytest.mark.urls(__name__),
+    pytest.mark.urls("tests.support.faulty_site"),
     pytest.mark.django_db(transaction=True),
 ]
 
 KINDS = pytest.mark.parametrize("kind", list(CACHES))
 
 
-# A site, and the trouble that comes over it while a view is at work.
-
-
-trouble = Trouble()
-
-
-@pytest.fixture(autouse=True)
-def no_trouble(caplog: Any) -> Iterator[None]:
-    caplog.set_level(logging.CRITICAL, "django.request")  # The responses know what was raised.
-    yield
-    trouble.__init__()
-
-
-def load(request: HttpRequest) -> HttpResponse:
-    trouble.strike()
-    return HttpResponse(f"{request.user.pk} {request.session.get('visits')}")
-
-
-def visit(request: HttpRequest, act: Callable[[HttpRequest], object]) -> HttpResponse:
-    visits = request.session["visits"] = request.session.get("visits", 0) + 1
-    response = HttpResponse(f"{request.user.pk} {visits}")
-    trouble.strike()
-    act(request)
-    return response
-
-
-async def aload(request: HttpRequest) -> HttpResponse:
-    trouble.strike()
-    user = await request.auser()
-    return HttpResponse(f"{user.pk} {await request.session.aget('visits')}")
-
-
-async def avisit(request: HttpRequest, act: Callable[[HttpRequest], Any]) -> HttpResponse:
-    visits = await request.session.aget("visits", 0) + 1
-    await request.session.aset("visits", visits)
-    user = await request.auser()
-    response = HttpResponse(f"{user.pk} {visits}")
-    trouble.strike()
-    await act(request)
-    return response
-
-
-async def alog_in(request: HttpRequest) -> None:
-    await alogin(request, await User.objects.aget(pk=request.GET["user"]))
-
-
-async def alog_out_everywhere(request: HttpRequest) -> None:
-    await devices.alog_out_everywhere(await User.objects.aget(pk=request.GET["user"]))
-
-
-async def alist(request: HttpRequest) -> None:
-    await devices.asessions_for_user(await User.objects.aget(pk=request.GET["user"]))
-
-
-def user_of(request: HttpRequest) -> User:
-    return User.objects.get(pk=request.GET["user"])
-
-
-ACTIONS: dict[str, Callable[[Any], object]] = {
-    "save": lambda request: None,  # The middleware does it.
-    "rotate": lambda request: request.session.cycle_key(),
-    "log_in": lambda request: login(request, user_of(request)),
-    "log_out": logout,
-    "log_out_others": devices.log_out_other_devices,
-    "log_out_everywhere": lambda request: devices.log_out_everywhere(user_of(request)),
-    "list": lambda request: devices.sessions_for_user(user_of(request)),
-}
-TWINS: dict[str, Callable[[Any], object]] = {
-    "save": lambda request: request.session.asave(),
-    "rotate": lambda request: request.session.acycle_key(),
-    "log_in": alog_in,
-    "log_out": alogout,
-    "log_out_others": devices.alog_out_other_devices,
-    "log_out_everywhere": alog_out_everywhere,
-    "list": alist,
-}
-
-VIEWS = ["load", *ACTIONS]
-ENDING = ["log_out", "log_out_everywhere"]
-
-urlpatterns = [
-    path("load", load),
-    path("async/load", aload),
-    *(path(name, visit, {"act": act}) for name, act in ACTIONS.items()),
-    *(path(f"async/{name}", avisit, {"act": act}) for name, act in TWINS.items()),
-]
-
-
-class Browser:
-    """A client that sees an error as others do, as the status 503."""
-
-    def __init__(self, user: User | None = None, client: type[Any] = Client) -> None:
-        self.user = user
-        self.visits = 0
-        self.client = client(raise_request_exception=False)
-        if user is not None:
-            self.client.cookies[COOKIE] = saved(**login_of(user))
-
-    @property
-    def cookie(self) -> str | None:
-        morsel = self.client.cookies.get(COOKIE)
-        return morsel.value if morsel else None
-
-    def get(self, view: str, **query: Any) -> Any:
-        began = time.monotonic()
-        if isinstance(self.client, AsyncClient):
-            response = async_to_sync(self.client.get)(f"/async/{view}", query)
-        else:
-            response = self.client.get(f"/{view}", query)
-        self.seconds = time.monotonic() - began
-        for connection in connections.all(initialized_only=True):
-            if connection.errors_occurred:
-                connection.close_if_unusable_or_obsolete()
-        return response
-
-    def sees(self, view: str, **query: Any) -> tuple[str, str]:
-        """Return the user whom a view knows this browser as, and which visit it takes this for."""
-        response = self.get(view, **query)
-        assert response.status_code == 200, response.exc_info
-        user, visits = response.content.decode().split()
-        return user, visits
-
-    def visits_as_before(self) -> None:
-        before = self.cookie
-        self.visits += 1
-        assert self.sees("save") == (str(self.user.pk), str(self.visits))
-        assert self.cookie == before
-
-    def meets_outage(self, view: str, **query: Any) -> None:
-        cookie, before = self.cookie, row_ids()
-        is_outage(self.get(view, **query), moves=view in MOVES)
-        assert self.cookie == cookie or view in MOVES
-        assert row_ids() >= before
-
-    def is_still_logged_in(self) -> None:
-        assert self.sees("load") == (str(self.user.pk), str(self.visits))
-
-    def is_a_stranger(self) -> None:
-        """With this cookie, under which nothing is kept: another one, or none for a minute."""
-        before = self.cookie
-        assert self.sees("save") == ("None", "1")
-        if self.cookie == before:
-            assert self.sees("save") == ("None", "1")
-
-
-# A rotation that the cache has acknowledged before it was out has sent its cookie.
-MOVES = ("rotate", "log_in", "log_out_others")
-
-
-def is_outage(response: Any, *, moves: bool = False) -> None:
-    assert response.status_code == 503
-    assert "Retry-After" in response
-    assert moves or COOKIE not in response.cookies
-
-
-def with_cookie(cookie: str | None) -> Browser:
-    browser = Browser()
-    browser.client.cookies[COOKIE] = cookie
-    return browser
-
-
-def rows() -> Any:
-    return UserSession.objects.using(stores["default"].database)
-
-
-def row_ids() -> set[int]:
-    return set(rows().values_list("row_id", flat=True))
-
-
-numbers = itertools.count()
-
-
-def somebody() -> User:
-    return new_user(f"user {next(numbers)}")
-
-
-@pytest.fixture
-def user() -> User:
-    return somebody()
-
-
 # Caches, to be put behind this site.
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every session key that the engine draws."""
-    session_keys: list[str] = []
-    draw = keys.new_session_key
-
-    def note() -> str:
-        session_keys.append(draw())
-        return session_keys[-1]
-
-    monkeypatch.setattr(keys, "new_session_key", note)
-    return session_keys
 
 
 def use(
@@ -302,56 +114,10 @@ def flush(kind: str, server: servers.Server) -> None:
         assert tell(server, "FLUSHALL") == b"+OK\r\n"
 
 
-def live_of(drawn: list[str]) -> dict[str, SessionRecord]:
-    """Return what lives under any session key; each is listed, and under one key only."""
-    store = stores["default"]
-    found = {session_key: store.read(key_of(session_key)) for session_key in drawn}
-    live = {session_key: record for session_key, record in found.items() if record is not None}
-    ids = [record.id for record in live.values()]
-    assert len(ids) == len(set(ids)), "two live keys of one session"
-    owners = {record.user_id for record in live.values()} - {None}
-    listed = {record.id for owner in owners for record in store.sessions_for_user(owner)}
-    unlisted = [record for record in live.values() if record.user_id and record.id not in listed]
-    assert not unlisted, "live sessions that aren't listed"
-    return live
-
-
-def users_of(drawn: list[str]) -> list[str]:
-    """Return the user of each live session that has one."""
-    return [record.user_id for record in live_of(drawn).values() if record.user_id is not None]
-
-
 def free_locks(drawn: list[str]) -> None:
     """Remove the locks whose holders don't know that they have them, as time would."""
     for session_key in drawn:
         caches["sessions"].delete(f"{LOCK}{key_of(session_key)}")
-
-
-@contextmanager
-def gc_waits_for_no_one() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(cache_users, "IN_FLIGHT", -timedelta(minutes=1))
-        yield
-
-
-def only_what_lives_has_rows(drawn: list[str]) -> None:
-    """Run gc, and look whether each row leads to a live session, and to each of a user's."""
-    live = live_of(drawn).values()
-    with gc_waits_for_no_one():
-        stores["default"].gc()
-    ids = set(rows().values_list("id", flat=True))
-    assert ids <= {record.id for record in live}
-    assert ids >= {record.id for record in live if record.user_id is not None}
-
-
-def gc_removes_nothing() -> None:
-    before = row_ids()
-    assert before
-    with gc_waits_for_no_one(), pytest.raises(CommandError, match="Removed until then: 0") as ended:
-        call_command("gc")
-    assert isinstance(ended.value.__cause__, StoreUnavailable)
-    assert ended.value.returncode == 1
-    assert row_ids() == before
 
 
 # Servers that die, hang and come back.
@@ -558,61 +324,10 @@ def test_memcached_has_no_room_for_another_session(settings: Any, drawn: list[st
 # A line to a server, which fails at any moment.
 
 
-class FaultyLine(proxies.Line):
-    """
-    What a server is reached by.
-
-    Its state is "open"; "cut": whatever is sent gets lost; "deaf": so do the next reply and
-    what follows; or "slow": whatever is sent comes to the server when catch_up() is called.
-    """
-
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self.state = "open"
-        self._is_caught_up = threading.Event()
-        self._late: list[threading.Thread] = []
-
-    def __exit__(self, *exception: object) -> None:
-        self._is_caught_up.set()
-        super().__exit__(*exception)
-
-    def catch_up(self) -> None:
-        """Let the server have what was sent while the line was slow, and wait till it has."""
-        assert self._late, "nothing was sent"
-        self._is_caught_up.set()
-        for thread in self._late:
-            thread.join()
-        self._late.clear()
-        self._is_caught_up.clear()
-
-    def relay(self, client: socket.socket, server: socket.socket) -> None:
-        while True:
-            for source in select.select([client, server], [], [])[0]:
-                data = source.recv(65536)
-                if not data or not self._pass_on(data, source is client, client, server):
-                    return
-
-    def _pass_on(
-        self, data: bytes, is_request: bool, client: socket.socket, server: socket.socket
-    ) -> bool:
-        if self.state == "cut":
-            return False
-        if self.state == "deaf" and not is_request:
-            self.state = "cut"
-            return False
-        if self.state == "slow" and is_request:
-            self._late.append(threading.current_thread())
-            self._is_caught_up.wait()
-            server.sendall(data)
-            return not server.recv(65536)
-        (server if is_request else client).sendall(data)
-        return True
-
-
 @contextmanager
-def line_to(settings: Any, kind: str, **options: Any) -> Iterator[FaultyLine]:
+def line_to(settings: Any, kind: str, **options: Any) -> Iterator[proxies.FaultyLine]:
     """Reach a cache, which may be others' as well, by a line that is ours alone."""
-    with FaultyLine(servers.require(CACHES[kind][0])) as line:
+    with proxies.FaultyLine(servers.require(CACHES[kind][0])) as line:
         use(settings, kind, line.address, **options)
         yield line
         caches["sessions"].close()
@@ -690,64 +405,6 @@ def test_a_line_that_fails_at_any_command(
                 if len(given) < number:
                     assert number > 1
                     break
-
-
-class Story:
-    """A browser that asks for something, and what must be so afterwards."""
-
-    def __init__(self, drawn: list[str]) -> None:
-        self.drawn = drawn
-        self.user, self.other = somebody(), somebody()
-
-    def begins(self, who: str, client: type[Any]) -> None:
-        self.drawn.clear()
-        UserSession.objects.all().delete()
-        self.device = saved(**login_of(self.user))
-        saved(**login_of(self.other))
-        self.browser = Browser(self.user if who == "user" else None, client)
-        if who != "newcomer":
-            self.browser.sees("save")
-        self.cookie = self.browser.cookie
-
-    def asks(self, view: str) -> Any:
-        return self.browser.get(view, user=self.other.pk)
-
-    def goes_on(self, view: str, response: Any) -> None:
-        is_done = response.status_code == 200
-        if not is_done:
-            is_outage(response, moves=view in MOVES)
-            if self.browser.cookie != self.cookie:
-                assert view in MOVES
-                assert self.browser.cookie in live_of(self.drawn)
-                assert self.cookie not in live_of(self.drawn)
-                self.cookie = self.browser.cookie
-        # A rotation that fails may cost this one login.
-        was_lost = not is_done and self.cookie not in live_of(self.drawn)
-        if view in ("load", "save", "list", "log_out_everywhere"):
-            user, visits = self.browser.sees("load")
-            assert user == str(self.user.pk)
-            assert visits in ("1" if view == "load" else "2" if is_done else "12")
-        if not is_done:
-            assert self.asks(view).status_code == 200
-        if view == "log_in":
-            assert self.browser.sees("load")[0] == str(self.other.pk)
-        live = live_of(self.drawn)
-        owners = [record.user_id for record in live.values()]
-        if view == "log_out_everywhere":
-            assert str(self.other.pk) not in owners
-        if view == "log_out":
-            assert owners.count(str(self.user.pk)) == 1
-        if view in ("rotate", "log_out", "log_out_others"):
-            assert self.cookie not in live
-        if view == "rotate" and not was_lost:
-            assert owners.count(str(self.user.pk)) == 2
-        if view == "log_out_others" and not was_lost:
-            assert owners.count(str(self.user.pk)) == 1
-            assert self.device not in live
-        only_what_lives_has_rows(self.drawn)
-        for user in (self.user, self.other):
-            devices.log_out_everywhere(user)
-        assert users_of(self.drawn) == []
 
 
 LATE = [

@@ -21,8 +21,8 @@ from django_multistore import devices
 from django_multistore.engine import SessionStore
 from django_multistore.models import UserSession
 from django_multistore.stores import stores
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.cells import DEAD
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.testing import Calls
 from tests.support.meeting import login_of, new_user, request_with, saved
 

@@ -18,8 +18,8 @@ from django_multistore.models import UserSession
 from django_multistore.records import SessionRecord, key_of
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.cells import REFUSALS_OF_A_LOCK
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.testing import Calls, make_record
 from tests.support.caches import LIES, LyingCache, lying
 from tests.support.meeting import cache_store_on

@@ -17,7 +17,7 @@ from django_multistore.exceptions import InvalidStore
 from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.testing import make_record
 from tests.support.meeting import alias_of, on, store_setting
 

@@ -28,7 +28,7 @@ from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord, key_of, new_id
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.stores.steps import run
 from django_multistore.testing import make_record
 from tests import servers

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import logging
 import secrets
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -22,9 +25,9 @@ from django_multistore.models import UserSession
 from django_multistore.records import Outcome, SessionRecord, key_of
 from django_multistore.stores import stores
 from django_multistore.stores.cache import CacheStore
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.cache.cells import DEAD
 from django_multistore.stores.cache.replies import may_be_a_value
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.testing import Calls, make_record
 from tests import servers
 from tests.support.caches import django_valkey
@@ -49,6 +52,19 @@ class JSONSerializer:
         return str(json.loads(data)).encode("latin-1")
 
 
+class BZ2Serializer:
+    """One that raises an OSError for what isn't its own, as gzip does."""
+
+    def __init__(self, options: object = None) -> None:
+        pass
+
+    def dumps(self, value: bytes) -> bytes:
+        return bz2.compress(value)
+
+    def loads(self, data: bytes) -> bytes:
+        return bz2.decompress(data)
+
+
 class GarbageSerde:
     """Write what pymemcache's own would unpickle."""
 
@@ -69,6 +85,11 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "redis, JSON": (
         "redis",
         REDIS | {"OPTIONS": {"serializer": f"{__name__}.JSONSerializer"}},
+        REDIS | {"OPTIONS": {"serializer": BYTES}},
+    ),
+    "redis, bz2": (
+        "redis",
+        REDIS | {"OPTIONS": {"serializer": f"{__name__}.BZ2Serializer"}},
         REDIS | {"OPTIONS": {"serializer": BYTES}},
     ),
     "django-redis": (
@@ -316,6 +337,23 @@ def test_a_line_that_is_cut_is_asked_once(settings: Any) -> None:
         with pytest.raises(StoreUnavailable):
             CacheStore("default", CACHE="sessions").read("0" * 40)
     assert asked == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "is_outage"),
+    [
+        (OSError("Invalid data stream"), False),
+        (gzip.BadGzipFile("Not a gzipped file"), False),
+        (OSError(113, "No route to host"), True),
+        (FileNotFoundError(2, "No such file or directory"), True),
+        (TimeoutError("timed out"), True),
+        (ConnectionError("closed"), True),
+        (socket.gaierror(-2, "Name or service not known"), True),
+    ],
+    ids=repr,
+)
+def test_which_errors_are_a_sockets(error: OSError, is_outage: bool) -> None:
+    assert may_be_a_value(error) is not is_outage
 
 
 def test_a_chain_of_errors_that_is_a_ring() -> None:

@@ -34,6 +34,14 @@ def cache() -> dict[str, Any]:
     return {"BACKEND": "django_multistore.stores.cache.CacheStore", "OPTIONS": options}
 
 
+def memcached() -> dict[str, Any]:
+    options = {
+        "SERVERS": servers.require("memcached"),
+        "KEY_PREFIX": f"{OWN_PREFIX}:m{next(_numbers)}:",
+    }
+    return {"BACKEND": "django_multistore.stores.memcached.MemcachedStore", "OPTIONS": options}
+
+
 def redis() -> dict[str, Any]:
     address = servers.require("redis")
     options = {"URL": f"redis://{address}/4", "KEY_PREFIX": f"{OWN_PREFIX}:m{next(_numbers)}:"}

@@ -88,3 +88,9 @@ class InATransactionTests(MigratingContract, TestCase):
 class ReturningInATransactionTests(MigratingContract, TestCase):
     phase = "return"
     old, new = settings.orm, settings.memory
+
+
+@pytest.mark.elsewhere
+class MovingToMemcachedTests(MigratingContract, TransactionTestCase):
+    gc_counts_records = False
+    old, new = settings.orm, settings.memcached

@@ -15,7 +15,6 @@ from django.db import transaction
 from django_multistore.exceptions import InvalidStore, StoreUnavailable
 from django_multistore.records import Outcome
 from django_multistore.session import clock
-from django_multistore.stores.cache import users as cache_users
 from django_multistore.stores.composed import MigratingStore
 from django_multistore.stores.composed.dormancy import (
     State,
@@ -27,6 +26,7 @@ from django_multistore.stores.composed.dormancy import (
     state_of,
 )
 from django_multistore.stores.handler import stores
+from django_multistore.stores.indexed import users as cache_users
 from django_multistore.testing import Calls, make_record
 
 from .settings import COMPOSED, cache, memory, moving, orm, redis, smallest, store_in

@@ -8,7 +8,7 @@ from django_multistore.stores import stores
 from django_multistore.stores.composed import SplitStore
 from django_multistore.testing import StoreContract
 from tests import servers
-from tests.support.composed import CACHE, MEMORY, ORM, redis, split
+from tests.support.composed import CACHE, MEMORY, ORM, memcached, redis, split
 from tests.support.skips import not_here
 
 
@@ -40,3 +40,13 @@ class CacheBesideRedisTests(ContractOfHalves, TransactionTestCase):
 
     def setUp(self) -> None:
         servers.require("redis")
+
+
+@override_settings(SESSION_STORES=split(memcached("a"), ORM))
+@not_here(
+    "which of them memcached forgets by itself depends on their keys",
+    "test_gc_removes_what_has_expired_and_counts_it",
+)
+class MemcachedBesideADatabaseTests(ContractOfHalves, TransactionTestCase):
+    def setUp(self) -> None:
+        servers.require("memcached")

@@ -8,7 +8,7 @@ from django_multistore.stores import stores
 from django_multistore.stores.composed import TieredStore
 from django_multistore.testing import StoreContract
 from tests import servers
-from tests.support.composed import CACHE, MEMORY, ORM, redis, tiered
+from tests.support.composed import CACHE, MEMORY, ORM, memcached, redis, tiered
 
 
 class ContractOfTiers(StoreContract):
@@ -50,3 +50,9 @@ class BeforeRedisTests(ContractOfTiers, SimpleTestCase):
 @override_settings(SESSION_STORES=tiered(CACHE, ORM))
 class CacheBeforeADatabaseTests(ContractOfTiers, TransactionTestCase):
     pass
+
+
+@override_settings(SESSION_STORES=tiered(memcached("f"), ORM))
+class MemcachedBeforeADatabaseTests(ContractOfTiers, TransactionTestCase):
+    def setUp(self) -> None:
+        servers.require("memcached")

@@ -21,7 +21,7 @@ from django_multistore.session.keys import new_session_key
 from django_multistore.stores import stores
 from django_multistore.stores.composed import SplitStore, TieredStore, copies, front
 from django_multistore.testing import Calls, make_record
-from tests.support.composed import CACHE, MEMORY, ORM, tiered
+from tests.support.composed import CACHE, MEMORY, ORM, memcached, tiered
 
 EVICTING = Limit(most=1, evicts=True)
 ASKED = (
@@ -387,6 +387,10 @@ class CheckTests(SimpleTestCase):
 
     @override_settings(SESSION_STORES=tiered(CACHE, MEMORY))
     def test_a_cache_that_takes_locks_will_do(self) -> None:
+        assert self.found() == []
+
+    @override_settings(SESSION_STORES=tiered(memcached("f"), MEMORY))
+    def test_memcached_itself_will_do(self) -> None:
         assert self.found() == []
 
     def test_a_front_that_may_lose_a_write_is_refused(self) -> None:

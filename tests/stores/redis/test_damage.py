@@ -21,7 +21,7 @@ from django.utils import timezone
 from django_multistore.records import Device, Limit, Outcome, SessionRecord, key_of, new_id
 from django_multistore.session import clock, codec
 from django_multistore.stores import record_bytes
-from django_multistore.stores.cache import values as packing
+from django_multistore.stores.indexed import values as packing
 from django_multistore.stores.redis import RedisStore, layout
 from django_multistore.testing import Calls, make_record
 from tests.support.helpers import rounds

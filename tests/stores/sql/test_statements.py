@@ -14,7 +14,7 @@ from django.db import connections
 from django.db.utils import ConnectionHandler
 from django.utils import timezone
 
-from django_multistore.stores.cache.index_statements import write_index_statements, write_removal
+from django_multistore.stores.indexed.index_statements import write_index_statements, write_removal
 from django_multistore.stores.orm.statements import write_orm_statements
 from tests import servers
 from tests.support.meeting import alias_of, on

@@ -21,6 +21,12 @@ PYMEMCACHE_INSTEAD = (
     f"Set {{cache}}['BACKEND'] to {PYMEMCACHE!r} and {{cache}}['OPTIONS'] to "
     '{"retry_attempts": 0, "dead_timeout": 0, "connect_timeout": 1, "timeout": 1}.'
 )
+MEMCACHED_EVICTS = Complaint(
+    "and memcached removes the sessions that were not used for longest when its memory is "
+    "full, and all of them when it restarts.",
+    "Give it more memory than the sessions will ever need (memcached -m 1024), then set "
+    "SILENCED_SYSTEM_CHECKS = ['{id}'].",
+)
 QUESTION_TIMEOUT = 1  # seconds
 CONNECTION_TIMEOUTS = ("socket_connect_timeout", "socket_timeout")
 
@@ -29,12 +35,7 @@ class Memcached(Backend):
     """What all of them have in common."""
 
     def evicts(self) -> Complaint | None:
-        return Complaint(
-            "and memcached removes the sessions that were not used for longest when its memory is "
-            "full, and all of them when it restarts.",
-            "Give it more memory than the sessions will ever need (memcached -m 1024), then set "
-            "SILENCED_SYSTEM_CHECKS = ['{id}'].",
-        )
+        return MEMCACHED_EVICTS
 
 
 class PyMemcache(Memcached, BackendWithSerializer):

@@ -211,7 +211,7 @@ class UserIndex:
 
 
 class Listings:
-    """The row of one session, kept as it must be around writes to the cache."""
+    """The row of one session, kept as it must be around writes to its cell."""
 
     def __init__(self, index: UserIndex) -> None:
         self._index = index
@@ -235,7 +235,7 @@ class Listings:
         return None if listing is None else Entry(record, listing)
 
     def refresh(self, entry: Entry, record: SessionRecord) -> Steps[Listing | None]:
-        """Have the row of a session's user as it must be before the cache is written."""
+        """Have the row of a session's user as it must be before the cell is written."""
         old, listing = entry.record, entry.listing
         if record.user_id is None:
             return None
@@ -273,6 +273,13 @@ class Listings:
             yield from self.remove(record)
             return None
         return entered
+
+    def move_back(self, old: SessionRecord, record: SessionRecord) -> Steps[None]:
+        """Have the row as it was before move(), for a session that has stayed where it was."""
+        # Not by another UPDATE: a save may have entered the session where it is, meanwhile.
+        if old.user_id is not None and old.user_id == record.user_id:
+            yield from call_database(self._index.insert, old)
+        yield from self.remove(record)
 
 
 def _row(values: Sequence[Any]) -> Row:

@@ -1,5 +1,5 @@
 """
-A session as one value in a cache: what it knows of its row in the index, then its record.
+A session as one value: what it knows of its row in the index, then its record.
 
     1  kind: NOT_LISTED, LISTED or TENTATIVE        8  written_at        8  valid_until
 
@@ -16,7 +16,14 @@ from typing import NamedTuple
 
 from ...records import SessionRecord
 from ...session import clock
-from ..record_bytes import DAMAGE, from_timestamp, pack_record, to_timestamp, unpack_record
+from ..record_bytes import (
+    DAMAGE,
+    NO_NONCE,
+    from_timestamp,
+    pack_record,
+    to_timestamp,
+    unpack_record,
+)
 
 # No record begins with one of these.
 NOT_LISTED, LISTED, TENTATIVE = 16, 17, 18
@@ -49,13 +56,13 @@ class Entry(NamedTuple):
         return self.record.expires_at <= clock.now()
 
 
-def pack(alias: str, entry: Entry) -> bytes:
-    """Return an entry as bytes, without its key, or raise ValueError as pack_record() does."""
+def pack(alias: str, entry: Entry, nonce: bytes = NO_NONCE) -> bytes:
+    """Return an entry as bytes, without its key. See pack_record()."""
     if entry.listing is None:
-        return NO_LISTING + pack_record(alias, entry.record)
+        return NO_LISTING + pack_record(alias, entry.record, nonce)
     kind = TENTATIVE if entry.listing.is_tentative else LISTED
     times = to_timestamp(entry.listing.written_at), to_timestamp(entry.listing.valid_until)
-    return LISTING.pack(kind, *times) + pack_record(alias, entry.record)
+    return LISTING.pack(kind, *times) + pack_record(alias, entry.record, nonce)
 
 
 def unpack(key: str, value: object) -> Entry | None:

@@ -18,7 +18,7 @@ from ..attempts import backoff
 from ..steps import Steps, call_database, pause, run
 from ..stepwise import Operations
 from .cells import Cells
-from .client import Failures
+from .failures import Failures
 from .index import A_YEAR, AT_A_TIME, Row, UserIndex
 from .values import Entry
 
