@@ -139,9 +139,11 @@ def test_what_others_have_locked_is_not_waited_for(kind: str) -> None:
         for record in (gone[7], live[7]):
             locked = rows_of(kind).filter(id=record.id).select_for_update()
             assert other.does(lambda rows=locked: len(rows)) == 1
-        # By the index it would wait until the others commit.
-        assert collector.does(stores["default"].gc) == EXPIRED - 1
-        other.ends(commit=True)
+        try:
+            # By the index it would wait until the others commit.
+            assert collector.does(stores["default"].gc) == EXPIRED - 1
+        finally:
+            other.ends(commit=True)
     assert remaining(kind) == ids_of([gone[7], *live])
     assert stores["default"].gc() == 1
 
@@ -154,9 +156,11 @@ def test_what_is_renewed_meanwhile_lives(kind: str) -> None:
     with actors(alias_of(kind), 3) as (slow, quick, collector):
         slow.begins()
         assert slow.does(lambda: first.update(expires_at=tomorrow)) == 1
-        with around_each_step(before=lambda: quick.does(second.update, expires_at=tomorrow)):
-            assert collector.does(stores["default"].gc) == EXPIRED - 2
-        slow.ends(commit=True)
+        try:
+            with around_each_step(before=lambda: quick.does(second.update, expires_at=tomorrow)):
+                assert collector.does(stores["default"].gc) == EXPIRED - 2
+        finally:
+            slow.ends(commit=True)
     assert remaining(kind) == ids_of([*gone[:2], *live])
 
 
