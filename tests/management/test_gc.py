@@ -253,9 +253,9 @@ class BatchSizeTests(SimpleTestCase):
                     return sizes
         raise AssertionError
 
-    def test_a_step_comes_to_take_a_fifth_of_a_second(self) -> None:
-        assert self.sizes(1_000_000, 1e-6)[-1] == pytest.approx(200_000, rel=0.01)
-        assert self.sizes(1_000_000, 1e-3)[-1] == pytest.approx(200, rel=0.01)
+    def test_a_step_comes_to_take_a_tenth_of_a_second(self) -> None:
+        assert self.sizes(1_000_000, 1e-6)[-1] == pytest.approx(100_000, rel=0.01)
+        assert self.sizes(1_000_000, 1e-3)[-1] == pytest.approx(100, rel=0.01)
 
     def test_it_grows_by_four_at_the_most(self) -> None:
         sizes = self.sizes(1_000_000, 1e-6)
