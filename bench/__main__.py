@@ -59,7 +59,9 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument(
-        "--only", choices=DATABASES, help="one of the databases; RedisStore has none"
+        "--only",
+        choices=[*DATABASES, "mariadb"],
+        help="one of the databases; RedisStore has none, and MariaDB is there for --gc only",
     )
     parser.add_argument("--store", choices=STORES, help="one of the stores")
     parser.add_argument("--asgi", action="store_true", help="async requests alone (PostgreSQL)")
@@ -69,7 +71,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--adopting", type=int, metavar="N", help="only take over N sessions of Django's db engine"
     )
+    parser.add_argument(
+        "--gc", action="store_true", help="only remove expired sessions, on MariaDB as well"
+    )
     options = parser.parse_args(arguments)
+    if options.only == "mariadb" and not options.gc:
+        parser.error("on MariaDB only --gc measures")
     if options.asgi and options.only == "sqlite":
         parser.error("--asgi measures on PostgreSQL only")
     part = QUICK if options.quick else 1
@@ -79,6 +86,12 @@ def main(arguments: list[str]) -> None:
         with _section("MigratingStore"), databases.fresh("postgres", ["redis"]) as process:
             _say("\n" + moving.describe(process.call(moving.measure, options.moving)))
             _measure_beside(process, options.moving, moving, "moving", None)
+        return
+    if options.gc:
+        for kind, title in (DATABASES | {"mariadb": "MariaDB"}).items():
+            if options.only in (None, kind):
+                with _section(f"gc, {title}"), databases.fresh(kind) as process:
+                    _measure_gc(process, kind, part)
         return
     if options.adopting:
         with _section("SESSION_ADOPT"), databases.fresh("postgres", ["redis"]) as process:
@@ -135,7 +148,11 @@ def _measure_orm(process: databases.Process, kind: str, turns: int, part: int) -
     measured = process.call(rows.measure, turns)
     _say("\n" + tables.of_rows(measured, rows.TARGETS[kind], rows.PEER_TARGET))
     _say("\n" + tables.of_users(process.call(users.measure, "orm", turns, part)))
-    _say("\n" + tables.of_expiry(process.call(expiry.measure, part)))
+    _measure_gc(process, kind, part)
+
+
+def _measure_gc(process: databases.Process, kind: str, part: int) -> None:
+    _say("\n" + tables.of_expiry(process.call(expiry.measure, part), kind))
 
 
 def _measure_cache(process: databases.Process, turns: int, part: int) -> None:

@@ -8,11 +8,12 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from multiprocessing import get_context
 from typing import ParamSpec, TypeVar
 
 import django
+import MySQLdb
 import psycopg
 from django.core.management import call_command
 from psycopg import sql
@@ -32,7 +33,7 @@ class Process:
 
     Args:
         executor: of one worker.
-        kind: "sqlite" or "postgres".
+        kind: one of KINDS.
         name: of the databases.
     """
 
@@ -78,12 +79,12 @@ def fresh(kind: str, caches: Sequence[str] = ()) -> Iterator[Process]:
     compared with each other is measured in one.
 
     Args:
-        kind: "sqlite" or "postgres".
+        kind: "sqlite", "postgres" or "mariadb".
         caches: the servers of CACHE_SERVERS that the process needs as well.
     """
     with (
         _caches(caches),
-        _sqlite() if kind == "sqlite" else _postgres() as name,
+        KINDS[kind]() as name,
         _start(_begin, kind, name) as process,
     ):
         yield process
@@ -146,3 +147,20 @@ def _postgres() -> Iterator[str]:
                 created = sql.Identifier(f"{name}_{database}")
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(created))
         yield name
+
+
+@contextmanager
+def _mariadb() -> Iterator[str]:
+    # With the room for pages that it has by default.
+    arguments = ["--innodb-buffer-pool-size=128M"]
+    with servers.private("mariadb", durable=True, arguments=arguments) as server:
+        os.environ[server.variable()] = server.address
+        name = f"bench_{secrets.token_hex(4)}"
+        host, port = server.address.split(":")
+        with closing(MySQLdb.connect(host=host, port=int(port), user=servers.USER)) as connection:
+            for database in NAMES:
+                connection.query(f"CREATE DATABASE {name}_{database}")
+        yield name
+
+
+KINDS = {"sqlite": _sqlite, "postgres": _postgres, "mariadb": _mariadb}

@@ -34,17 +34,35 @@ EXPRESSIONS = {
         "numbers": "(WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers "
         "WHERE n < %(count)s) SELECT n FROM numbers)",
     },
+    "mysql": {
+        # RAND() has but 30 bits.
+        "id": "CAST(CONV(LEFT(SHA2(UUID(), 256), 15), 16, 10) AS UNSIGNED)",
+        "key": "LEFT(SHA2(CONCAT(UUID(), n), 256), 40)",
+        "known_key": "LEFT(SHA2(CONCAT(%(store)s, n), 256), 40)",
+        "payload": "UNHEX(REPEAT(MD5(RAND()), 13))",
+        "text": "REPEAT(MD5(RAND()), 8)",
+        "user_id": "n %% %(users)s",
+        "now": "UTC_TIMESTAMP(6)",
+        "expires_at": "UTC_TIMESTAMP(6) + INTERVAL (%(begin)s + RAND() * 86400) SECOND",
+        # MariaDB's own.
+        "numbers": "(SELECT seq AS n FROM seq_1_to_{count}) AS numbers",
+    },
+}
+TIDYING = {
+    "postgresql": ("VACUUM ANALYZE", "CHECKPOINT"),
+    "sqlite": ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"),
+    "mysql": ("ANALYZE TABLE django_multistore_storedsession",),
 }
 OURS = """
     INSERT INTO django_multistore_storedsession
-        (id, key, payload, version, user_id, created_at, authenticated_at, last_seen_at, expires_at,
-         user_agent)
+        (id, {quoted_key}, payload, version, user_id, created_at, authenticated_at, last_seen_at,
+         expires_at, user_agent)
     SELECT {id}, {key}, {payload}, 1, {user_id}, {now}, {now}, {now}, {expires_at}, ''
     FROM {numbers}
 """
 INDEX = """
     INSERT INTO django_multistore_usersession
-        (id, key, user_id, store, created_at, authenticated_at, last_seen_at, expires_at,
+        (id, {quoted_key}, user_id, store, created_at, authenticated_at, last_seen_at, expires_at,
          user_agent)
     SELECT {id}, {known_key}, {user_id}, %(store)s, {now}, {now}, {now}, {expires_at}, ''
     FROM {numbers}
@@ -71,14 +89,16 @@ def fill(
         store: whose they are, in an index.
     """
     parameters = {"count": count, "begin": begin, "users": users, "store": store}
-    _execute(database, statement.format(**EXPRESSIONS[connections[database].vendor]), parameters)
+    connection = connections[database]
+    expressions = EXPRESSIONS[connection.vendor] | {"quoted_key": connection.ops.quote_name("key")}
+    # Once more, for the name of a table of numbers has their count in it.
+    text = statement.format(**expressions).format(count=count)
+    _execute(database, text, parameters)
 
 
 def tidy(database: str) -> None:
     """Let the database count what it has, and write what it has yet to write."""
-    is_sqlite = connections[database].vendor == "sqlite"
-    statements = ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)")
-    for statement in statements if is_sqlite else ("VACUUM ANALYZE", "CHECKPOINT"):
+    for statement in TIDYING[connections[database].vendor]:
         _execute(database, statement)
 
 

@@ -1,7 +1,7 @@
 """
 Django settings of the measurements.
 
-MULTISTORE_BENCH_DATABASE says which database is measured ("sqlite" or "postgres"),
+MULTISTORE_BENCH_DATABASE says which database is measured ("sqlite", "postgres" or "mariadb"),
 MULTISTORE_BENCH_NAME where: a directory, or what the names of its databases begin with. See
 databases.py, which sets both. Caches are there where MULTISTORE_MEMCACHED and MULTISTORE_REDIS say
 where their servers are.
@@ -32,9 +32,10 @@ def _database(name: str) -> dict[str, Any]:
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
             },
         }
-    host, port = servers.require("postgres").split(":")
+    host, port = servers.require(DATABASE).split(":")
+    backend = "mysql" if DATABASE == "mariadb" else "postgresql"
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{backend}",
         "NAME": f"{NAME}_{name}",
         "USER": servers.USER,
         "HOST": host,

@@ -11,7 +11,7 @@ __all__ = ["Batch"]
 
 GC_BATCH_SIZE = 50_000
 FIRST_BATCH = 1_000
-TARGET_SECONDS = 0.2
+TARGET_SECONDS = 0.1  # SQLite's other writers wait as long, and now and then longer
 GROWTH = 4.0  # at the most, from one batch to the next
 REST = 0.1  # of a batch's own time, which is left to the writers that wait
 
@@ -32,7 +32,7 @@ class Batch:
 
 def batch_sizes(at_most: int, max_seconds: float | None = None) -> Iterator[int]:
     """
-    Yield the size of each batch so that one takes about a fifth of a second.
+    Yield the size of each batch so that one takes about a tenth of a second.
 
     A fixed size is wrong somewhere: batches of 1,000 took twenty times as long as one
     DELETE on PostgreSQL, and one DELETE shut SQLite's other writers out for 20 seconds.

@@ -42,7 +42,7 @@ class Command(BaseCommand):
             default=GC_BATCH_SIZE,
             metavar="N",
             help="The most sessions that one step removes; a step is as large as takes "
-            "about a fifth of a second. Default: %(default)s.",
+            "about a tenth of a second. Default: %(default)s.",
         )
         parser.add_argument(
             "--max-seconds",

@@ -107,6 +107,50 @@ TEMPLATES = {
     "gc": Template(DELETE + AFTER + UP_TO),
 }
 
+# Ways through the table as its rows lie, for gc. They lock what they remove before, so that others'
+# locks are passed over and not waited for.
+PHYSICAL = {
+    "postgresql": {
+        # How many pages there are, and how many rows a page has. Nothing if rows don't lie in
+        # pages, or can't be locked for want of a privilege.
+        "gc_extent": Template("""
+            SELECT PG_RELATION_SIZE(class.oid) / CURRENT_SETTING('block_size')::bigint,
+                CASE WHEN reltuples > 0 AND relpages > 0 THEN reltuples / relpages ELSE 20 END
+            FROM pg_class AS class JOIN pg_am AS method ON method.oid = relam AND amname = 'heap'
+            WHERE class.oid = '{table}'::regclass AND HAS_ANY_COLUMN_PRIVILEGE(class.oid, 'UPDATE')
+        """),
+        "gc_pages": Template("""
+            DELETE FROM {table}
+            WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM {table}
+                    WHERE ctid >= %(first)s::tid AND ctid < %(behind)s::tid
+                        AND {expires_at} <= %(now)s
+                    LIMIT %(size)s FOR UPDATE SKIP LOCKED))
+                AND {expires_at} <= %(now)s
+        """),
+    },
+    "mysql": {
+        "gc_extent": Template("""
+            SELECT DATA_LENGTH DIV @@innodb_page_size FROM information_schema.TABLES
+            WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %(name)s AND ENGINE = 'InnoDB'
+        """),
+        "gc_last_id": Template("""
+            SELECT {id} FROM {table} FORCE INDEX (PRIMARY)
+            WHERE {id} > %(after_id)s
+            ORDER BY {id}
+            LIMIT 1 OFFSET %(skipped)s
+        """),
+        "gc_ids": Template("""
+            DELETE {table} FROM (
+                SELECT {id} AS expired_id FROM {table} FORCE INDEX (PRIMARY)
+                WHERE {id} > %(after_id)s AND {id} <= %(last_id)s AND {expires_at} <= %(now)s
+                LIMIT %(size)s FOR UPDATE SKIP LOCKED) AS expired
+            STRAIGHT_JOIN {table} ON {table}.{id} = expired_id
+            WHERE {table}.{expires_at} <= %(now)s
+        """),
+    },
+}
+
 # The columns of parameters that have other names.
 TYPED_AS = {
     "old_key": "key",
@@ -118,9 +162,13 @@ TYPED_AS = {
     "last_id": "id",
     "skipped": "id",
     "size": "id",
+    "first": "key",
+    "behind": "key",
+    "name": "key",
 }
 
 
 def write_orm_statements(connection: BaseDatabaseWrapper) -> dict[str, Statement]:
     """Write the statements for one database, by the name of the operation."""
-    return write_statements(TEMPLATES, StoredSession, connection, typed_as=TYPED_AS)
+    templates = TEMPLATES | PHYSICAL.get(connection.vendor, {})
+    return write_statements(templates, StoredSession, connection, typed_as=TYPED_AS)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from django.core.checks import CheckMessage
 from django.db import connections
@@ -19,20 +18,9 @@ from ..batches import Batch
 from ..sql.checks import check_database
 from ..sql.dialect import build_row
 from ..sql.table import Table
-from . import many
+from . import expired, many
 from .locks import run_locked
 from .statements import LISTED, write_orm_statements
-
-LAST_ID = 2**63 - 1
-BEFORE_ALL = timedelta(days=50 * 365)  # No session expired longer ago.
-
-
-class _Cursor(NamedTuple):
-    """How far gc has come in the index on (expires_at, id), and what time it was at its start."""
-
-    now: datetime
-    expires_at: datetime
-    id: int
 
 
 class OrmStore(BaseStore):
@@ -148,17 +136,11 @@ class OrmStore(BaseStore):
     def destroy_session(self, user_id: object, id: int) -> bool:
         return self._end("destroy_session", {"user_id": user_id_of(user_id), "id": id}) == 1
 
-    def remove_expired(self, cursor: _Cursor | None, size: int, *, dry_run: bool) -> Batch:
-        here = _first_cursor(self._table.now()) if cursor is None else cursor
-        expired = StoredSession.objects.using(self.database).expired(here.now)
+    def remove_expired(self, cursor: expired.Cursor | None, size: int, *, dry_run: bool) -> Batch:
         if dry_run:
-            return Batch(self._table.run(lambda connection: expired.count()))
-        after = {"after_expiry": here.expires_at, "after_id": here.id}
-        found = self._table.fetch("gc_last", after | {"now": here.now, "skipped": size - 1})
-        expires_at, id = found[0] if found else (here.now, LAST_ID)
-        # A session that was renewed since the SELECT is no longer in this range.
-        removed = self._table.execute("gc", after | {"last_expiry": expires_at, "last_id": id})
-        return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
+            rows = StoredSession.objects.using(self.database).expired(self._table.now())
+            return Batch(self._table.run(lambda connection: rows.count()))
+        return expired.remove(self._table, cursor, size)
 
     def make_way(self, record: SessionRecord) -> bool:
         names = {"key": record.key, "id": record.id}
@@ -265,10 +247,6 @@ class OrmStore(BaseStore):
             "payload": record.payload,
             "version": record.version,
         }
-
-
-def _first_cursor(now: datetime) -> _Cursor:
-    return _Cursor(now, now - BEFORE_ALL, LAST_ID)
 
 
 def _build_record(row: Sequence[Any]) -> SessionRecord:

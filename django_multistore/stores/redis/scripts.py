@@ -62,6 +62,7 @@ class Script:
 
 HEAD = ("reply", "head", "user")
 LISTS = ("reply", "length", "server/heads")
+WALKS = "server/next_keys"  # through an index that may have more keys than one script looks at
 
 CREATE = Script("reply", "time", "index", "server/create")
 WRITE = Script(*HEAD, "version", "time", "index", "unlist", "server/write")
@@ -71,9 +72,10 @@ CREATE_IF_ROOM = Script(*ROOM, "time", "index", "server/create")
 WRITE_IF_ROOM = Script(*ROOM, "head", "user", "version", "time", "index", "unlist", "server/write")
 EVICT = Script("reply", "server/counted", "server/evict")
 DESTROY = Script(*HEAD, "unlist", "server/destroy")
-LIST_USER = Script(*LISTS, "server/list_user")
+LIST_USER = Script(*LISTS, WALKS, "server/list_user")
 PAGE_OF_USER = Script(*LISTS, "time", "server/page_of_user")
 END_USER = Script("reply", "server/end_user")
+END_ONE = Script(*HEAD, WALKS, "server/end_one")
 TRIM = Script("reply", "trim")
 
 # On a cluster a script sees one slot.

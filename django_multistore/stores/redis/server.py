@@ -7,17 +7,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...exceptions import StoreUnavailable
-from ...records import Limit, Outcome, Page, SessionRecord, latest_first, user_id_of
+from ...records import Limit, Outcome, Page, SessionRecord, is_id, latest_first, user_id_of
 from ..steps import Steps
 from . import layout, scripts
 from .client.base import Client
 from .options import RedisOptions
-from .protocol import BATCH, GROWS, MOVES, STAYS, RedisProtocol, Request, Rounds, batches
+from .protocol import BATCH, GROWS, STAYS, RedisProtocol, Request, Rounds, batches
 from .scripts import DONE, OUTCOMES, Command, Script, Word
 
 # Sessions that one script lists or ends, which takes Redis about a millisecond. Meanwhile nobody
 # else is served.
 IN_A_SCRIPT = 250
+# Sessions among which one script looks for an id, which takes as long as a slow command may.
+LOOKED_AT = 10_000
 
 logger = logging.getLogger("django_multistore")
 
@@ -115,19 +117,29 @@ class ServerProtocol(RedisProtocol):
             commands = [command] * (BATCH // IN_A_SCRIPT)
 
     def destroy_session(self, user_id: str, id: int) -> Steps[bool]:
-        tried: set[str] = set()
-        rounds = Rounds(self.alias, MOVES)
+        if not is_id(id):
+            return False
+        index, user, wanted = self.index_name(user_id), user_id.encode(), id.to_bytes(8, "big")
+        last, score = b"", b""
+        rounds = Rounds(self.alias, GROWS)
         while True:
             yield from rounds.begin()
-            listed = yield from self.sessions_for_user(user_id)
-            keys = {record.key for record in listed if record.id == id} - tried
-            if not keys:
+            # Under whichever key it is: while a script looks, nothing moves.
+            place = (last, score, LOOKED_AT)
+            command = scripts.END_ONE((index,), self.sessions, user, wanted, *place)
+            replies = yield from self.call_many([command, *self._wait])
+            if not replies[0]:
+                layout.log_damage(self.alias)
                 return False
-            # It may have moved to another key since.
-            for key in keys:
-                if (yield from self.destroy(key)):
-                    return True
-            tried |= keys
+            has_ended, *found = replies[0]
+            if has_ended:
+                self._require_replicas(replies)
+                return True
+            if not last:
+                rounds.expect(found[3], LOOKED_AT)
+            looked_at, last, score, _ = found
+            if looked_at < LOOKED_AT:
+                return False
 
     def _admitted(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Steps[Outcome]:
         is_unlimited = limit.evicts or record.actor_id is not None

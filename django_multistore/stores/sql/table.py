@@ -61,6 +61,11 @@ class Table:
         return self._chosen or router.db_for_write(self._model)
 
     @property
+    def name(self) -> str:
+        """The table's name in its database."""
+        return self._model._meta.db_table
+
+    @property
     def quoted_name(self) -> str:
         """The table's name, as its database's SQL has it."""
         return connections[self.database].ops.quote_name(self._model._meta.db_table)

@@ -216,11 +216,30 @@ class Walker:
 
 
 def test_a_session_that_moves_at_each_look_on_a_server() -> None:
+    """Nothing moves while a script looks."""
     walker = Walker(server_store())
-    with interfering(scripts.LIST_USER, walker.move), pytest.raises(StoreUnavailable, match=MOVES):
-        walker.store.destroy_session(walker.user_id, walker.record.id)
-    assert walker.store.destroy_session(walker.user_id, walker.record.id)
+    with interfering(scripts.END_ONE, walker.move, before=True):
+        assert walker.store.destroy_session(walker.user_id, walker.record.id)
     assert not walker.is_alive()
+
+
+def test_an_index_that_grows_as_one_session_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "LOOKED_AT", 4)
+    store, user_id = server_store(), str(new_id())
+    logged_in(store, user_id, 20)
+    days = iter(range(2, 10_000))
+
+    def log_in(*_: Any) -> None:
+        logged_in(store, user_id, 5, **in_some_days(next(days)))
+
+    with (
+        interfering(scripts.END_ONE, log_in),
+        pytest.raises(StoreUnavailable, match="'mine': New sessions of the user kept coming in"),
+    ):
+        store.destroy_session(user_id, new_id())
+    with patch.object(protocol, "AT_ONCE", 1_000):
+        assert store.destroy_session(user_id, new_id()) is False
+        store.destroy_for_user(user_id)
 
 
 def test_a_session_that_moves_at_each_look_on_a_cluster() -> None:

@@ -61,6 +61,7 @@ def known(store: Calls) -> Calls:
     store.rotate(record.key, replace(moved, version=2))
     store.destroy(moved.key)
     store.sessions_for_user(record.user_id)
+    store.destroy_session(record.user_id, record.id)
     store.destroy_for_user(record.user_id)
     return store
 
@@ -111,7 +112,55 @@ class TestOnAServer:
         with trips.are(1):
             assert server.destroy(moved.key)
         with trips.are(1):
+            assert server.destroy_session(record.user_id, record.id) is False
+        with trips.are(1):
             assert server.destroy_for_user(record.user_id) == 0
+
+    def test_one_of_ten_thousand_is_ended_by_one_script(
+        self, server: Calls, trips: RoundTrips
+    ) -> None:
+        user_id, store = str(new_id()), server_store()
+        records = [make_record(user_id=user_id) for _ in range(10_000)]
+        for start in range(0, 10_000, 1_000):
+            assert all(store.create_many(records[start : start + 1_000]))
+        store._client.call("SCRIPT", "LOAD", scripts.END_ONE.text)
+        for ended in (records[0], records[5_000], records[-1]):
+            with trips.are(1):
+                assert server.destroy_session(user_id, ended.id) is True
+            assert server.read(ended.key) is None
+            with trips.are(1):
+                assert server.destroy_session(user_id, ended.id) is False
+        assert server.page_for_user(user_id, start=0, size=0).total == 9_997
+        # Of nobody else's, with the same id.
+        other = replace(make_record(user_id=str(new_id())), id=records[0].id)
+        assert server.create(other)
+        index = store._protocol.index_name(user_id)  # Which has it by mistake.
+        store._client.call("ZADD", index, 4e9, bytes.fromhex(other.key))
+        with trips.are(1):
+            assert server.destroy_session(user_id, other.id) is False
+        assert server.read(other.key) == other
+        store._client.call("ZREM", index, bytes.fromhex(other.key))
+        assert server.destroy_for_user(user_id) == 9_997
+
+    def test_one_of_more_than_a_script_looks_at(
+        self, server: Calls, trips: RoundTrips, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(f"{SERVER}.LOOKED_AT", 10)
+        user_id, now = str(new_id()), timezone.now()
+        # All of the first script's expire in one second, and others beside them.
+        lives = [timedelta(days=1)] * 15 + [timedelta(days=2 + day) for day in range(10)]
+        records = [make_record(user_id=user_id, expires_at=now + life) for life in lives]
+        for record in records:
+            assert server.create(record)
+        server.destroy_session(user_id, new_id())
+        with trips.are(1, 1, 1):
+            assert server.destroy_session(user_id, new_id()) is False
+        with trips.are(1, 1, 1):
+            assert server.destroy_session(user_id, records[-1].id) is True
+        for record in records[:-1]:
+            assert server.destroy_session(user_id, record.id) is True
+            assert server.read(record.key) is None
+        assert server.sessions_for_user(user_id) == []
 
     def test_a_page_is_one_round_trip(self, server: Calls, trips: RoundTrips) -> None:
         assert_pages(server, trips, [1])
@@ -129,6 +178,11 @@ class TestOnAServer:
         with trips.are(2), pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
             store.destroy(record.key)
         assert store.read(record.key) is None
+        other = of_user()
+        store.create(other)
+        with trips.are(2), pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+            store.destroy_session(other.user_id, other.id)
+        assert store.read(other.key) is None
 
     def test_destroy_for_user_is_one_round_trip_for_each_batch(
         self, server: Calls, trips: RoundTrips, monkeypatch: pytest.MonkeyPatch

@@ -49,6 +49,15 @@ SELECT `expires_at`, `id` FROM `django_multistore_storedsession` WHERE `expires_
 -- OrmStore: gc
 DELETE FROM `django_multistore_storedsession` WHERE `expires_at` >= %(after_expiry)s AND (`expires_at` > %(after_expiry)s OR (`expires_at` = %(after_expiry)s AND `id` > %(after_id)s)) AND `expires_at` <= %(last_expiry)s AND (`expires_at` < %(last_expiry)s OR (`expires_at` = %(last_expiry)s AND `id` <= %(last_id)s));
 
+-- OrmStore: gc_extent
+SELECT DATA_LENGTH DIV @@innodb_page_size FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = %(name)s AND ENGINE = 'InnoDB';
+
+-- OrmStore: gc_last_id
+SELECT `id` FROM `django_multistore_storedsession` FORCE INDEX (PRIMARY) WHERE `id` > %(after_id)s ORDER BY `id` LIMIT 1 OFFSET %(skipped)s;
+
+-- OrmStore: gc_ids
+DELETE `django_multistore_storedsession` FROM ( SELECT `id` AS expired_id FROM `django_multistore_storedsession` FORCE INDEX (PRIMARY) WHERE `id` > %(after_id)s AND `id` <= %(last_id)s AND `expires_at` <= %(now)s LIMIT %(size)s FOR UPDATE SKIP LOCKED) AS expired STRAIGHT_JOIN `django_multistore_storedsession` ON `django_multistore_storedsession`.`id` = expired_id WHERE `django_multistore_storedsession`.`expires_at` <= %(now)s;
+
 -- index: insert
 INSERT IGNORE INTO `django_multistore_usersession` (`id`, `key`, `previous_key`, `store`, `user_id`, `created_at`, `authenticated_at`, `last_seen_at`, `expires_at`, `ip_address`, `user_agent`, `actor_id`) VALUES (%(id)s, %(key)s, %(previous_key)s, %(store)s, %(user_id)s, %(created_at)s, %(authenticated_at)s, %(last_seen_at)s, %(expires_at)s, %(ip_address)s, %(user_agent)s, %(actor_id)s);
 

@@ -3,18 +3,8 @@
 -- head. Returns nothing if what is under the name is no index.
 -- KEYS: the index. ARGV: what names of sessions begin with, the last key before and its score or
 -- nothing, how many to read.
-local call = redis.call
 local prefix, last, score, count = unpack(ARGV)
-local total = reply_of('ZCARD', KEYS[1])
-if not total then return {} end
-local start = 0
-if last ~= '' then
-  -- The next one comes after the last one; or, if that has gone or moved, where its second begins.
-  -- Not by an offset to its score, which Redis counts off one by one.
-  local rank = call('ZSCORE', KEYS[1], last) == score and call('ZRANK', KEYS[1], last)
-  start = rank and rank + 1 or call('ZCOUNT', KEYS[1], '-inf', '(' .. score)
-end
-local listed = call('ZRANGE', KEYS[1], start, start + count - 1)
-last = listed[#listed] or ''
-local found = {#listed, last, last ~= '' and call('ZSCORE', KEYS[1], last) or '', total}
-return add_heads(found, prefix, listed)
+local listed, total = next_keys(KEYS[1], last, score, count)
+if not listed then return {} end
+local new_last, new_score = place_of(KEYS[1], listed)
+return add_heads({#listed, new_last, new_score, total}, prefix, listed)
