@@ -23,6 +23,7 @@ from . import (
     caches,
     databases,
     expiry,
+    formats,
     moving,
     redis_memory,
     redis_rows,
@@ -41,6 +42,8 @@ PACKAGES = (
     "django-redis",
     "redis",
     "hiredis",
+    "msgspec",
+    "backports.zstd",
     "uvicorn",
 )
 QUICK = 10  # a part of this size
@@ -60,6 +63,7 @@ def main(arguments: list[str]) -> None:
         "--only", choices=DATABASES, help="one of the databases; RedisStore has none"
     )
     parser.add_argument("--store", choices=STORES, help="one of the stores")
+    parser.add_argument("--formats", action="store_true", help="formats of payloads alone")
     parser.add_argument("--asgi", action="store_true", help="async requests alone (PostgreSQL)")
     parser.add_argument(
         "--moving", type=int, metavar="N", help="only move N sessions from PostgreSQL to Redis"
@@ -80,6 +84,10 @@ def main(arguments: list[str]) -> None:
     if options.adopting:
         with _section("SESSION_ADOPT"), databases.fresh("postgres", ["redis"]) as process:
             _say("\n" + adopting.describe(process.call(adopting.measure, options.adopting)))
+        return
+    if options.formats:
+        with _section("Formats"), databases.fresh("sqlite", ["redis"]) as process:
+            _say("\n" + tables.of_formats(process.call(formats.measure, turns)))
         return
     chosen = [options.store] if options.store else list(STORES)
     kinds = [options.only] if options.only else list(DATABASES)
@@ -133,6 +141,7 @@ def _measure_cache(process: databases.Process, turns: int, part: int) -> None:
 def _measure_redis(process: databases.Process, turns: int, part: int) -> None:
     measured = process.call(redis_rows.measure, turns)
     _say("\n" + tables.of_rows(measured, redis_rows.TARGETS, redis_rows.PEER_TARGET))
+    _say("\n" + tables.of_formats(process.call(formats.measure, turns)))
     _say("\n" + tables.of_memory(process.call(redis_memory.measure)))
     _say("\n" + tables.of_users(process.call(users.measure, "redis", turns, part)))
 

@@ -10,15 +10,15 @@ import enum
 import zlib
 from typing import Any
 
-from ..conf import DEFLATE, UNPACKED, ZSTD, conf
+from ..conf import UNPACKED, ZSTD, conf
 from ..exceptions import StoreUnavailable
 from .optional import import_first
 
 zstd = import_first("compression.zstd", "backports.zstd")
 
-ABOVE = 1024  # bytes; below, to deflate costs more than it saves
-# Bytes. To set up zstd takes 20 us, in which zlib has packed or unpacked as much as this.
-ZSTD_ABOVE = 8192
+# Bytes, below which to pack costs more than it saves. Who chooses zstd wants to save time, and
+# to set it up, as to set up zlib, takes as long as all else that a small session needs.
+ABOVE, ZSTD_ABOVE = 1024, 8192
 DEFLATE_LEVEL = 1
 ZSTD_LEVEL = 1
 SAMPLE = 1024  # bytes, from the middle
@@ -55,9 +55,9 @@ def pack(body: bytes) -> tuple[Packing, bytes]:
         StoreUnavailable: the library for it is missing.
     """
     wanted = conf.compression
-    if len(body) <= ABOVE or wanted == UNPACKED:
+    if wanted == UNPACKED or len(body) <= (ZSTD_ABOVE if wanted == ZSTD else ABOVE):
         return Packing.PLAIN, body
-    if wanted != DEFLATE and len(body) > ZSTD_ABOVE:
+    if wanted == ZSTD:
         packed: bytes = _require_zstd("written").compress(body, ZSTD_LEVEL)
         pays = len(packed) <= len(body) * WORTHWHILE
         return (Packing.ZSTD, packed) if pays else (Packing.PLAIN, body)
