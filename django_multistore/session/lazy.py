@@ -39,11 +39,13 @@ class LazyData(dict[Any, Any]):
         is_utf8: which spelling they have.
     """
 
-    __slots__ = ("_pieces", "is_utf8")
+    _pieces: dict[str, Any]
+    _replaced: tuple[Any, ...]  # by pieces that were taken over
+    __slots__ = ("_pieces", "_replaced", "is_utf8")
 
     def __init__(self, pieces: dict[str, Any], *, is_utf8: bool) -> None:
         super().__init__(pieces)
-        self._pieces, self.is_utf8 = pieces, is_utf8
+        self._pieces, self._replaced, self.is_utf8 = pieces, (), is_utf8
 
     @property
     def untouched(self) -> dict[str, Any]:
@@ -58,11 +60,16 @@ class LazyData(dict[Any, Any]):
         dict.update(twin, _items(self))
         return twin
 
+    def is_like(self, other: LazyData) -> bool:
+        """Say whether pieces of both have the same spelling."""
+        return self.is_utf8 is other.is_utf8
+
     def take(self, key: Any, other: LazyData) -> None:
         """Take over a value of other data in the same spelling, as a piece if it is one there."""
         value = _get(other, key)
         if other._pieces.get(key, MISSING) is value:
-            # The other threads' look at it goes on with what they have.
+            # Another thread may have looked up the piece of before, and is about to decode it.
+            self._replaced = (*self._replaced, self._pieces.get(key))
             self._pieces = self._pieces | {key: value}
         _set(self, key, value)
 
@@ -95,8 +102,10 @@ class LazyData(dict[Any, Any]):
         return dict.values(self)
 
     def copy(self) -> dict[Any, Any]:
-        self._decode_all()
-        return dict(_items(self))
+        return {
+            key: self._decode(key, value) if type(value) is Piece else value
+            for key, value in [*_items(self)]
+        }
 
     def __iter__(self) -> Iterator[Any]:
         # By this C code knows that it must not read the table: see the module's docstring.
@@ -110,7 +119,7 @@ class LazyData(dict[Any, Any]):
         is_equal = self.__eq__(other)
         return is_equal if is_equal is NotImplemented else not is_equal
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __or__(self, other: Any) -> Any:
         return self.copy() | other
@@ -137,12 +146,12 @@ class LazyData(dict[Any, Any]):
         return None  # A dict has none.
 
     @classmethod
-    def fromkeys(cls, keys: Any, value: Any = None) -> dict[Any, Any]:  # type: ignore[override]
+    def fromkeys(cls, keys: Any, value: Any = None) -> dict[Any, Any]:
         return dict.fromkeys(keys, value)
 
     def _decode(self, key: Any, piece: Any) -> Any:
         """Decode a piece where it is, and return what is there then."""
-        if self._pieces.get(key) is not piece:
+        if not self._is_own(key, piece):
             return piece  # A site has set it, and it can't be saved.
         value = decode(piece)
         with SWAP:
@@ -154,7 +163,10 @@ class LazyData(dict[Any, Any]):
         return value
 
     def _read(self, key: Any, piece: Any) -> Any:
-        return decode(piece) if self._pieces.get(key) is piece else piece
+        return decode(piece) if self._is_own(key, piece) else piece
+
+    def _is_own(self, key: Any, piece: Any) -> bool:
+        return self._pieces.get(key) is piece or any(piece is each for each in self._replaced)
 
     def _decode_all(self) -> None:
         for key, value in [*_items(self)]:

@@ -123,8 +123,7 @@ def _spell(data: Mapping[Any, Any], serializer: Serializer) -> dict[Any, bytes] 
 
 
 def _take(key: Any, ours: dict[Any, Any], theirs: Mapping[Any, Any]) -> None:
-    are_lazy = isinstance(ours, LazyData) and isinstance(theirs, LazyData)
-    if are_lazy and ours.is_utf8 is theirs.is_utf8:
+    if isinstance(ours, LazyData) and isinstance(theirs, LazyData) and ours.is_like(theirs):
         ours.take(key, theirs)
     else:
         ours[key] = theirs[key]

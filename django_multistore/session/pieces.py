@@ -165,7 +165,7 @@ def is_plain(values: Iterable[Any]) -> bool:
     floats that both write without an exponent. Keys that json and msgspec treat differently are
     refused by msgspec itself.
     """
-    level = (tuple(values),)
+    level: tuple[Any, ...] = (tuple(values),)
     for _ in range(DEEPEST):
         # An eighth of what a loop over the parts would take. A dict whose keys are all exact str
         # has its values alone visited.
