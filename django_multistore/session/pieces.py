@@ -116,12 +116,15 @@ def encode(value: Any, *, is_utf8: bool) -> bytes:
     content = _to_ascii(value)
     if not is_utf8:
         return content
-    # Two halves of a surrogate pair are one character once they were read.
-    text = json.dumps(json.loads(content), separators=COMPACT, ensure_ascii=False)
     try:
-        return text.encode()
+        return to_text(value).encode()
+    except UnicodeEncodeError:
+        # Two halves of a surrogate pair are one character once they were read.
+        value = json.loads(content)
+    try:
+        return to_text(value).encode()
     except UnicodeEncodeError:  # One half alone is none in UTF-8.
-        return _to_ascii(json.loads(content))
+        return _to_ascii(value)
 
 
 def encode_proven(value: Any, touched: Iterable[Any], *, is_utf8: bool) -> bytes | None:
@@ -150,6 +153,11 @@ def recode(piece: Any, *, is_utf8: bool) -> Any:
     content = bytes(piece)
     is_same = b"\\u" not in content if is_utf8 else is_same_in_ascii(content)
     return piece if is_same else Piece(encode(json.loads(content), is_utf8=is_utf8))
+
+
+def to_text(value: Any) -> str:
+    """Spell a value as text, in which may be what UTF-8 has not."""
+    return json.dumps(value, separators=COMPACT, ensure_ascii=False)
 
 
 def is_same_in_ascii(content: bytes) -> bool:

@@ -108,10 +108,11 @@ def _respell(content: bytes, data: dict[Any, Any]) -> bytes:
     if b"\\u" not in content:
         return content
     try:
-        text = json.dumps(data, separators=pieces.COMPACT, ensure_ascii=False)
-        return text.encode()
+        return pieces.to_text(data).encode()
     except UnicodeEncodeError:  # What can't be in UTF-8 is in ASCII, key by key.
-        joined = joining.join(json.loads(content), is_utf8=True)
+        joined = joining.join(data, is_utf8=True)
+        if joined is None:  # Its keys aren't all text.
+            joined = joining.join(json.loads(content), is_utf8=True)
         return content if joined is None else joined
 
 
