@@ -83,4 +83,4 @@ messages: .venv/demo
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-matrix .tox build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache docs/_build testproject.sqlite3*
+	rm -rf .venv .venv-bench .venv-matrix .tox build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache docs/_build testproject.sqlite3*

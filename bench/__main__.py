@@ -25,6 +25,7 @@ from . import (
     caches,
     databases,
     expiry,
+    formats,
     moving,
     redis_memory,
     redis_rows,
@@ -43,6 +44,8 @@ PACKAGES = (
     "django-redis",
     "redis",
     "hiredis",
+    "msgspec",
+    "backports.zstd",
     "uvicorn",
 )
 QUICK = 10  # a part of this size
@@ -64,6 +67,7 @@ def main(arguments: list[str]) -> None:
         help="one of the databases; RedisStore has none, and MariaDB is there for --gc only",
     )
     parser.add_argument("--store", choices=STORES, help="one of the stores")
+    parser.add_argument("--formats", action="store_true", help="formats of payloads alone")
     parser.add_argument("--asgi", action="store_true", help="async requests alone (PostgreSQL)")
     parser.add_argument(
         "--moving", type=int, metavar="N", help="only move N sessions from PostgreSQL to Redis"
@@ -97,6 +101,10 @@ def main(arguments: list[str]) -> None:
         with _section("SESSION_ADOPT"), databases.fresh("postgres", ["redis"]) as process:
             _say("\n" + adopting.describe(process.call(adopting.measure, options.adopting)))
             _measure_beside(process, options.adopting, adopting, "default", adopting.ADOPT)
+        return
+    if options.formats:
+        with _section("Formats"), databases.fresh("sqlite", ["redis"]) as process:
+            _say("\n" + tables.of_formats(process.call(formats.measure, turns)))
         return
     chosen = [options.store] if options.store else list(STORES)
     kinds = [options.only] if options.only else list(DATABASES)
@@ -165,6 +173,7 @@ def _measure_cache(process: databases.Process, turns: int, part: int) -> None:
 def _measure_redis(process: databases.Process, turns: int, part: int) -> None:
     measured = process.call(redis_rows.measure, turns)
     _say("\n" + tables.of_rows(measured, redis_rows.TARGETS, redis_rows.PEER_TARGET))
+    _say("\n" + tables.of_formats(process.call(formats.measure, turns)))
     _say("\n" + tables.of_memory(process.call(redis_memory.measure)))
     _say("\n" + tables.of_users(process.call(users.measure, "redis", turns, part)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import inf
 
-from . import asgi, asgi_sites, caches, expiry, redis_memory, rows, users
+from . import asgi, asgi_sites, caches, expiry, formats, redis_memory, rows, users
 
 
 def of_rows(measured: Sequence[rows.Row], targets: Mapping[str, float], peer_target: float) -> str:
@@ -70,6 +70,30 @@ def _cache_row(row: caches.Row) -> list[str]:
         ),
         *([] if to_exact is None else [_marked(to_exact, is_met=to_exact <= least)]),
     ]
+
+
+def of_formats(measured: list[formats.Row]) -> str:
+    """Return the table of formats."""
+    titles = [
+        "a request", "session", f"{formats.PEER}, µs", f"target of {formats.MEANT!r}",
+        *formats.WAYS,
+    ]  # fmt: skip
+    return _markdown(
+        titles,
+        [
+            [
+                formats.OPERATIONS[row.operation],
+                row.size,
+                f"{row.peer_microseconds:.0f}",
+                f"{row.target}",
+                *(
+                    _marked(ratio, is_met=way != formats.MEANT or ratio <= row.target)
+                    for way, ratio in ((way, row.to_peer(way)) for way in formats.WAYS)
+                ),
+            ]
+            for row in measured
+        ],
+    )
 
 
 def of_users(measured: list[users.Row]) -> str:

@@ -22,8 +22,14 @@ DEFAULT_IP_RESOLVER = "django_multistore.addresses.remote_address"
 EVICT_OLDEST, REFUSE = "evict-oldest", "refuse"
 UNAVAILABLE, ANONYMOUS = "503", "anonymous"
 REFUSE_BOTH, OF_SESSION, OF_REQUEST = "refuse", "session", "request"
+ASCII, UTF8 = "ascii", "utf-8"
+DEFLATE, ZSTD, UNPACKED = "deflate", "zstd", "none"
+DEFAULT_MAX_BYTES = 32 * 1024 * 1024
 # What these settings may be; the first is the default.
 CHOICES = {
+    # The defaults are what every process can read that was ever released.
+    "SESSION_JSON_ENCODING": (ASCII, UTF8),
+    "SESSION_COMPRESSION": (DEFLATE, ZSTD, UNPACKED),
     "SESSION_MAX_PER_USER_POLICY": (EVICT_OLDEST, REFUSE),
     "SESSION_ON_OUTAGE": (UNAVAILABLE, ANONYMOUS),
     "SESSION_ON_OTHER_USER": (REFUSE_BOTH, OF_SESSION, OF_REQUEST),
@@ -58,6 +64,21 @@ class Conf:
         """SESSION_ABSOLUTE_AGE (seconds or None): how long a login may last in all."""
         seconds = getattr(settings, "SESSION_ABSOLUTE_AGE", None)
         return None if seconds is None else timedelta(seconds=seconds)
+
+    @cached_property
+    def writes_utf8(self) -> bool:
+        """Whether SESSION_JSON_ENCODING is "utf-8"."""
+        return getattr(settings, "SESSION_JSON_ENCODING", ASCII) == UTF8
+
+    @cached_property
+    def compression(self) -> str:
+        """SESSION_COMPRESSION: how payloads are packed that are written."""
+        return str(getattr(settings, "SESSION_COMPRESSION", DEFLATE))
+
+    @cached_property
+    def max_bytes(self) -> int | None:
+        """SESSION_MAX_BYTES (or None): how long a session may be, serialised and not packed."""
+        return getattr(settings, "SESSION_MAX_BYTES", DEFAULT_MAX_BYTES)
 
     @cached_property
     def session_limit(self) -> Limit | None:

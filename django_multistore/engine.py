@@ -41,9 +41,9 @@ class SessionStore(AdoptingSession, WritingSession):
             record = self.store.read(key) if key else None
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = run(self._follow_upgrade())
+            return self._note_load(record)
         except StoreUnavailable as outage:
             return self._note_failed_load(outage)
-        return self._note_load(record)
 
     def open(self) -> None:
         """Load the session, if that wasn't done yet."""
@@ -73,9 +73,9 @@ class SessionStore(AdoptingSession, WritingSession):
             record = await self.store.aread(key) if key else None
             if record is None and key and settings.SECRET_KEY_FALLBACKS:
                 record = await arun(self._follow_upgrade())
+            return self._note_load(record)
         except StoreUnavailable as outage:
             return self._note_failed_load(outage)
-        return self._note_load(record)
 
     async def aopen(self) -> None:
         """See open()."""

@@ -11,6 +11,8 @@ by default holds: see MULTISTORE_SERVER_ISOLATION in tests/servers.py. Unset, Dj
 
 MULTISTORE_PREPARE_THRESHOLD, a number, has psycopg prepare statements on the server.
 
+MULTISTORE_WITHOUT_FAST has sessions decoded as where the extra `fast` is missing.
+
 MULTISTORE_DRIVER ("psycopg2", "pymysql" or "mysql.connector") takes the place of psycopg 3 or of
 mysqlclient.
 """
@@ -24,7 +26,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from django_multistore.session import pieces
 from tests import servers
+
+if "MULTISTORE_WITHOUT_FAST" in os.environ:
+    pieces.IS_FAST = False
 
 # The run of tests that this process belongs to. Its workers, and the processes that they start,
 # share its directory, which tests/conftest.py makes and removes.

@@ -22,6 +22,7 @@ from django.test import SimpleTestCase, TestCase, override_settings
 from django_multistore.addresses import TrustedProxies, remote_address
 from django_multistore.exceptions import InvalidStore, MultistoreError
 from django_multistore.middleware import SessionMiddleware
+from django_multistore.session import compression
 from django_multistore.stores import stores
 from django_multistore.stores.handler import StoreHandler
 from django_multistore.stores.orm import OrmStore
@@ -128,6 +129,29 @@ class CheckTests(TestCase):
         for wrong in (5.0, float("inf"), float("nan")):
             assert set(messages(SESSION_MAX_PER_USER=wrong)) == {"django_multistore.E010"}
 
+    def test_a_size_that_is_none(self) -> None:
+        for wrong in ("1", 0, -1, 1.5, True):
+            found = messages(SESSION_MAX_BYTES=wrong)
+            assert set(found) == {"django_multistore.E035"}
+            assert found["django_multistore.E035"].is_serious()
+        for right in (None, 1, 10**9):
+            assert messages(SESSION_MAX_BYTES=right) == {}
+
+    def test_a_format_that_this_process_cannot_write(self) -> None:
+        with patch.object(compression, "zstd", None):
+            found = messages(SESSION_COMPRESSION="zstd")
+            assert set(found) == {"django_multistore.E036"}
+            assert "django-multistore[fast]" in found["django_multistore.E036"].hint
+            assert found["django_multistore.E036"].is_serious()
+            assert messages(SESSION_COMPRESSION="deflate") == {}
+
+    def test_an_encoding_that_the_serializer_has_not(self) -> None:
+        tagged = "django_multistore.serializers.TaggedJSONSerializer"
+        found = messages(SESSION_JSON_ENCODING="utf-8", SESSION_SERIALIZER=tagged)
+        assert set(found) == {"django_multistore.W060"}
+        assert not found["django_multistore.W060"].is_serious()
+        assert messages(SESSION_JSON_ENCODING="ascii", SESSION_SERIALIZER=tagged) == {}
+
     def test_client_hints(self) -> None:
         for wrong in ("False", 1, None):
             found = messages(SESSION_DEVICE_CLIENT_HINTS=wrong)
@@ -147,6 +171,8 @@ class CheckTests(TestCase):
             ("SESSION_ON_OUTAGE", ("503", "anonymous"), ["503"]),
             ("SESSION_ON_OTHER_USER", ("refuse", "session", "request"), "user"),
             ("SESSION_ON_OTHER_USER", ("refuse", "session", "request"), None),
+            ("SESSION_JSON_ENCODING", ("ascii", "utf-8"), "utf8"),
+            ("SESSION_COMPRESSION", ("deflate", "zstd", "none"), None),
         ):
             with self.subTest(name, wrong=wrong):
                 found = messages(**{name: wrong})
@@ -155,8 +181,9 @@ class CheckTests(TestCase):
                 assert message.msg == f"{name} is {wrong!r}."
                 assert all(repr(choice) in message.hint for choice in choices)
                 assert message.is_serious()
-                for right in choices:
-                    assert messages(**{name: right}) == {}
+                with patch.object(compression, "zstd", object()):
+                    for right in choices:
+                        assert messages(**{name: right}) == {}
 
     def test_both_choices_that_there_are_not(self) -> None:
         with override_settings(SESSION_MAX_PER_USER_POLICY="x", SESSION_ON_OUTAGE="y"):

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from ..records import SessionRecord, new_first_version, new_id
 from ..session import clock, codec, namespaces
 from ..session.codec import Serializer
-from ..session.serialization import serialize
+from ..session.serialization import read, write
 from .configuration import OnLoss
 from .losses import drop_losses, find_losses
 from .old_sessions import OldSession
@@ -65,10 +65,10 @@ class Translator:
         data = self._keep(record, old.data)
         if data is None:
             return None
-        user_id = self.user_id_of(data)
+        user_id, body = self.user_id_of(data), write(data, _serializer())
         return replace(
             record,
-            payload=codec.seal(serialize(data, _serializer()), record.key),
+            payload=codec.seal(body.content, record.key, is_utf8=body.is_utf8),
             user_id=None if user_id is None else namespaces.qualify(user_id, record.user_id),
             expires_at=old.expires_at if old.is_expiry_known else _later(record, old),
         )
@@ -79,9 +79,9 @@ class Translator:
 
     def read_data(self, record: SessionRecord) -> dict[str, Any]:
         """Return the data that a record of this site has, for the old engine."""
-        body = codec.unseal(record.payload, record.key)
-        data: dict[str, Any] = {} if body is None else _serializer().loads(body)
-        return data
+        body = codec.open_payload(record.payload, record.key)
+        # The old engine's serializer is its own business.
+        return {} if body is None else dict(read(body, _serializer()))
 
     def restore_losses(self, data: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
         """Return data for the old engine, with the values that it has and ours can't keep."""

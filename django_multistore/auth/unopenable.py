@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.crypto import constant_time_compare
 
 from .. import signals
+from ..exceptions import StoreUnavailable
 from ..records import Limit, SessionRecord
 from ..session.lifetimes import is_too_old
 from ..signals import Reason
@@ -84,7 +85,10 @@ class Search:
         """Say what may be said of a session; without its user that may be doubtful."""
         if is_too_old(stored):
             return Verdict.TOO_OLD
-        opened = self._session._read_payload(stored)
+        try:
+            opened = self._session._read_payload(stored)
+        except StoreUnavailable:  # This process lacks what unpacks it.
+            return Verdict.OPENS
         return Verdict.UNREADABLE if opened is None else self._judge_hash(opened[1])
 
     def note(self, verdict: Verdict) -> None:

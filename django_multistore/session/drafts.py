@@ -15,11 +15,14 @@ from ..conf import conf
 from ..exceptions import StoreUnavailable
 from ..records import Device, Fate, Limit, SessionRecord, new_id
 from . import client_hints, clock, codec, namespaces
+from .codec import Body
+from .compression import TooLarge
 from .keys import Secret
+from .lazy import snapshot
 from .lifetimes import KEPT_AS, compute_absolute_limit, is_too_old
-from .merge import is_same, merge_theirs
+from .merge import is_same_body, merge_theirs
 from .owners import OwnedSession
-from .serialization import serialize
+from .serialization import read, write
 
 logger = logging.getLogger("django.security.SuspiciousSession")
 
@@ -38,7 +41,7 @@ class Draft:
     """
 
     record: SessionRecord
-    body: bytes = field(repr=False)
+    body: Body = field(repr=False)
     secret: Secret | None = None
     is_followable: bool = False
     ends_session: bool
@@ -57,7 +60,7 @@ class DraftingSession(OwnedSession):
                 "The session can't be written: it could not be loaded before."
             ) from self._outage
 
-    def _open_record(self, record: SessionRecord) -> tuple[bytes, dict[str, Any]] | None:
+    def _open_record(self, record: SessionRecord) -> tuple[Body, dict[str, Any]] | None:
         """Return a record's data, serialised and not; None if they can't be opened here."""
         if is_too_old(record) or not namespaces.is_here(record.user_id):
             return None
@@ -66,12 +69,16 @@ class DraftingSession(OwnedSession):
             logger.warning("Session data corrupted in session %s.", record.id)
         return opened
 
-    def _read_payload(self, record: SessionRecord) -> tuple[bytes, dict[str, Any]] | None:
-        body = codec.unseal(record.payload, record.key)
+    def _read_payload(self, record: SessionRecord) -> tuple[Body, dict[str, Any]] | None:
+        try:
+            body = codec.open_payload(record.payload, record.key)
+        except TooLarge:
+            logger.warning("Session %s is larger than SESSION_MAX_BYTES allows.", record.id)
+            return None
         if body is None:
             return None
         try:
-            data = self.serializer().loads(body)
+            data = read(body, self.serializer())
         except Exception:  # noqa: BLE001 - whatever a serializer raises on bad input
             return None
         return (body, data) if isinstance(data, dict) else None
@@ -79,7 +86,7 @@ class DraftingSession(OwnedSession):
     def _read_base(self) -> dict[str, Any]:
         """Return the data as they were loaded or written last, and none for a new session."""
         base = self._state.base
-        return {} if base is None else self.serializer().loads(base)
+        return {} if base is None else read(base, self.serializer())
 
     def _draft(
         self, key: str | None, *, secret: Secret | None = None, version: int | None = None
@@ -100,12 +107,12 @@ class DraftingSession(OwnedSession):
         if key is None:
             raise UpdateError("The session is unknown or has expired.")
         # A copy, since other threads of the request may go on to write into it.
-        clock_now, data = clock.now(), dict(self._session_cache)
+        clock_now, data = clock.now(), snapshot(self._session_cache)
         state = self._state
         stored = state.record or _build_blank_record(key, version, clock_now)
         # A session's time doesn't go back where this host's clock is behind another's.
         now = max(clock_now, stored.last_seen_at)
-        body = serialize(data, self.serializer())
+        body = write(data, self.serializer())
         user_id = self.stored_user_id(data)
         authenticated_at = self._find_authentication(stored, user_id, clock_now)
         expires_at = self._compute_expiry(authenticated_at or stored.created_at, now)
@@ -141,9 +148,11 @@ class DraftingSession(OwnedSession):
         is_as_sent = user_agent == self.device.user_agent
         return self.device if is_as_sent else replace(self.device, user_agent=user_agent)
 
-    def _seal(self, body: bytes, key: str, stored: SessionRecord) -> bytes:
+    def _seal(self, body: Body, key: str, stored: SessionRecord) -> bytes:
         is_as_stored = body == self._state.base and key == stored.key
-        return stored.payload if is_as_stored else codec.seal(body, key)
+        if is_as_stored:
+            return stored.payload
+        return codec.seal(body.content, key, is_utf8=body.is_utf8)
 
     def _find_authentication(
         self, stored: SessionRecord, user_id: str | None, now: datetime
@@ -174,7 +183,7 @@ class DraftingSession(OwnedSession):
             and state.is_key_certain
             and not state.is_cleared
             and state.base is not None
-            and is_same(state.base, draft.body, self.serializer())
+            and is_same_body(state.base, draft.body, self.serializer())
             and state.record.user_id == draft.record.user_id
             and state.record.authenticated_at == draft.record.authenticated_at
         )

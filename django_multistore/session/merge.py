@@ -13,7 +13,10 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.core.signing import JSONSerializer
 
 from ..records import ACTOR_SESSION_KEY
-from .codec import Serializer
+from . import joining, pieces
+from .codec import Body, Serializer
+from .lazy import LazyData
+from .serialization import is_djangos, recode, spells_utf8
 
 # A user id with another login's backend or hash would be a login that nobody made, and one with
 # another's actor a takeover.
@@ -51,9 +54,16 @@ def merge_theirs(
     for key in find_changed_keys(base, theirs, serializer) - find_changed_keys(
         base, ours, serializer
     ):
-        ours.pop(spelling.get(key, key), None)
+        own_key = spelling.get(key, key)
+        ours.pop(own_key, None)
         if key in theirs:
-            ours[key] = theirs[key]
+            _take(key, ours, theirs)
+
+
+def is_same_body(before: Body, after: Body, serializer: Serializer) -> bool:
+    """Say whether two serialised sessions are the same, whichever their encodings are."""
+    before = recode(before, serializer, is_utf8=after.is_utf8)
+    return is_same(before.content, after.content, serializer)
 
 
 def is_same(before: bytes, after: bytes, serializer: Serializer) -> bool:
@@ -96,11 +106,27 @@ def find_changed_keys(
 
     The three keys of a login are one: if one of them differs, all are returned.
     """
-    before, after = dict(_fingerprint(base, serializer)), dict(_fingerprint(now, serializer))
+    before, after = _spell(base, serializer), _spell(now, serializer)
+    if before is None or after is None:
+        before, after = dict(_fingerprint(base, serializer)), dict(_fingerprint(now, serializer))
     shared = before.keys() & after.keys()
     keys = {key for key in shared if not is_same(before[key], after[key], serializer)}
     keys |= before.keys() ^ after.keys()
     return keys | AUTH_KEYS if keys & AUTH_KEYS else keys
+
+
+def _spell(data: Mapping[Any, Any], serializer: Serializer) -> dict[Any, bytes] | None:
+    """Spell data key by key without decoding what is in pieces; None if that can't be done."""
+    if not pieces.IS_FAST or not isinstance(data, dict) or not is_djangos(serializer):
+        return None
+    return joining.spell_each(data, is_utf8=spells_utf8(serializer))
+
+
+def _take(key: Any, ours: dict[Any, Any], theirs: Mapping[Any, Any]) -> None:
+    if isinstance(ours, LazyData) and isinstance(theirs, LazyData) and ours.is_like(theirs):
+        ours.take(key, theirs)
+    else:
+        ours[key] = theirs[key]
 
 
 def _fingerprint(data: Mapping[Any, Any], serializer: Serializer) -> Iterator[tuple[Any, bytes]]:

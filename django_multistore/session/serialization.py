@@ -1,16 +1,81 @@
-"""Serialise a session's data, and say what in them it is that a serializer can't keep."""
+"""Serialise a session's data and back, and say what in them it is that can't be kept."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.signing import JSONSerializer
+
+from ..conf import conf
 from ..serializers import TaggedJSONSerializer
-from .codec import Serializer
+from . import joining, pieces
+from .codec import Body, Serializer
+from .lazy import LazyData
 
 TAGGED = "django_multistore.serializers.TaggedJSONSerializer"
 LONGEST_NAME = 100  # characters
 DEEPEST = 50  # levels to look into, for a value may be nested in itself
+
+
+def read(body: Body, serializer: Serializer) -> Any:
+    """
+    Return a session's data.
+
+    They are decoded as they are touched where msgspec is there, and SESSION_SERIALIZER is Django's
+    JSONSerializer. Another one is called as it is.
+
+    Raises:
+        Exception: whatever a serializer raises on bad input.
+    """
+    if pieces.IS_FAST and is_djangos(serializer):
+        found = pieces.split(body.content, is_utf8=body.is_utf8)
+        if found is not None:
+            return LazyData(found, is_utf8=body.is_utf8)
+    return (
+        json.loads(str(body.content, "utf-8")) if body.is_utf8 else serializer.loads(body.content)
+    )
+
+
+def write(data: dict[Any, Any], serializer: Serializer) -> Body:
+    """
+    Serialise a session's data, as SESSION_SERIALIZER and SESSION_JSON_ENCODING say.
+
+    Args:
+        data: which nobody else changes meanwhile.
+        serializer: the site's.
+
+    Raises:
+        TypeError: a value can't be kept; the message has its key and its type, never the value.
+        ValueError: likewise; or they are more than SESSION_MAX_BYTES.
+    """
+    body = _write(data, serializer)
+    if conf.max_bytes is not None and len(body.content) > conf.max_bytes:
+        raise ValueError(
+            f"The session can't be saved: it has {len(body.content)} bytes, and SESSION_MAX_BYTES "
+            f"allows {conf.max_bytes}. Keep less in it, or allow more in each process."
+        )
+    return body
+
+
+def recode(body: Body, serializer: Serializer, *, is_utf8: bool) -> Body:
+    """Return a body as it would be if it had been written in this encoding."""
+    if body.is_utf8 is is_utf8:
+        return body
+    return _write(read(body, serializer), serializer)
+
+
+def is_djangos(serializer: Serializer) -> bool:
+    """Say whether a serializer does what Django's JSONSerializer does, and no more."""
+    kind = type(serializer)
+    own = getattr(kind, "dumps", None), getattr(kind, "loads", None)
+    return own == (JSONSerializer.dumps, JSONSerializer.loads)
+
+
+def spells_utf8(serializer: Serializer) -> bool:
+    """Say whether what this serializer keeps is written in UTF-8."""
+    return conf.writes_utf8 and is_djangos(serializer)
 
 
 def serialize(data: dict[Any, Any], serializer: Serializer) -> bytes:
@@ -26,6 +91,29 @@ def serialize(data: dict[Any, Any], serializer: Serializer) -> bytes:
     except (TypeError, ValueError, RecursionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(_explain(data, serializer)) from error
+
+
+def _write(data: dict[Any, Any], serializer: Serializer) -> Body:
+    is_utf8 = spells_utf8(serializer)
+    if pieces.IS_FAST and is_djangos(serializer):
+        joined = joining.join(data, is_utf8=is_utf8)
+        if joined is not None:
+            return Body(joined, is_utf8)
+    content = serialize(data, serializer)
+    return Body(_respell(content, data) if is_utf8 else content, is_utf8)
+
+
+def _respell(content: bytes, data: dict[Any, Any]) -> bytes:
+    """Return in UTF-8 what Django's serializer has made of data."""
+    if b"\\u" not in content:
+        return content
+    try:
+        return pieces.to_text(data).encode()
+    except UnicodeEncodeError:  # What can't be in UTF-8 is in ASCII, key by key.
+        joined = joining.join(data, is_utf8=True)
+        if joined is None:  # Its keys aren't all text.
+            joined = joining.join(json.loads(content), is_utf8=True)
+        return content if joined is None else joined
 
 
 def _explain(data: dict[Any, Any], serializer: Serializer) -> str:

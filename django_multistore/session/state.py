@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ..records import Fate, SessionRecord
 from . import clock
+from .codec import Body
 
 
 class KeySource(enum.Enum):
@@ -73,7 +74,7 @@ class State:
     """
 
     record: SessionRecord | None = None
-    base: bytes | None = field(default=None, repr=False)
+    base: Body | None = field(default=None, repr=False)
     key_source: KeySource = KeySource.REQUEST
     is_key_certain: bool = True
     elsewhere: Elsewhere | None = None

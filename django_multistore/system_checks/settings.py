@@ -9,11 +9,20 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
-from ..conf import CHOICES, DEFAULT_IP_RESOLVER, DEFAULT_TOUCH_INTERVAL, conf
+from ..conf import (
+    CHOICES,
+    DEFAULT_IP_RESOLVER,
+    DEFAULT_MAX_BYTES,
+    DEFAULT_TOUCH_INTERVAL,
+    conf,
+)
 from ..exceptions import InvalidStore
 from ..http.request_subject import find_engine
 from ..session import namespaces
+from ..session.compression import is_available
+from ..session.serialization import is_djangos
 from ..stores import stores
 from ..stores.base import BaseStore
 from ..stores.spelling import suggest
@@ -114,6 +123,31 @@ def check_client_hints(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
+def check_formats(**kwargs: Any) -> list[CheckMessage]:
+    """Check that this process can write the formats that it is to write."""
+    messages: list[CheckMessage] = []
+    if not is_available(conf.compression):
+        messages.append(
+            Error(
+                "SESSION_COMPRESSION is 'zstd', and this process has no zstd.",
+                hint="Install 'django-multistore[fast]' in each environment of the site, or set it "
+                "to 'deflate'.",
+                id="django_multistore.E036",
+            )
+        )
+    if conf.writes_utf8 and not _has_djangos_serializer():
+        messages.append(
+            Warning(
+                "SESSION_JSON_ENCODING is 'utf-8', and SESSION_SERIALIZER is not Django's "
+                "JSONSerializer: it is called as it is, and nothing is written in UTF-8.",
+                hint="Remove one of the two settings.",
+                id="django_multistore.W060",
+            )
+        )
+    return messages
+
+
+@register(TAG)
 def check_stores(**kwargs: Any) -> list[CheckMessage]:
     """Check that each store of SESSION_STORES can be built and has nothing to say."""
     built: list[BaseStore] = []
@@ -166,6 +200,20 @@ def _find_wrong_numbers() -> Iterator[CheckMessage]:
             hint="Set it to 5, for example.",
             id="django_multistore.E010",
         )
+    max_bytes = conf.max_bytes
+    if max_bytes is not None and (type(max_bytes) is not int or max_bytes < 1):
+        yield Error(
+            "SESSION_MAX_BYTES is neither None nor a whole number above 0.",
+            hint=f"Set it to {DEFAULT_MAX_BYTES}, for example.",
+            id="django_multistore.E035",
+        )
+
+
+def _has_djangos_serializer() -> bool:
+    try:
+        return is_djangos(import_string(settings.SESSION_SERIALIZER)())
+    except Exception:  # noqa: BLE001 - whatever is wrong with it says so where it is used
+        return True
 
 
 def _find_unknown_choices() -> Iterator[CheckMessage]:
