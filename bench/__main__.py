@@ -37,6 +37,7 @@ PACKAGES = (
     "Django",
     "django-qsessions",
     "psycopg",
+    "psycopg-pool",
     "pymemcache",
     "django-redis",
     "redis",

@@ -14,7 +14,6 @@ from datetime import timedelta
 from itertools import islice
 
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
-from django.contrib.sessions.models import Session
 from django.test import override_settings
 from django.utils import timezone
 
@@ -46,6 +45,9 @@ def measure(count: int) -> Move:
 
 def fill(count: int) -> None:
     """Add sessions of Django's own engine, each with a login."""
+    # It can be imported once Django is set up, which is later than this module.
+    from django.contrib.sessions.models import Session  # noqa: PLC0415
+
     until, engine = timezone.now() + timedelta(days=14), DjangoStore()
     rows = (
         Session(

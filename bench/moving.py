@@ -17,7 +17,6 @@ from typing import Any
 from django.db import connections
 
 from django_multistore.stores import stores
-from django_multistore.stores.composed import MigratingStore
 
 from . import filling
 from .redis_driver import client_of
@@ -92,6 +91,9 @@ def copy_raw(copy_out: str) -> float:
 def move() -> tuple[int, float]:
     """Move all sessions, and return how many these were and the seconds that it took."""
     store = stores["moving"]
+    # It can be imported once Django is set up, which is later than this module.
+    from django_multistore.stores.composed import MigratingStore  # noqa: PLC0415
+
     assert isinstance(store, MigratingStore)
     counts: list[int] = []
     began = time.perf_counter()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -13,10 +13,13 @@ from asgiref.sync import sync_to_async
 from ...records import Admission, Limit, Outcome, Page, SessionRecord, user_id_of
 from ...session import clock
 from ..base import BaseStore
-from ..batches import GC_BATCH_SIZE, Batch, abatch_sizes
+from ..batches import GC_BATCH_SIZE, abatch_sizes
 from ..sql.pooled_table import PooledTable
 from .locks import arun_locked
 from .rows import build_record, build_values
+
+LAST_ID = 2**63 - 1
+BEFORE_ALL = timedelta(days=50 * 365)  # No session expired longer ago.
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -49,10 +52,6 @@ class PooledVariants(BaseStore):
     """
 
     _table: PooledTable
-
-    @abstractmethod
-    async def aremove_expired(self, cursor: Any, size: int, *, dry_run: bool) -> Batch:
-        """See remove_expired()."""
 
     @pooled
     async def aread(self, key: str) -> SessionRecord | None:
@@ -139,16 +138,34 @@ class PooledVariants(BaseStore):
         dry_run: bool = False,
         progress: Callable[[int], object] | None = None,
     ) -> int:
-        total, cursor = 0, None
-        at_most = min(batch_size, self.max_batch_size or batch_size)
-        async for size in abatch_sizes(at_most, max_seconds):
-            batch = await self.aremove_expired(cursor, size, dry_run=dry_run)
-            total, cursor = total + batch.count, batch.cursor
+        now = await self._table.anow()
+        if dry_run:
+            ((total,),) = await self._table.afetch("count_expired", {"now": now})
             if progress is not None:
-                progress(batch.count)
-            if cursor is None:
+                progress(total)
+            return int(total)
+        total, after = 0, {"after_expiry": now - BEFORE_ALL, "after_id": LAST_ID}
+        async for size in abatch_sizes(batch_size, max_seconds):
+            last = await self._afind_last(after, now, size)
+            # A session that was renewed since the SELECT is no longer in this range.
+            up_to = last or {"last_expiry": now, "last_id": LAST_ID}
+            count = await self._table.aexecute("gc", after | up_to)
+            total += count
+            if progress is not None:
+                progress(count)
+            if last is None:
                 break
+            after = {"after_expiry": last["last_expiry"], "after_id": last["last_id"]}
         return total
+
+    async def _afind_last(
+        self, after: dict[str, Any], now: datetime, size: int
+    ) -> dict[str, Any] | None:
+        """Find where a batch of so many rows ends; None if it has all that is left."""
+        values = after | {"now": now, "skipped": size - 1}
+        for expires_at, id in await self._table.afetch("gc_last", values):
+            return {"last_expiry": expires_at, "last_id": id}
+        return None
 
     async def _aread(self, statement: str, key: str) -> SessionRecord | None:
         rows = await self._table.afetch(statement, {"key": key})

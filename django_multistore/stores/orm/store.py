@@ -148,29 +148,14 @@ class OrmStore(PooledVariants):
 
     def remove_expired(self, cursor: _Cursor | None, size: int, *, dry_run: bool) -> Batch:
         here = _first_cursor(self._table.now()) if cursor is None else cursor
+        expired = StoredSession.objects.using(self.database).expired(here.now)
         if dry_run:
-            ((count,),) = self._table.fetch("count_expired", {"now": here.now})
-            return Batch(count)
+            return Batch(self._table.run(lambda connection: expired.count()))
         after = {"after_expiry": here.expires_at, "after_id": here.id}
         found = self._table.fetch("gc_last", after | {"now": here.now, "skipped": size - 1})
         expires_at, id = found[0] if found else (here.now, LAST_ID)
         # A session that was renewed since the SELECT is no longer in this range.
-        last = {"last_expiry": expires_at, "last_id": id}
-        removed = self._table.execute("gc", after | last)
-        return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
-
-    async def aremove_expired(self, cursor: _Cursor | None, size: int, *, dry_run: bool) -> Batch:
-        here = _first_cursor(await self._table.anow()) if cursor is None else cursor
-        if dry_run:
-            ((count,),) = await self._table.afetch("count_expired", {"now": here.now})
-            return Batch(count)
-        after = {"after_expiry": here.expires_at, "after_id": here.id}
-        found = await self._table.afetch("gc_last", after | {"now": here.now, "skipped": size - 1})
-        expires_at, id = found[0] if found else (here.now, LAST_ID)
-        # A session that was renewed since the SELECT is no longer in this range.
-        removed = await self._table.aexecute(
-            "gc", after | {"last_expiry": expires_at, "last_id": id}
-        )
+        removed = self._table.execute("gc", after | {"last_expiry": expires_at, "last_id": id})
         return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
 
     def make_way(self, record: SessionRecord) -> bool:
