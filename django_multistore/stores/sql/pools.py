@@ -12,8 +12,9 @@ import os
 import select
 import socket
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
@@ -62,9 +63,10 @@ class LoopPool:
     Args:
         using: the database's alias.
         options: psycopg_pool's, as read_pool_options() returns them.
+        forget: called when it closes, so that who comes later gets another.
     """
 
-    def __init__(self, using: str, options: dict[str, Any]) -> None:
+    def __init__(self, using: str, options: dict[str, Any], forget: Callable[[], object]) -> None:
         self._wrapper: Any = connections[using]
         self._more: dict[str, Any] = options.get("kwargs", {})
         self.seconds: float = options["timeout"]
@@ -72,6 +74,8 @@ class LoopPool:
         # Why no connection could be made, if the last attempt has failed.
         self.trouble: Exception | None = None
         self._returns: set[asyncio.Task[None]] = set()
+        self._forget = forget
+        self._guard: asyncio.Task[None] | None = None
         self._pool = AsyncConnectionPool(
             **options
             | {
@@ -97,7 +101,8 @@ class LoopPool:
 
         The caller gives it back.
         """
-        if self._pool.closed:
+        if self._guard is None:
+            self._guard = asyncio.get_running_loop().create_task(self._stand_guard())
             await self._pool.open()
         # All that wait may have been ended, by a restart of the server.
         for _ in range(self._pool.max_size):
@@ -140,12 +145,9 @@ class LoopPool:
 
     async def close(self) -> None:
         """Close the pool and each of its connections, while the loop shuts down."""
-        # asyncio.run() has cancelled all tasks by then, those of the pool as well, which waits for
-        # them to end, and goes no further.
-        with suppress(asyncio.CancelledError):
-            await self._pool.close()
-        for connection in [*self.connections]:
-            await connection.close()
+        if self._guard is not None:
+            self._guard.cancel()
+            await asyncio.wait([self._guard])
 
     def abandon(self) -> None:
         """Close the connections: the loop was closed before it could shut down."""
@@ -157,6 +159,19 @@ class LoopPool:
         """Whether nobody has said if statements are to be prepared."""
         said = self._wrapper.settings_dict["OPTIONS"].keys() | self._more.keys()
         return "prepare_threshold" not in said
+
+    async def _stand_guard(self) -> None:
+        # asyncio.run() cancels all tasks once and waits for them. The pool's workers go on all the
+        # same if that meets them while they connect, unless somebody tells them by then to stop.
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            self._forget()
+            with suppress(asyncio.CancelledError):  # of a worker, for which the pool waits
+                await self._pool.close()
+            for connection in [*self.connections]:
+                await connection.close()
+            raise
 
     async def _take_any(self) -> PooledConnection:
         seconds = min(self.seconds, TROUBLED_SECONDS) if self.trouble else self.seconds
@@ -216,12 +231,13 @@ class LoopPools:
             return self._pools[using]
         except KeyError:
             refuse_other_databases(self._alias, using)  # The site's router may name any.
-            self._pools[using] = LoopPool(using, self._options)
+            forget = partial(self._pools.pop, using, None)
+            self._pools[using] = LoopPool(using, self._options, forget)
             return self._pools[using]
 
     async def close(self) -> None:
         """Close all of them, while the loop shuts down."""
-        for pool in self._pools.values():
+        for pool in [*self._pools.values()]:
             await pool.close()
 
     def abandon(self) -> None:
