@@ -40,6 +40,7 @@ PACKAGES = (
     "Django",
     "django-qsessions",
     "psycopg",
+    "psycopg-pool",
     "pymemcache",
     "django-redis",
     "redis",

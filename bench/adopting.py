@@ -46,9 +46,6 @@ def measure(count: int) -> Move:
 
 def fill(count: int) -> None:
     """Add sessions of Django's own engine, each with a login."""
-    # Only now: as a module it could not be imported before Django has started.
-    from django.contrib.sessions.models import Session  # noqa: PLC0415
-
     until, engine = timezone.now() + timedelta(days=14), DjangoStore()
     model = engine.model
     rows = (

@@ -51,6 +51,12 @@ class Row:
         return self._to(BARE, NONE)
 
     @property
+    def peer_target(self) -> float:
+        """What to_peers are to reach."""
+        is_of_a_session = self.connections == MANY and self.view != NONE
+        return SITES[self.title].peer_target if is_of_a_session else PEER_TARGET
+
+    @property
     def to_peers(self) -> dict[str, float]:
         """How much of each peer's requests."""
         return {peer: self._to(peer, self.view) for peer in SITES[self.title].peers}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 DJANGO_MIDDLEWARE = "django.contrib.sessions.middleware.SessionMiddleware"
 OUR_MIDDLEWARE = "django_multistore.middleware.SessionMiddleware"
@@ -27,6 +27,7 @@ class Site:
         store: one of bench.settings.SESSION_STORES, for our engine.
         name: one of STORES in __main__.py, of ours.
         peers: the sites to be faster than.
+        peer_target: how many times as fast.
         targets: how much of its own NONE each view is to reach with many connections.
     """
 
@@ -35,6 +36,7 @@ class Site:
     store: str | None = None
     name: str | None = None
     peers: tuple[str, ...] = ()
+    peer_target: float = 1.0
     targets: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -67,6 +69,9 @@ SITES = {
     "CacheStore without EXACT": _ours("cache", "django_redis_inexact", (CACHE,), {}),
     CACHED_DB: _backend("cached_db"),
     "OrmStore": _ours("orm", "default", (DB,), {}),
+    "OrmStore, ASYNC_POOL": replace(
+        _ours("orm", "pooled", (DB,), {READ: 0.75, WRITE: 0.60}), peer_target=1.8
+    ),
     DB: _backend("db"),
 }
 

@@ -59,6 +59,10 @@ if DATABASE == "postgres":
     prepared = {"server_side_binding": True, "prepare_threshold": 0}
     DATABASES["prepared"] = _database("default") | {"OPTIONS": prepared}
     SESSION_STORES["prepared"] = _store("prepared")
+    SESSION_STORES["pooled"] = {
+        "BACKEND": "django_multistore.stores.orm.OrmStore",
+        "OPTIONS": {"ASYNC_POOL": {}},
+    }
 
 # Each with what `manage.py check --deploy` asks for. Django's engine and ours have the same entry;
 # only we can use the one beside it, which keeps nothing but bytes.

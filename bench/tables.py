@@ -175,7 +175,7 @@ def of_asgi(measured: list[asgi.Row], connections: int) -> str:
     titles = [
         f"{connections} connections" if connections > 1 else "1 connection",
         "view", "requests/s", "x no session middleware", "x its own `none`", "target",
-        f"x its peer (target {asgi.PEER_TARGET})",
+        "x its peer (target)",
     ]  # fmt: skip
     of_these = (row for row in measured if row.connections == connections)
     return _markdown(titles, [_asgi_row(row) for row in of_these])
@@ -192,7 +192,7 @@ def _asgi_row(row: asgi.Row) -> list[str]:
         else _marked(row.to_none, is_met=row.to_none >= row.target),
         f"{row.target:.2f}" if row.target else "–",
         ", ".join(
-            f"{_marked(ratio, is_met=ratio >= asgi.PEER_TARGET)} {peer}"
+            f"{_marked(ratio, is_met=ratio >= row.peer_target)} {peer} ({row.peer_target:g})"
             for peer, ratio in row.to_peers.items()
         )
         or "–",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,14 +42,40 @@ def batch_sizes(at_most: int, max_seconds: float | None = None) -> Iterator[int]
         at_most: the largest size.
         max_seconds: yield nothing more after this time. None: no limit.
     """
-    size = min(FIRST_BATCH, at_most)
-    began = time.monotonic()
-    while True:
-        batch_began = time.monotonic()
-        yield size
+    batches = _Batches(at_most, max_seconds)
+    while not batches.are_over:
+        yield batches.begin()
+        time.sleep(batches.end())
+
+
+async def abatch_sizes(at_most: int, max_seconds: float | None = None) -> AsyncIterator[int]:
+    """See batch_sizes()."""
+    batches = _Batches(at_most, max_seconds)
+    while not batches.are_over:
+        yield batches.begin()
+        await asyncio.sleep(batches.end())
+
+
+class _Batches:
+    """How long batches have taken, and how large the next one may be."""
+
+    def __init__(self, at_most: int, max_seconds: float | None) -> None:
+        self._at_most = at_most
+        self._size = min(FIRST_BATCH, at_most)
+        self._ends_at = None if max_seconds is None else time.monotonic() + max_seconds
+        self._began = 0.0
+        self.are_over = False
+
+    def begin(self) -> int:
+        """Return the size of a batch that begins."""
+        self._began = time.monotonic()
+        return self._size
+
+    def end(self) -> float:
+        """Choose the next size by how long the batch took, and return the seconds to rest."""
         now = time.monotonic()
-        if max_seconds is not None and now - began >= max_seconds:
-            return
-        took = max(now - batch_began, 1e-6)
-        size = max(1, min(at_most, int(size * min(GROWTH, TARGET_SECONDS / took))))
-        time.sleep(took * REST)
+        self.are_over = self._ends_at is not None and now >= self._ends_at
+        took = max(now - self._began, 1e-6)
+        growth = min(GROWTH, TARGET_SECONDS / took)
+        self._size = max(1, min(self._at_most, int(self._size * growth)))
+        return 0.0 if self.are_over else took * REST

@@ -18,6 +18,8 @@ PACKAGES = {
     "pymemcache": "'django-multistore[memcached]'",
     "pylibmc": "pylibmc",
     "diskcache": "diskcache",
+    "psycopg": "'django-multistore[postgres-async]'",
+    "psycopg_pool": "'django-multistore[postgres-async]'",
 }
 
 

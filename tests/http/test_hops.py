@@ -17,6 +17,8 @@ from django.urls import path
 from django_multistore.engine import SessionStore
 from django_multistore.stores.redis.client.server import ServerClient
 from tests import servers
+from tests.support import pools
+from tests.support.meeting import on, orm_store_on
 
 COOKIE = django_settings.SESSION_COOKIE_NAME
 OURS = "django_multistore.middleware.SessionMiddleware"
@@ -51,6 +53,8 @@ async def as_ada(request: HttpRequest) -> HttpResponse:
     return HttpResponse("logged in")
 
 
+POSTGRES = pytest.mark.parametrize("kind", on("postgres", transaction=True))
+
 VIEWS = [ignore, read, write, rotate, flush]
 urlpatterns = [path(view.__name__, view) for view in (*VIEWS, as_ada)]
 
@@ -70,7 +74,22 @@ def on_redis(settings: Any) -> None:
 
 
 @pytest.fixture
+def on_postgresql(settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    settings.SESSION_STORES = pools.setting()
+
+
+@pytest.fixture
 def session_key(on_redis: None) -> str:
+    return new_session()
+
+
+@pytest.fixture
+def pooled_key(on_postgresql: None) -> str:
+    return new_session()
+
+
+def new_session() -> str:
     session = SessionStore()
     session["name"] = "value"
     session.save()
@@ -142,6 +161,42 @@ def test_a_login_with_a_limit_needs_none_for_the_session(
 ) -> None:
     settings.SESSION_MAX_PER_USER = 3
     assert hops_of(hops, "as_ada", session_key, [OURS]) == 2
+
+
+@pytest.mark.parametrize("every_request", [False, True])
+@pytest.mark.parametrize("view", VIEWS)
+@POSTGRES
+def test_a_pool_needs_no_thread(
+    kind: str,
+    pooled_key: str,
+    hops: Counter[str],
+    view: Any,
+    settings: Any,
+    every_request: bool,
+) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = every_request
+    settings.SESSION_TOUCH_INTERVAL = 0
+    assert hops_of(hops, view.__name__, pooled_key, [OURS]) == 2
+
+
+@pytest.mark.parametrize("evicts", [False, True])
+@POSTGRES
+def test_nor_does_a_login_with_a_limit(
+    kind: str, pooled_key: str, hops: Counter[str], settings: Any, evicts: bool
+) -> None:
+    settings.SESSION_MAX_PER_USER = 3
+    settings.SESSION_MAX_PER_USER_POLICY = "evict-oldest" if evicts else "refuse"
+    assert hops_of(hops, "as_ada", pooled_key, [OURS]) == 2
+
+
+@POSTGRES
+def test_without_a_pool_each_load_and_save_needs_one(
+    kind: str, on_postgresql: None, hops: Counter[str], settings: Any
+) -> None:
+    settings.SESSION_STORES = orm_store_on(pools.alias())
+    session_key = new_session()
+    assert hops_of(hops, "read", session_key, [OURS]) == 3
+    assert hops_of(hops, "write", session_key, [OURS]) == 4
 
 
 @pytest.mark.parametrize(

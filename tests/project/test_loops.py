@@ -45,6 +45,8 @@ ENDS = {
     "stores.composed.bulk.BulkMove._let_go": "one is taken off each time",
     "stores.composed.bulk._batches": "the store's cursor, which comes to its end",
     "stores.orm.locks._lock_on_postgresql": "PATIENCE",
+    "stores.orm.locks._alock_on_postgresql": "PATIENCE",
+    "stores.batches.abatch_sizes": "who takes the sizes, when nothing is left",
     "stores.batches.batch_sizes": "who takes the sizes, when nothing is left",
     "stores.redis.client.server.ServerClient.acall_many": "Sending counts",
     "stores.redis.client.server.ServerClient.call_many": "Sending counts",

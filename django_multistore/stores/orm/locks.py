@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import Error, connections
 
+from ..sql.pooled_table import PooledTable
 from ..sql.table import Table
 from ..sql.transactions import is_open
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 10  # seconds
 LONGEST_PAUSE = 0.05  # seconds
+ASK_POSTGRESQL = "SELECT pg_try_advisory_xact_lock(%s)"
 
 Result = TypeVar("Result")
 
@@ -45,6 +48,18 @@ def run_locked(table: Table, user_id: str, action: Callable[[], Result]) -> Resu
     return table.transact(act)
 
 
+async def arun_locked(
+    table: PooledTable, user_id: str, action: Callable[[], Awaitable[Result]]
+) -> Result:
+    """See run_locked(). The table has a pool here, which is PostgreSQL's."""
+
+    async def act() -> Result:
+        await _alock_on_postgresql(table, user_id)
+        return await action()
+
+    return await table.atransact(act)
+
+
 def _lock_on_postgresql(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:
     # The lock is the transaction's own, which a connection pool between can't lose. It is asked for
     # again and again: lock_timeout would have to be set for the caller's transaction, and would
@@ -52,12 +67,22 @@ def _lock_on_postgresql(connection: BaseDatabaseWrapper, table: Table, user_id: 
     number, give_up_at = compute_lock_number(user_id), time.monotonic() + PATIENCE
     with connection.cursor() as cursor:
         while True:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+            cursor.execute(ASK_POSTGRESQL, [number])
             if cursor.fetchone() == (True,):
                 return
             if time.monotonic() >= give_up_at:
                 raise table.build_timeout("another login of the user", PATIENCE)
             time.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
+
+
+async def _alock_on_postgresql(table: PooledTable, user_id: str) -> None:
+    number, give_up_at = compute_lock_number(user_id), time.monotonic() + PATIENCE
+    while True:
+        if await table.aask(ASK_POSTGRESQL, [number]) == [(True,)]:
+            return
+        if time.monotonic() >= give_up_at:
+            raise table.build_timeout("another login of the user", PATIENCE)
+        await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
 
 
 def _lock_on_sqlite(connection: BaseDatabaseWrapper, table: Table, user_id: str) -> None:

@@ -16,6 +16,7 @@ LISTED = ("id", "key", "version", "user_id", "actor_id", "ip_address", "user_age
 READ = (*LISTED, "payload")
 
 SELECT = "SELECT {columns} FROM {table}"
+COUNT = "SELECT COUNT(*) FROM {table}"
 DELETE = "DELETE FROM {table}"
 
 CREATE = """
@@ -58,6 +59,8 @@ OF_USER = " WHERE {user_id} = %(user_id)s"
 # What is dead by the server's clock must not count against a user's limit, for which a session
 # that lives would be ended.
 LIVE_OF_USER = OF_USER + " AND {expires_at} > {latest_now}"
+SHOWN_OF_USER = OF_USER + " AND {expires_at} > %(now)s"
+PAGE = " ORDER BY {last_seen_at} DESC, {id} DESC LIMIT %(size)s OFFSET %(start)s"
 
 # These follow a row in the order of the index on (expires_at, id). The first condition follows from
 # the second, and is what the database looks up.
@@ -96,6 +99,8 @@ TEMPLATES = {
     "destroy": Template(DELETE + AT_KEY),
     "sessions_for_user": Template(SELECT + LIVE_OF_USER, LISTED),
     "sessions_for_user_locked": Template(SELECT + LIVE_OF_USER + " {for_update}", LISTED),
+    "page_for_user": Template(SELECT + SHOWN_OF_USER + PAGE, LISTED),
+    "count_for_user": Template(COUNT + SHOWN_OF_USER),
     "destroy_for_user": Template(DELETE + OF_USER + " AND {key} <> %(except_key)s"),
     "destroy_session": Template(DELETE + OF_USER + " AND {id} = %(id)s"),
     "make_way": Template(
@@ -103,6 +108,7 @@ TEMPLATES = {
     ),
     "retire": Template(DELETE + AT_KEY + " AND {version} = %(version)s"),
     "scan": Template(SELECT + NEXT_BY_ID, READ),
+    "count_expired": Template(COUNT + " WHERE {expires_at} <= %(now)s"),
     "gc_last": Template(SELECT + AFTER + LAST_OF_BATCH, ["expires_at", "id"]),
     "gc": Template(DELETE + AFTER + UP_TO),
 }
@@ -161,11 +167,15 @@ TYPED_AS = {
     "last_expiry": "expires_at",
     "last_id": "id",
     "skipped": "id",
+    "start": "id",
     "size": "id",
     "first": "key",
     "behind": "key",
     "name": "key",
 }
+
+# What goes through many rows.
+BULK = {"count_expired", "gc_last", "gc", *PHYSICAL["postgresql"]}
 
 
 def write_orm_statements(connection: BaseDatabaseWrapper) -> dict[str, Statement]:

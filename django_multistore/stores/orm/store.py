@@ -11,19 +11,20 @@ from django.db import connections
 
 from ...exceptions import NotSupported
 from ...models import SessionRowQuerySet, StoredSession
-from ...records import Admission, Device, Limit, Outcome, Page, SessionRecord, user_id_of
+from ...records import Admission, Limit, Outcome, Page, SessionRecord, user_id_of
 from ...session import clock
-from ..base import BaseStore
 from ..batches import Batch
 from ..sql.checks import check_database
-from ..sql.dialect import build_row
-from ..sql.table import Table
+from ..sql.pooled_table import PooledTable
+from ..steps import run
 from . import expired, many
 from .locks import run_locked
-from .statements import LISTED, write_orm_statements
+from .pooled import PooledVariants
+from .rows import build_record, build_values
+from .statements import BULK, write_orm_statements
 
 
-class OrmStore(BaseStore):
+class OrmStore(PooledVariants):
     """
     Keep records in the table of models.StoredSession, with one statement an operation.
 
@@ -31,9 +32,11 @@ class OrmStore(BaseStore):
         DATABASE: an alias of DATABASES. By default the site's database routers say where
             StoredSession is written. Reads go there as well: a replica that lags behind
             must not log anyone out.
+        ASYNC_POOL: options of psycopg_pool's. With them, on PostgreSQL, async code has
+            connections of its own, in a pool for each event loop, and needs no thread.
     """
 
-    default_options: ClassVar[dict[str, Any]] = {"DATABASE": None}
+    default_options: ClassVar[dict[str, Any]] = {"DATABASE": None, "ASYNC_POOL": None}
     supports_users = True
     supports_scan = True
     serializes_logins = True
@@ -42,7 +45,9 @@ class OrmStore(BaseStore):
     def __init__(self, alias: str = "default", **options: Any) -> None:
         super().__init__(alias, **options)
         database = self.options["DATABASE"]
-        self._table = Table(self.outages, database, StoredSession, write_orm_statements)
+        self._table = PooledTable(self.outages, database, StoredSession, write_orm_statements)
+        if self.options["ASYNC_POOL"] is not None:
+            self._table.use_pool(self.options["ASYNC_POOL"], BULK)
 
     @property
     def database(self) -> str:
@@ -67,10 +72,8 @@ class OrmStore(BaseStore):
         return self._read("read_for_update" if may_be_old else "read", key)
 
     def create(self, record: SessionRecord) -> bool:
-        is_free = self._table.execute("create", self._build_values(record, old_key=record.key)) == 1
-        if is_free:
-            self._table.follow(record.fate)
-        return is_free
+        values = build_values(self.alias, record, old_key=record.key)
+        return self._table.execute("create", values, record.fate) == 1
 
     def update(self, record: SessionRecord) -> Outcome:
         return self._compare_and_set("update", record.key, record)
@@ -79,11 +82,8 @@ class OrmStore(BaseStore):
         return self._compare_and_set("rotate", old_key, record)
 
     def touch(self, record: SessionRecord) -> bool:
-        values = self._build_values(record, old_key=record.key) | {"now": clock.now()}
-        is_done = self._table.execute("touch", values) == 1
-        if is_done:
-            self._table.follow(record.fate)
-        return is_done
+        values = build_values(self.alias, record, old_key=record.key) | {"now": clock.now()}
+        return self._table.execute("touch", values, record.fate) == 1
 
     def destroy(self, key: str) -> bool:
         return self._table.execute("destroy", {"key": key}) == 1
@@ -118,11 +118,10 @@ class OrmStore(BaseStore):
         return self._list("sessions_for_user", user_id)
 
     def page_for_user(self, user_id: object, *, start: int, size: int) -> Page:
-        listed = self.database_index().of_user(user_id_of(user_id))
-        rows = listed.latest_first().values_list(*LISTED)[start : start + size]
-        page = self._table.run(lambda connection: list(rows.all())) if size else []
-        total = self._table.run(lambda connection: listed.count())
-        return Page(records=tuple(map(_build_record, page)), total=total)
+        values = {"user_id": user_id_of(user_id), "now": clock.now(), "start": start, "size": size}
+        page = self._table.fetch("page_for_user", values) if size else []
+        ((total,),) = self._table.fetch("count_for_user", values)
+        return Page(records=tuple(map(build_record, page)), total=total)
 
     def database_index(self) -> SessionRowQuerySet:
         rows = StoredSession.objects.using(self.database).live(clock.now())
@@ -140,7 +139,7 @@ class OrmStore(BaseStore):
         if dry_run:
             rows = StoredSession.objects.using(self.database).expired(self._table.now())
             return Batch(self._table.run(lambda connection: rows.count()))
-        return expired.remove(self._table, cursor, size)
+        return run(expired.remove(self._table, cursor, size))
 
     def make_way(self, record: SessionRecord) -> bool:
         names = {"key": record.key, "id": record.id}
@@ -172,7 +171,7 @@ class OrmStore(BaseStore):
 
     def scan(self, cursor: int | None, size: int) -> tuple[list[SessionRecord], int | None]:
         after = {"after_id": -1 if cursor is None else cursor, "now": clock.now(), "size": size}
-        found = [_build_record(row) for row in self._table.fetch("scan", after)]
+        found = [build_record(row) for row in self._table.fetch("scan", after)]
         return found, found[-1].id if len(found) == size else None
 
     @property
@@ -191,9 +190,8 @@ class OrmStore(BaseStore):
     def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Outcome:
         if record.version is None:
             statement = "overwrite"
-        values = self._build_values(record, old_key=old_key) | {"now": clock.now()}
-        if self._table.execute(statement, values):
-            self._table.follow(record.fate)
+        values = build_values(self.alias, record, old_key=old_key) | {"now": clock.now()}
+        if self._table.execute(statement, values, record.fate):
             return Outcome.DONE
         return self._explain_miss(old_key)
 
@@ -214,7 +212,7 @@ class OrmStore(BaseStore):
 
     def _list(self, statement: str, user_id: object) -> list[SessionRecord]:
         values = {"user_id": user_id_of(user_id), "now": clock.now()}
-        return [_build_record(row) for row in self._table.fetch(statement, values)]
+        return [build_record(row) for row in self._table.fetch(statement, values)]
 
     def _evict(self, record: SessionRecord, limit: Limit) -> None:
         def evict() -> None:
@@ -238,30 +236,5 @@ class OrmStore(BaseStore):
 
     def _read(self, statement: str, key: str) -> SessionRecord | None:
         rows = self._table.fetch(statement, {"key": key})
-        record = _build_record(rows[0]) if rows else None
+        record = build_record(rows[0]) if rows else None
         return record if record is not None and record.expires_at > clock.now() else None
-
-    def _build_values(self, record: SessionRecord, *, old_key: str) -> dict[str, Any]:
-        return build_row(self.alias, record) | {
-            "old_key": old_key,
-            "payload": record.payload,
-            "version": record.version,
-        }
-
-
-def _build_record(row: Sequence[Any]) -> SessionRecord:
-    id, key, version, user_id, actor_id, ip_address, user_agent, *rest = row
-    created_at, authenticated_at, last_seen_at, expires_at, *payload = rest
-    return SessionRecord(
-        id=id,
-        key=key,
-        payload=bytes(payload[0]) if payload else b"",
-        version=version,
-        user_id=user_id,
-        created_at=created_at,
-        authenticated_at=authenticated_at,
-        last_seen_at=last_seen_at,
-        expires_at=expires_at,
-        device=Device(ip_address=ip_address, user_agent=user_agent),
-        actor_id=actor_id,
-    )

@@ -101,10 +101,20 @@ class Table:
         statement = self._find_statement(name)
         return self.run(partial(_fetch_rows, statement, values))
 
-    def execute(self, name: str, values: dict[str, Any]) -> int:
-        """Run a statement by its name and return how many rows it changed."""
+    def execute(self, name: str, values: dict[str, Any], fate: Fate | None = None) -> int:
+        """
+        Run a statement by its name and return how many rows it changed.
+
+        Args:
+            name: of the statement.
+            values: of its parameters.
+            fate: to be told what becomes of the write, if it changed any.
+        """
         statement = self._find_statement(name)
-        return self.run(partial(_count_changed, statement, values))
+        changed = self.run(partial(_count_changed, statement, values))
+        if changed:
+            self.follow(fate)
+        return changed
 
     def run(self, statement: Callable[[BaseDatabaseWrapper], Result]) -> Result:
         """

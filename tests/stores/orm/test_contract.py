@@ -1,7 +1,10 @@
 from __future__ import annotations
 
-from typing import ClassVar
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
 
+import pytest
 from django.db import connections
 from django.test import TestCase, TransactionTestCase
 
@@ -9,6 +12,9 @@ from django_multistore.stores.orm import OrmStore
 from django_multistore.testing import StoreContract
 from tests import servers
 from tests.settings import IN_SNAPSHOTS
+from tests.support import pools
+
+needs_pools = pytest.mark.skipif(not pools.are_there(), reason=pools.MISSING)
 
 REFUSED_IN_SNAPSHOTS = {
     "test_admit_is_a_compare_and_set",
@@ -49,6 +55,39 @@ class InTransactionTests(InTransactionContract, TestCase):
 class PostgresTests(OrmStoreContract, TransactionTestCase):
     database = "postgres"
     databases = {"postgres"}
+
+
+@needs_pools
+class PooledTests(OrmStoreContract, TransactionTestCase):
+    """Async code that nobody waits for, in a loop that lasts, as an ASGI server's is."""
+
+    database = "postgres"
+    databases = {"postgres"}
+    store: ClassVar[OrmStore]
+    runner: ClassVar[asyncio.Runner]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.runner = cls.enterClassContext(asyncio.Runner())
+        cls.store = OrmStore("mine", DATABASE=cls.database, ASYNC_POOL={"max_size": 4})
+
+    def make_store(self) -> OrmStore:
+        return self.store
+
+    def make_function(self, variant: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: self.runner.run(variant(*args, **kwargs))
+
+
+@needs_pools
+class PooledInTransactionTests(InTransactionContract, TestCase):
+    """Sync code waits, in a transaction: the pool's connections would not see what it wrote."""
+
+    database = "postgres"
+    databases = {"postgres"}
+
+    def make_store(self) -> OrmStore:
+        return OrmStore("mine", DATABASE=self.database, ASYNC_POOL={})
 
 
 class MariaDBTests(OrmStoreContract, TransactionTestCase):

@@ -15,11 +15,11 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 
 from ....exceptions import InvalidStore
 from ...attempts import Outages
+from ...event_loops import PerLoop
 from ..options import RedisOptions
 from ..scripts import WRONG_TYPE, Command, Script
 from . import pools
 from .base import Client, is_of_wrong_type, most_pages
-from .connections import PerLoop
 
 # That no node answers is no RedisError.
 ERRORS = (RedisError, RedisClusterException, OSError, TypeError)

@@ -12,14 +12,11 @@ import asyncio
 import os
 import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from ....exceptions import InvalidStore
 from ..options import RedisOptions
 from . import pools
-
-Held = TypeVar("Held")
 
 
 class Connections:
@@ -122,56 +119,3 @@ class LoopConnections:
         for connection in self._open:
             pools.abandon(connection)
         pools.abandon_pool(self._pool)
-
-
-class PerLoop(Generic[Held]):
-    """
-    One thing for each event loop, made when it is first needed there.
-
-    Args:
-        make: makes it for the loop that runs.
-        close: closes it while the loop shuts down.
-        abandon: closes it when the loop was closed without a shutdown: nothing can be awaited.
-    """
-
-    def __init__(
-        self,
-        make: Callable[[], Held],
-        close: Callable[[Held], Awaitable[object]],
-        abandon: Callable[[Held], object],
-    ) -> None:
-        self._make = make
-        self._close = close
-        self._abandon = abandon
-        # Each with the generator that closes it, which ends if nobody refers to it.
-        self._loops: dict[asyncio.AbstractEventLoop, tuple[Held, AsyncGenerator[None]]] = {}
-
-    def __len__(self) -> int:
-        return len(self._loops)
-
-    async def get(self) -> Held:
-        """Return what belongs to the loop that runs."""
-        loop = asyncio.get_running_loop()
-        if found := self._loops.get(loop):
-            return found[0]
-        self._abandon_closed()
-        held = self._make()
-        keeper = self._keep(loop, held)
-        self._loops[loop] = held, keeper
-        await anext(keeper)
-        return held
-
-    async def _keep(self, loop: asyncio.AbstractEventLoop, held: Held) -> AsyncGenerator[None]:
-        # asyncio.run() and the servers' runners close every asynchronous generator that is left
-        # before they close the loop: only then can what belongs to it still be closed.
-        try:
-            yield
-        finally:
-            self._loops.pop(loop, None)
-            await self._close(held)
-
-    def _abandon_closed(self) -> None:
-        # Other threads, whose loops are here as well, may do the same at the same time.
-        for loop in [*self._loops]:
-            if loop.is_closed() and (found := self._loops.pop(loop, None)):
-                self._abandon(found[0])

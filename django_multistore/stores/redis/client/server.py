@@ -14,11 +14,12 @@ from redis.sentinel import MasterNotFoundError
 
 from ....exceptions import StoreUnavailable
 from ...attempts import Outages
+from ...event_loops import PerLoop
 from ..options import RedisOptions
 from ..scripts import WRONG_TYPE, Command, Script
 from . import pools
 from .base import Client, is_of_wrong_type, most_pages
-from .connections import Connections, LoopConnections, PerLoop
+from .connections import Connections, LoopConnections
 
 # How often commands are sent again whose connection broke. The nonce of each write tells Redis
 # that it was done, so that none is done twice.

@@ -28,6 +28,12 @@ SELECT `id`, `key`, `version`, `user_id`, `actor_id`, `ip_address`, `user_agent`
 -- OrmStore: sessions_for_user_locked
 SELECT `id`, `key`, `version`, `user_id`, `actor_id`, `ip_address`, `user_agent`, `created_at`, `authenticated_at`, `last_seen_at`, `expires_at` FROM `django_multistore_storedsession` WHERE `user_id` = %(user_id)s AND `expires_at` > GREATEST(CAST(%(now)s AS DATETIME(6)), UTC_TIMESTAMP(6)) FOR UPDATE;
 
+-- OrmStore: page_for_user
+SELECT `id`, `key`, `version`, `user_id`, `actor_id`, `ip_address`, `user_agent`, `created_at`, `authenticated_at`, `last_seen_at`, `expires_at` FROM `django_multistore_storedsession` WHERE `user_id` = %(user_id)s AND `expires_at` > %(now)s ORDER BY `last_seen_at` DESC, `id` DESC LIMIT %(size)s OFFSET %(start)s;
+
+-- OrmStore: count_for_user
+SELECT COUNT(*) FROM `django_multistore_storedsession` WHERE `user_id` = %(user_id)s AND `expires_at` > %(now)s;
+
 -- OrmStore: destroy_for_user
 DELETE FROM `django_multistore_storedsession` WHERE `user_id` = %(user_id)s AND `key` <> %(except_key)s;
 
@@ -42,6 +48,9 @@ DELETE FROM `django_multistore_storedsession` WHERE `key` = %(key)s AND `version
 
 -- OrmStore: scan
 SELECT `id`, `key`, `version`, `user_id`, `actor_id`, `ip_address`, `user_agent`, `created_at`, `authenticated_at`, `last_seen_at`, `expires_at`, `payload` FROM `django_multistore_storedsession` WHERE `id` > %(after_id)s AND `expires_at` > %(now)s ORDER BY `id` LIMIT %(size)s;
+
+-- OrmStore: count_expired
+SELECT COUNT(*) FROM `django_multistore_storedsession` WHERE `expires_at` <= %(now)s;
 
 -- OrmStore: gc_last
 SELECT `expires_at`, `id` FROM `django_multistore_storedsession` WHERE `expires_at` >= %(after_expiry)s AND (`expires_at` > %(after_expiry)s OR (`expires_at` = %(after_expiry)s AND `id` > %(after_id)s)) AND `expires_at` <= %(now)s ORDER BY `expires_at`, `id` LIMIT 1 OFFSET %(skipped)s;
