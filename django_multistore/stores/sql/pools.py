@@ -176,11 +176,12 @@ class LoopPool:
     async def _take_any(self) -> PooledConnection:
         seconds = min(self.seconds, TROUBLED_SECONDS) if self.trouble else self.seconds
         try:
-            return await self._pool.getconn(seconds)
+            connection: PooledConnection = await self._pool.getconn(seconds)
         except PoolTimeout as error:
             if self.trouble is None:
                 raise
             raise psycopg.OperationalError(f"{error}: {self.trouble}") from self.trouble
+        return connection
 
     async def _return(self, connection: PooledConnection) -> None:
         if connection.pgconn.transaction_status in OPEN_TRANSACTION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -20,7 +21,9 @@ from django_multistore.models import StoredSession
 from django_multistore.records import Outcome, SessionRecord
 from django_multistore.stores import stores
 from django_multistore.stores.orm import expired
+from django_multistore.stores.steps import Steps
 from django_multistore.testing import make_record
+from tests.support import pools
 from tests.support.helpers import rounds
 from tests.support.meeting import PATIENCE, actors, alias_of, on, store_setting
 
@@ -67,9 +70,9 @@ def around_each_step(
     table: Any = stores["default"]._table  # type: ignore[attr-defined]
     execute = table.execute
 
-    def interfered(name: str, values: dict[str, Any]) -> int:
+    def interfered(name: str, values: dict[str, Any], *fate: Any) -> int:
         if name not in ("gc_pages", "gc_ids"):
-            return execute(name, values)  # type: ignore[no-any-return]
+            return execute(name, values, *fate)  # type: ignore[no-any-return]
         before()
         count: int = execute(name, values)
         assert table.is_in_transaction()
@@ -114,10 +117,37 @@ def test_few_are_removed_by_the_index(kind: str) -> None:
 def test_more_pages_than_expired_rows(kind: str) -> None:
     """To go through a large table for a few rows would cost more than to look them up."""
     _, live = fill()
-    measures = dict.fromkeys(expired.MEASURES, lambda table, now: (EXPIRED, None))
+
+    def measure(table: Any, now: Any) -> Steps[tuple[int, None]]:
+        yield from ()
+        return EXPIRED, None
+
+    measures = dict.fromkeys(expired.MEASURES, measure)
     with patch.object(expired, "MEASURES", measures), captured(kind) as was_so:
         assert stores["default"].gc() == EXPIRED
     assert not was_so()
+    assert remaining(kind) == ids_of(live)
+
+
+@POSTGRES
+@pytest.mark.parametrize("is_much", [True, False], ids=["as rows lie", "by the index"])
+def test_a_pool_goes_the_same_way(kind: str, is_much: bool) -> None:
+    """The steps are the same; only who takes them differs."""
+    _, live = fill()
+    store, asked = pools.make_store(), list[str]()
+    find = store._table._find_statement
+
+    def note(name: str) -> Any:
+        asked.append(name)
+        return find(name)
+
+    with (
+        patch.object(expired, "FEW", 20 if is_much else 10 * EXPIRED),
+        patch.object(store._table, "_find_statement", note),
+    ):
+        assert asyncio.run(store.agc(batch_size=100)) == EXPIRED
+    assert ("gc_pages" in asked) is is_much
+    assert ("gc" in asked) is not is_much
     assert remaining(kind) == ids_of(live)
 
 
