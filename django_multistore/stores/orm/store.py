@@ -159,8 +159,8 @@ class OrmStore(PooledVariants):
         return Batch(removed, _Cursor(here.now, expires_at, id) if found else None)
 
     def make_way(self, record: SessionRecord) -> bool:
-        names = {"key": record.key, "id": record.id}
-        return self._table.execute("make_way", names | {"now": self._table.now()}) > 0
+        values = {"key": record.key, "id": record.id, "now": self._table.now()}
+        return self._table.execute("make_way", values) > 0
 
     def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
         if not self._takes_arrays or not records:
