@@ -15,7 +15,7 @@ from ...models import SessionRowQuerySet, StoredSession
 from ...records import Admission, Limit, Outcome, Page, SessionRecord, user_id_of
 from ...session import clock
 from ..batches import Batch
-from ..sql.checks import check_database
+from ..sql.checks import check_database, check_pool
 from ..sql.pooled_table import PooledTable
 from . import many
 from .locks import run_locked
@@ -202,7 +202,11 @@ class OrmStore(PooledVariants):
         self._table.after_commit(action)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return check_database(self.alias, self.database) if kwargs.get("deploy") else []
+        if not kwargs.get("deploy"):
+            return []
+        pool = self.options["ASYNC_POOL"] or {}
+        messages = check_database(self.alias, self.database)
+        return messages + check_pool(self.alias, self.database, pool)
 
     def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Outcome:
         if record.version is None:

@@ -242,6 +242,20 @@ def test_behind_pgbouncer(options: dict[str, Any]) -> None:
             asyncio.run(scene())
 
 
+@pytest.mark.fault
+@POSTGRES
+def test_the_check_of_poolers_knows_the_pool_s_own_argument(options: dict[str, Any]) -> None:
+    options.pop("prepare_threshold", None)
+    with pgbouncer(servers.require("postgres")) as pooler:
+        host, port = pooler.address.split(":")
+        with redirected(pools.alias(), HOST=host, PORT=port):
+            (message,) = pools.make_store(kwargs={"prepare_threshold": 5}).check(deploy=True)
+            assert message.id == "django_multistore.W026"
+            assert "SESSION_STORES['default']['OPTIONS']['ASYNC_POOL']" in str(message.hint)
+            assert pools.make_store().check(deploy=True) == []
+            connections[pools.alias()].close()
+
+
 # Tests of a site's.
 
 
