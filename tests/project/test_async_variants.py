@@ -22,9 +22,11 @@ from django_multistore.middleware import SessionMiddleware
 from django_multistore.session.tracking import TrackedSession
 from django_multistore.stores import steps
 from django_multistore.stores.base import BaseStore
+from django_multistore.stores.orm import OrmStore
 from django_multistore.stores.redis.client.base import Client
 from django_multistore.stores.redis.protocol import Request
 from django_multistore.stores.sql import lost_transactions
+from django_multistore.stores.sql.pooled_table import PooledTable
 from django_multistore.stores.steps import Pause
 from django_multistore.testing import INTERFACE
 
@@ -44,6 +46,8 @@ HOMES = [
     SessionMiddleware,
     cookies,
     BaseStore,
+    OrmStore,
+    PooledTable,
     auth,
     decorators,
     devices,
@@ -112,6 +116,20 @@ def variants(home: type | ModuleType) -> Iterator[Any]:
 def test_variants_differ_only_by_await(function: Any, variant: Any) -> None:
     assert inspect.signature(function).parameters == inspect.signature(variant).parameters
     assert statements(function) == statements(variant)
+
+
+# Of OrmStore's methods these do more than their variants in a pool, for the sake of a caller's
+# transaction or of other databases.
+WITH_TRANSACTIONS = {"reread", "modify", "admit", "destroy_for_user", "destroy_session", "gc"}
+PRIVATE = ["_read", "_list", "_compare_and_set", "_explain_miss", "_write_over"]
+
+
+@pytest.mark.parametrize("name", [*INTERFACE, *PRIVATE])
+def test_variants_in_a_pool_differ_only_by_await(name: str) -> None:
+    function, variant = getattr(OrmStore, name), getattr(OrmStore, variant_name(name))
+    assert inspect.signature(function).parameters == inspect.signature(variant).parameters
+    is_same = statements(function) == statements(variant)
+    assert is_same == (name not in WITH_TRANSACTIONS)
 
 
 @pytest.mark.parametrize("name", INTERFACE)

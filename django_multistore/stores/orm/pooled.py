@@ -123,9 +123,8 @@ class PooledVariants(BaseStore):
 
     @pooled
     async def amake_way(self, record: SessionRecord) -> bool:
-        names = {"key": record.key, "id": record.id}
-        now = await self._table.anow()
-        return await self._table.aexecute("make_way", names | {"now": now}) > 0
+        values = {"key": record.key, "id": record.id, "now": await self._table.anow()}
+        return await self._table.aexecute("make_way", values) > 0
 
     @pooled
     async def agc(
@@ -175,9 +174,7 @@ class PooledVariants(BaseStore):
         return Outcome.GONE if await self.areread(key) is None else Outcome.CONFLICT
 
     async def _awrite_over(self, key: str, record: SessionRecord) -> Outcome:
-        if record.key == key:
-            return await self.aupdate(record)
-        return await self.arotate(key, record)
+        return await (self.aupdate(record) if record.key == key else self.arotate(key, record))
 
     async def _aadmit(self, old_key: str | None, record: SessionRecord, limit: Limit) -> Admission:
         """Do what Fallbacks.admit() does."""

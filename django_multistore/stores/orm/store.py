@@ -14,7 +14,7 @@ from ...models import SessionRowQuerySet, StoredSession
 from ...records import Admission, Limit, Outcome, Page, SessionRecord, user_id_of
 from ...session import clock
 from ..batches import Batch
-from ..sql.checks import check_database
+from ..sql.checks import check_database, check_pool
 from ..sql.pooled_table import PooledTable
 from ..steps import run
 from . import expired, many
@@ -142,8 +142,8 @@ class OrmStore(PooledVariants):
         return run(expired.remove(self._table, cursor, size))
 
     def make_way(self, record: SessionRecord) -> bool:
-        names = {"key": record.key, "id": record.id}
-        return self._table.execute("make_way", names | {"now": self._table.now()}) > 0
+        values = {"key": record.key, "id": record.id, "now": self._table.now()}
+        return self._table.execute("make_way", values) > 0
 
     def create_many(self, records: Sequence[SessionRecord]) -> list[bool]:
         if not self._takes_arrays or not records:
@@ -185,7 +185,11 @@ class OrmStore(PooledVariants):
         self._table.after_commit(action)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return check_database(self.alias, self.database) if kwargs.get("deploy") else []
+        if not kwargs.get("deploy"):
+            return []
+        pool = self.options["ASYNC_POOL"] or {}
+        messages = check_database(self.alias, self.database)
+        return messages + check_pool(self.alias, self.database, pool)
 
     def _compare_and_set(self, statement: str, old_key: str, record: SessionRecord) -> Outcome:
         if record.version is None:

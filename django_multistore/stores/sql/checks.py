@@ -40,6 +40,17 @@ def check_database(alias: str, using: str) -> list[CheckMessage]:
     return messages
 
 
+def check_pool(alias: str, using: str, options: dict[str, Any]) -> list[CheckMessage]:
+    """Say what a pooler makes of the statements that ASYNC_POOL has prepared, if it says so."""
+    if options.get("kwargs", {}).get("prepare_threshold") is None:
+        return []
+    with suppress(AnyDatabaseError):
+        if _shares_prepared_names(connections[using]):
+            where = f"SESSION_STORES[{alias!r}]['OPTIONS']['ASYNC_POOL']['kwargs']"
+            return [_build_warning(alias, using, where)]
+    return []
+
+
 def _check_isolation(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:
     """Warn of transactions that don't see what is committed meanwhile."""
     using = connection.alias
@@ -124,18 +135,20 @@ def _check_pooler(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMess
         return []
     if not _shares_prepared_names(connection):
         return []
-    return [
-        Warning(
-            f"Session store {alias!r}: the database {connection.alias!r} is behind a pooler that "
-            "doesn't keep its clients' prepared statements apart, and 'prepare_threshold' has "
-            "each client prepare some under the same names: where one server connection serves "
-            "several, statements fail, or another client's is run.",
-            hint="Use PgBouncer 1.21 or later with max_prepared_statements above 0, or remove "
-            f"'prepare_threshold' from DATABASES[{connection.alias!r}]['OPTIONS']. If it pools "
-            "by sessions, silence this check.",
-            id="django_multistore.W026",
-        )
-    ]
+    where = f"DATABASES[{connection.alias!r}]['OPTIONS']"
+    return [_build_warning(alias, connection.alias, where)]
+
+
+def _build_warning(alias: str, using: str, where: str) -> Warning:
+    return Warning(
+        f"Session store {alias!r}: the database {using!r} is behind a pooler that "
+        "doesn't keep its clients' prepared statements apart, and 'prepare_threshold' has "
+        "each client prepare some under the same names: where one server connection serves "
+        "several, statements fail, or another client's is run.",
+        hint="Use PgBouncer 1.21 or later with max_prepared_statements above 0, or remove "
+        f"'prepare_threshold' from {where}. If it pools by sessions, silence this check.",
+        id="django_multistore.W026",
+    )
 
 
 def _check_clock(alias: str, connection: BaseDatabaseWrapper) -> list[CheckMessage]:

@@ -76,7 +76,7 @@ class LoopPool:
         self._returns: set[asyncio.Task[None]] = set()
         self._forget = forget
         self._guard: asyncio.Task[None] | None = None
-        self._pool = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[PooledConnection] = AsyncConnectionPool(
             **options
             | {
                 "open": False,
