@@ -25,7 +25,7 @@ PATIENCE = 10  # seconds, whatever the store's own time limits are
 PATIENCE_WITH_QUESTIONS = 20  # seconds; a trial of a cache takes up to 10
 LIFE = timedelta(seconds=60)  # What can't be removed goes by itself.
 # What a check says of a server that can't be asked, which the trial says with the reason.
-SAID_BY_TRIAL = ("W015", "W022")
+SAID_BY_TRIAL = ("W015", "W022", "W062")
 REFUSED, NOT_REACHED = "django_multistore.E018", "django_multistore.E019"
 
 

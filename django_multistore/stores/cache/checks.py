@@ -135,6 +135,10 @@ def ends_sessions_early(used: CacheInUse) -> Complaint | None:
     )
 
 
+EVICTS = "django_multistore.W006"
+SHARED = "django_multistore.W007"
+ENDS_EARLY = "django_multistore.W011"
+
 Question = Callable[[CacheInUse], Complaint | None]
 
 ALWAYS: tuple[tuple[str, Question], ...] = (
@@ -148,12 +152,12 @@ FOR_PRODUCTION: tuple[tuple[str, Question], ...] = (
     ("django_multistore.W005", lambda used: used.backend.is_of_one_process()),
     ("django_multistore.W013", lambda used: used.backend.adds_in_steps()),
     ("django_multistore.W021", lambda used: used.backend.obeys_transactions()),
-    ("django_multistore.W006", lambda used: used.backend.evicts()),
-    ("django_multistore.W007", is_shared),
+    (EVICTS, lambda used: used.backend.evicts()),
+    (SHARED, is_shared),
     ("django_multistore.W008", lambda used: used.backend.has_unfit_client()),
     ("django_multistore.W009", lambda used: used.backend.reads_replicas()),
     ("django_multistore.W010", _has_no_prefix),
-    ("django_multistore.W011", ends_sessions_early),
+    (ENDS_EARLY, ends_sessions_early),
     ("django_multistore.W012", lambda used: used.backend.unpickles()),
 )
 # What a trial finds of a backend that isn't known.

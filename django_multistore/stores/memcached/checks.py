@@ -9,7 +9,15 @@ from typing import Any
 from django.core.checks import CheckMessage, Warning
 
 from ...exceptions import StoreUnavailable
-from ..cache.checks import CacheInUse, ends_sessions_early, is_shared, make_message
+from ..cache.checks import (
+    ENDS_EARLY,
+    EVICTS,
+    SHARED,
+    CacheInUse,
+    ends_sessions_early,
+    is_shared,
+    make_message,
+)
 from ..cache.known_backends.base import Complaint
 from ..cache.known_backends.servers import MEMCACHED_EVICTS
 from ..sql.clocks import check_clock
@@ -32,7 +40,7 @@ def check_memcached(
             f"Session store {alias!r} could not ask {options.place} how it is configured "
             f"({type(cause).__name__}: {cause}).",
             hint="Start it, or correct where OPTIONS says it is.",
-            id="django_multistore.W015",
+            id="django_multistore.W062",
         )
         return [*messages, silence]
     for name, facts in servers.items():
@@ -50,9 +58,9 @@ def _check_settings(alias: str, options: MemcachedOptions) -> Iterator[CheckMess
     max_age = int(options.max_age.total_seconds())
     used = CacheInUse(alias, options.cache or "", max_age=max_age)
     if options.cache is not None and (complaint := is_shared(used)):
-        yield make_message(alias, used.place, "django_multistore.W007", complaint, options.cache)
+        yield make_message(alias, used.place, SHARED, complaint, options.cache)
     if complaint := ends_sessions_early(used):
-        yield make_message(alias, options.place, "django_multistore.W011", complaint)
+        yield make_message(alias, options.place, ENDS_EARLY, complaint)
 
 
 def _complain_of(facts: Mapping[bytes, Any]) -> Iterator[tuple[str, Complaint]]:
@@ -74,7 +82,7 @@ def _complain_of(facts: Mapping[bytes, Any]) -> Iterator[tuple[str, Complaint]]:
             ),
         )
     else:
-        yield "django_multistore.W006", MEMCACHED_EVICTS
+        yield EVICTS, MEMCACHED_EVICTS
     item_size = facts.get(b"item_size_max")
     if isinstance(item_size, int) and item_size < ITEM_SIZE:
         yield (

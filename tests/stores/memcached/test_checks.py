@@ -74,7 +74,7 @@ def test_one_that_can_t_be_asked() -> None:
     assert ids(found) == {"E019"}
     assert "memcached at 127.0.0.1:1" in found[0].msg
     assert "Start it" in str(found[0].hint)
-    assert ids(store_at("127.0.0.1:1").check(deploy=True)) == {"W015"}
+    assert ids(store_at("127.0.0.1:1").check(deploy=True)) == {"W062"}
 
 
 def test_a_clock_that_differs() -> None:
