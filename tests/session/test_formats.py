@@ -74,7 +74,7 @@ WRITTEN = {
     ("utf-8", "zstd"): (b"\x04", b"\x04", b"\x06"),
     ("utf-8", "none"): (b"\x04", b"\x04", b"\x04"),
 }
-HAS_ZSTD = compression.zstd is not None
+HAS_ZSTD = compression.find_zstd() is not None
 needs_zstd = pytest.mark.skipif(not HAS_ZSTD, reason="zstd is missing")
 
 
@@ -93,7 +93,7 @@ def _with_and_without_msgspec(request: pytest.FixtureRequest, monkeypatch: Any) 
 
 @pytest.fixture
 def _no_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compression, "zstd", None)
+    monkeypatch.setattr(compression, "find_zstd", lambda: None)
 
 
 def store_payload(payload: bytes) -> None:
@@ -281,7 +281,7 @@ class TestLimit:
             packed = (
                 zlib.compress(content)
                 if packing is Packing.DEFLATED
-                else compression.zstd.compress(content)
+                else compression.find_zstd().compress(content)
             )
             for limit in (None, 200_000):
                 with override_settings(SESSION_MAX_BYTES=limit):
