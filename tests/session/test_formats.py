@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -267,6 +268,22 @@ class TestLimit:
         assert "larger than SESSION_MAX_BYTES" in caplog.text
         assert SESSION_KEY not in caplog.text
         assert session.session_key is None
+
+    def test_what_is_beyond_is_never_unpacked(self, settings: Any) -> None:
+        settings.SESSION_MAX_BYTES = limit = 1_000_000
+        bomb = bytes(100 * limit)
+        packed = {Packing.DEFLATED: zlib.compress(bomb)}
+        if HAS_ZSTD:
+            packed[Packing.ZSTD] = compression.find_zstd().compress(bomb)
+        del bomb
+        for packing, body in packed.items():
+            tracemalloc.start()
+            try:
+                with pytest.raises(TooLarge):
+                    compression.unpack(packing, body)
+                assert tracemalloc.get_traced_memory()[1] < 5 * limit
+            finally:
+                tracemalloc.stop()
 
     def test_is_for_writing(self, settings: Any) -> None:
         settings.SESSION_MAX_BYTES = 100
