@@ -7,14 +7,13 @@ Deflate is Python's own. zstd is Python's from 3.14 on; before, it is backports.
 from __future__ import annotations
 
 import enum
+import functools
 import zlib
 from typing import Any
 
 from ..conf import UNPACKED, ZSTD, conf
 from ..exceptions import StoreUnavailable
 from .optional import import_first
-
-zstd = import_first("compression.zstd", "backports.zstd")
 
 # Bytes, below which to pack costs more than it saves. Who chooses zstd wants to save time, and
 # to set it up, as to set up zlib, takes as long as all else that a small session needs.
@@ -42,9 +41,15 @@ class TooLarge(ValueError):
     """A payload would unpack to more than SESSION_MAX_BYTES."""
 
 
+@functools.cache
+def find_zstd() -> Any:
+    """Import the library for zstd, which takes a MiB, when it is first needed; None if missing."""
+    return import_first("compression.zstd", "backports.zstd")
+
+
 def is_available(compression: str) -> bool:
     """Say whether this process can do what SESSION_COMPRESSION names."""
-    return compression != ZSTD or zstd is not None
+    return compression != ZSTD or find_zstd() is not None
 
 
 def pack(body: bytes) -> tuple[Packing, bytes]:
@@ -110,12 +115,13 @@ def _unpack_zstd(packed: bytes, limit: int | None) -> bytes | None:
 
 
 def _require_zstd(done: str) -> Any:
-    if zstd is None:
+    library = find_zstd()
+    if library is None:
         raise StoreUnavailable(
             f"A session whose payload is packed by zstd can't be {done} in this process, which has "
             f"no zstd. {REMEDY}"
         )
-    return zstd
+    return library
 
 
 def _deflates_well(body: bytes) -> bool:

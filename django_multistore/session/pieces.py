@@ -30,6 +30,11 @@ MOST = 100_000  # containers on one level, since one may be in many places
 COMPACT = (",", ":")
 DELETE = b"\x7f"  # the only ASCII character that is spelled differently in the two encodings
 
+# Its own errors are ValueErrors since 0.23 only.
+OWN_ERRORS = () if msgspec is None else (msgspec.MsgspecError,)
+UNREADABLE = (ValueError, RecursionError, *OWN_ERRORS)
+UNWRITABLE = (TypeError, *UNREADABLE)
+
 
 class _NoPiece:
     """What nothing is an instance of, where there is no msgspec."""
@@ -44,7 +49,7 @@ def _can_prove() -> bool:
         encoded = msgspec.json.encode(
             {"a": [1 << 64, True, None, -0.0, "\x00\x7f\u00e9/"], "1": ()}
         )
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, *UNWRITABLE):
         return False
     unlike: list[Any] = [object(), frozenset(), 1j, b""]
     return (
@@ -82,7 +87,7 @@ def split(content: bytes, *, is_utf8: bool) -> dict[str, Any] | None:
                 return None
             str(content, "utf-8")
         pieces: dict[str, Any] = _split(content)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return None
     return pieces
 
@@ -97,7 +102,7 @@ def decode(piece: Any) -> Any:
     """
     try:
         return _decode(piece)
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return json.loads(bytes(piece))
 
 
@@ -143,7 +148,7 @@ def encode_proven(value: Any, touched: Iterable[Any], *, is_utf8: bool) -> bytes
         return None
     try:
         content: bytes = _encode(value)
-    except (TypeError, ValueError, RecursionError):
+    except UNWRITABLE:
         return None
     return content if is_utf8 or is_same_in_ascii(content) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -74,7 +75,7 @@ WRITTEN = {
     ("utf-8", "zstd"): (b"\x04", b"\x04", b"\x06"),
     ("utf-8", "none"): (b"\x04", b"\x04", b"\x04"),
 }
-HAS_ZSTD = compression.zstd is not None
+HAS_ZSTD = compression.find_zstd() is not None
 needs_zstd = pytest.mark.skipif(not HAS_ZSTD, reason="zstd is missing")
 
 
@@ -93,7 +94,7 @@ def _with_and_without_msgspec(request: pytest.FixtureRequest, monkeypatch: Any) 
 
 @pytest.fixture
 def _no_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compression, "zstd", None)
+    monkeypatch.setattr(compression, "find_zstd", lambda: None)
 
 
 def store_payload(payload: bytes) -> None:
@@ -268,6 +269,22 @@ class TestLimit:
         assert SESSION_KEY not in caplog.text
         assert session.session_key is None
 
+    def test_what_is_beyond_is_never_unpacked(self, settings: Any) -> None:
+        settings.SESSION_MAX_BYTES = limit = 1_000_000
+        bomb = bytes(100 * limit)
+        packed = {Packing.DEFLATED: zlib.compress(bomb)}
+        if HAS_ZSTD:
+            packed[Packing.ZSTD] = compression.find_zstd().compress(bomb)
+        del bomb
+        for packing, body in packed.items():
+            tracemalloc.start()
+            try:
+                with pytest.raises(TooLarge):
+                    compression.unpack(packing, body)
+                assert tracemalloc.get_traced_memory()[1] < 5 * limit
+            finally:
+                tracemalloc.stop()
+
     def test_is_for_writing(self, settings: Any) -> None:
         settings.SESSION_MAX_BYTES = 100
         assert write({"a": "b" * 92}, DJANGOS)
@@ -281,7 +298,7 @@ class TestLimit:
             packed = (
                 zlib.compress(content)
                 if packing is Packing.DEFLATED
-                else compression.zstd.compress(content)
+                else compression.find_zstd().compress(content)
             )
             for limit in (None, 200_000):
                 with override_settings(SESSION_MAX_BYTES=limit):

@@ -24,7 +24,7 @@ import pytest
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.signing import JSONSerializer
 
-from django_multistore.session import pieces
+from django_multistore.session import lazy, pieces
 from django_multistore.session.codec import Body
 from django_multistore.session.lazy import LazyData, snapshot
 from django_multistore.session.merge import merge_theirs
@@ -308,6 +308,28 @@ def test_threads_find_one_value() -> None:
             thread.join()
         assert len({id(each) for each in found}) == 1
         assert data["b"] == [1, {"c": None}, 0, 0, 0, 0]
+
+
+def test_what_another_thread_does_meanwhile_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(act: Callable[[LazyData], Any]) -> tuple[Any, LazyData]:
+        data = make_lazy()
+
+        def decode(piece: Any) -> Any:
+            monkeypatch.undo()
+            act(data)
+            return pieces.decode(piece)
+
+        monkeypatch.setattr(lazy, "decode", decode)
+        return data["b"], data
+
+    found, data = look(lambda data: data["b"].append(2))
+    assert found is data["b"]
+    assert found == [1, {"c": None}, 2]
+    found, data = look(lambda data: data.update(b="new"))
+    assert found == data["b"] == "new"
+    found, data = look(lambda data: data.pop("b"))
+    assert found == [1, {"c": None}]
+    assert "b" not in data
 
 
 def test_random_operations() -> None:
