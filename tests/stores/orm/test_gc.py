@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -20,7 +21,9 @@ from django_multistore.models import StoredSession
 from django_multistore.records import Outcome, SessionRecord
 from django_multistore.stores import stores
 from django_multistore.stores.orm import expired
+from django_multistore.stores.steps import Steps
 from django_multistore.testing import make_record
+from tests.support import pools
 from tests.support.helpers import rounds
 from tests.support.meeting import PATIENCE, actors, alias_of, on, store_setting
 
@@ -67,9 +70,9 @@ def around_each_step(
     table: Any = stores["default"]._table  # type: ignore[attr-defined]
     execute = table.execute
 
-    def interfered(name: str, values: dict[str, Any]) -> int:
+    def interfered(name: str, values: dict[str, Any], *more: Any) -> int:
         if name not in ("gc_pages", "gc_ids"):
-            return execute(name, values)  # type: ignore[no-any-return]
+            return execute(name, values, *more)  # type: ignore[no-any-return]
         before()
         count: int = execute(name, values)
         assert table.is_in_transaction()
@@ -114,11 +117,16 @@ def test_few_are_removed_by_the_index(kind: str) -> None:
 def test_more_pages_than_expired_rows(kind: str) -> None:
     """To go through a large table for a few rows would cost more than to look them up."""
     _, live = fill()
-    measures = dict.fromkeys(expired.MEASURES, lambda table, now: (EXPIRED, None))
+    measures = dict.fromkeys(expired.MEASURES, measure_many_pages)
     with patch.object(expired, "MEASURES", measures), captured(kind) as was_so:
         assert stores["default"].gc() == EXPIRED
     assert not was_so()
     assert remaining(kind) == ids_of(live)
+
+
+def measure_many_pages(*_: object) -> Steps[tuple[int, None]]:
+    yield from ()
+    return EXPIRED, None
 
 
 @SERVERS
@@ -227,6 +235,32 @@ def test_without_the_right_to_lock_it_goes_by_the_index(kind: str) -> None:
             cursor.execute(f"DROP OWNED BY {role}")
             cursor.execute(f"DROP ROLE {role}")
     assert remaining(kind) == ids_of(live)
+
+
+@POSTGRES
+def test_in_a_pool_many_are_removed_as_they_lie(kind: str, settings: Any) -> None:
+    settings.SESSION_STORES = pools.setting()
+    gone, live = fill()
+    store, steps, seen = stores["default"], list[int](), list[str]()
+    table: Any = store._table  # type: ignore[attr-defined]
+    aexecute = table.aexecute
+
+    async def noted(name: str, *args: Any) -> int:
+        seen.append(name)
+        return await aexecute(name, *args)  # type: ignore[no-any-return]
+
+    with actors(alias_of(kind), 1) as (other,), patch.object(table, "aexecute", noted):
+        other.begins()
+        try:
+            locked = rows_of(kind).filter(id=gone[7].id).select_for_update()
+            assert other.does(lambda: len(locked)) == 1
+            count = asyncio.run(store.agc(batch_size=64, progress=steps.append))
+        finally:
+            other.ends(commit=True)
+    assert {*seen} == {"gc_pages"}
+    assert count == sum(steps) == EXPIRED - 1
+    assert max(steps) <= 64
+    assert remaining(kind) == ids_of([gone[7], *live])
 
 
 @POSTGRES
