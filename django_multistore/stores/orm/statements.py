@@ -125,14 +125,16 @@ PHYSICAL = {
             FROM pg_class AS class JOIN pg_am AS method ON method.oid = relam AND amname = 'heap'
             WHERE class.oid = '{table}'::regclass AND HAS_ANY_COLUMN_PRIVILEGE(class.oid, 'UPDATE')
         """),
+        # As a truth value, expires_at is not looked up in its index, which has what is removed as
+        # well until the next VACUUM.
         "gc_pages": Template("""
             DELETE FROM {table}
             WHERE ctid = ANY (ARRAY(
                     SELECT ctid FROM {table}
                     WHERE ctid >= %(first)s::tid AND ctid < %(behind)s::tid
-                        AND {expires_at} <= %(now)s
+                        AND ({expires_at} <= %(now)s) IS TRUE
                     LIMIT %(size)s FOR UPDATE SKIP LOCKED))
-                AND {expires_at} <= %(now)s
+                AND ({expires_at} <= %(now)s) IS TRUE
         """),
     },
     "mysql": {
@@ -151,7 +153,7 @@ PHYSICAL = {
                 SELECT {id} AS expired_id FROM {table} FORCE INDEX (PRIMARY)
                 WHERE {id} > %(after_id)s AND {id} <= %(last_id)s AND {expires_at} <= %(now)s
                 LIMIT %(size)s FOR UPDATE SKIP LOCKED) AS expired
-            STRAIGHT_JOIN {table} ON {table}.{id} = expired_id
+            STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) ON {table}.{id} = expired_id
             WHERE {table}.{expires_at} <= %(now)s
         """),
     },

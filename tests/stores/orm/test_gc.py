@@ -31,6 +31,7 @@ pytestmark = pytest.mark.elsewhere
 
 SERVERS = pytest.mark.parametrize("kind", on("postgres", "mariadb", transaction=True))
 POSTGRES = pytest.mark.parametrize("kind", on("postgres", transaction=True))
+MYSQL = pytest.mark.parametrize("kind", on("mariadb", transaction=True))
 EXPIRED, LIVE = 300, 60
 AS_ROWS_LIE = "SKIP LOCKED"  # Only statements that go through the table have it.
 
@@ -264,8 +265,10 @@ def test_in_a_pool_many_are_removed_as_they_lie(kind: str, settings: Any) -> Non
 
 
 @POSTGRES
-def test_a_step_reads_its_pages_alone(kind: str) -> None:
-    fill(2_000)
+@pytest.mark.parametrize("count", [1, 2_000])
+def test_a_step_reads_its_pages_alone(kind: str, count: int) -> None:
+    """Also where next to nothing has expired, as towards the end."""
+    fill(count, 2_000)
     connection = connections[alias_of(kind)]
     table: Any = stores["default"]._table  # type: ignore[attr-defined]
     statement = table._find_statement("gc_pages")
@@ -278,6 +281,29 @@ def test_a_step_reads_its_pages_alone(kind: str) -> None:
     assert "Tid Range Scan" in plan
     assert "Index" not in plan
     assert "Seq Scan" not in plan
+
+
+@MYSQL
+@pytest.mark.parametrize("count", [1, 20, 2_000])
+def test_a_step_looks_each_of_its_rows_up(kind: str, count: int) -> None:
+    """
+    Whatever the server thinks how many rows there are: it counts none that are removed.
+
+    Once it went through all removed ones, for each row of a step, which took minutes.
+    """
+    fill(count, 0)
+    connection = connections[alias_of(kind)]
+    table: Any = stores["default"]._table  # type: ignore[attr-defined]
+    statement = table._find_statement("gc_ids")
+    values = {"after_id": -1, "last_id": 2**63 - 1, "now": timezone.now(), "size": 1_000}
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE TABLE {StoredSession._meta.db_table}")
+        cursor.fetchall()
+        cursor.execute(f"EXPLAIN {statement.sql}", statement.bind(values, connection))
+        names = [column[0] for column in cursor.description]
+        plan = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    (looked_up,) = [row for row in plan if row["table"] == StoredSession._meta.db_table][:1]
+    assert (looked_up["type"], looked_up["key"]) == ("eq_ref", "PRIMARY"), plan
 
 
 @pytest.mark.stress
