@@ -148,6 +148,8 @@ PHYSICAL = {
             ORDER BY {id}
             LIMIT 1 OFFSET %(skipped)s
         """),
+        # Without the hint, a server that counts few rows would read the whole table for each row,
+        # and with it all that is removed and not yet purged.
         "gc_ids": Template("""
             DELETE {table} FROM (
                 SELECT {id} AS expired_id FROM {table} FORCE INDEX (PRIMARY)
