@@ -23,10 +23,10 @@ from . import databases, filling
 
 EXPIRED, LIVE = 1_000_000, 100_000  # sessions
 ALONE = 5  # seconds in which the other process saves, and nothing is removed
-# At most: times as long as one DELETE; times the usual of what 99 of 100 saves take; seconds of a
-# statement; and seconds of any save, where others wait for the whole file.
+# At most: times as long as one DELETE; times as long for 99 of 100 saves as alone; seconds of a
+# statement; and on SQLite, where others wait for the whole file, seconds of any save.
 TARGET, SAVE_TARGET, STATEMENT_TARGET = 2.0, 2.0, 0.5
-LONGEST_SAVE_TARGETS = {"sqlite": 0.3}
+SQLITE_SAVE_TARGET = 0.3
 OURS, ONE_DELETE = "OrmStore gc", "one DELETE"
 
 WARM_UP = 50  # saves

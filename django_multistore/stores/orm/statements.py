@@ -125,14 +125,16 @@ PHYSICAL = {
             FROM pg_class AS class JOIN pg_am AS method ON method.oid = relam AND amname = 'heap'
             WHERE class.oid = '{table}'::regclass AND HAS_ANY_COLUMN_PRIVILEGE(class.oid, 'UPDATE')
         """),
+        # As a truth value, expires_at is not looked up in its index, which has what is removed as
+        # well until the next VACUUM.
         "gc_pages": Template("""
             DELETE FROM {table}
             WHERE ctid = ANY (ARRAY(
                     SELECT ctid FROM {table}
                     WHERE ctid >= %(first)s::tid AND ctid < %(behind)s::tid
-                        AND {expires_at} <= %(now)s
+                        AND ({expires_at} <= %(now)s) IS TRUE
                     LIMIT %(size)s FOR UPDATE SKIP LOCKED))
-                AND {expires_at} <= %(now)s
+                AND ({expires_at} <= %(now)s) IS TRUE
         """),
     },
     "mysql": {
@@ -146,12 +148,14 @@ PHYSICAL = {
             ORDER BY {id}
             LIMIT 1 OFFSET %(skipped)s
         """),
+        # Without the hint, a server that counts few rows would read the whole table for each row,
+        # and with it all that is removed and not yet purged.
         "gc_ids": Template("""
             DELETE {table} FROM (
                 SELECT {id} AS expired_id FROM {table} FORCE INDEX (PRIMARY)
                 WHERE {id} > %(after_id)s AND {id} <= %(last_id)s AND {expires_at} <= %(now)s
                 LIMIT %(size)s FOR UPDATE SKIP LOCKED) AS expired
-            STRAIGHT_JOIN {table} ON {table}.{id} = expired_id
+            STRAIGHT_JOIN {table} FORCE INDEX (PRIMARY) ON {table}.{id} = expired_id
             WHERE {table}.{expires_at} <= %(now)s
         """),
     },

@@ -25,13 +25,15 @@ from django_multistore.stores.steps import Steps
 from django_multistore.testing import make_record
 from tests.support import pools
 from tests.support.helpers import rounds
-from tests.support.meeting import PATIENCE, actors, alias_of, on, store_setting
+from tests.support.meeting import PATIENCE, actors, alias_of, on, server_kind, store_setting
 
 pytestmark = pytest.mark.elsewhere
 
 SERVERS = pytest.mark.parametrize("kind", on("postgres", "mariadb", transaction=True))
 POSTGRES = pytest.mark.parametrize("kind", on("postgres", transaction=True))
+MYSQL = pytest.mark.parametrize("kind", on("mariadb", transaction=True))
 EXPIRED, LIVE = 300, 60
+EXPLAIN_ON_MYSQL = "EXPLAIN FORMAT=TRADITIONAL"
 AS_ROWS_LIE = "SKIP LOCKED"  # Only statements that go through the table have it.
 
 
@@ -70,9 +72,9 @@ def around_each_step(
     table: Any = stores["default"]._table  # type: ignore[attr-defined]
     execute = table.execute
 
-    def interfered(name: str, values: dict[str, Any], *fate: Any) -> int:
+    def interfered(name: str, values: dict[str, Any], *more: Any) -> int:
         if name not in ("gc_pages", "gc_ids"):
-            return execute(name, values, *fate)  # type: ignore[no-any-return]
+            return execute(name, values, *more)  # type: ignore[no-any-return]
         before()
         count: int = execute(name, values)
         assert table.is_in_transaction()
@@ -117,38 +119,16 @@ def test_few_are_removed_by_the_index(kind: str) -> None:
 def test_more_pages_than_expired_rows(kind: str) -> None:
     """To go through a large table for a few rows would cost more than to look them up."""
     _, live = fill()
-
-    def measure(table: Any, now: Any) -> Steps[tuple[int, None]]:
-        yield from ()
-        return EXPIRED, None
-
-    measures = dict.fromkeys(expired.MEASURES, measure)
+    measures = dict.fromkeys(expired.MEASURES, measure_many_pages)
     with patch.object(expired, "MEASURES", measures), captured(kind) as was_so:
         assert stores["default"].gc() == EXPIRED
     assert not was_so()
     assert remaining(kind) == ids_of(live)
 
 
-@POSTGRES
-@pytest.mark.parametrize("is_much", [True, False], ids=["as rows lie", "by the index"])
-def test_a_pool_goes_the_same_way(kind: str, is_much: bool) -> None:
-    """The steps are the same; only who takes them differs."""
-    _, live = fill()
-    store, asked = pools.make_store(), list[str]()
-    find = store._table._find_statement
-
-    def note(name: str) -> Any:
-        asked.append(name)
-        return find(name)
-
-    with (
-        patch.object(expired, "FEW", 20 if is_much else 10 * EXPIRED),
-        patch.object(store._table, "_find_statement", note),
-    ):
-        assert asyncio.run(store.agc(batch_size=100)) == EXPIRED
-    assert ("gc_pages" in asked) is is_much
-    assert ("gc" in asked) is not is_much
-    assert remaining(kind) == ids_of(live)
+def measure_many_pages(*_: object) -> Steps[tuple[int, None]]:
+    yield from ()
+    return EXPIRED, None
 
 
 @SERVERS
@@ -260,8 +240,36 @@ def test_without_the_right_to_lock_it_goes_by_the_index(kind: str) -> None:
 
 
 @POSTGRES
-def test_a_step_reads_its_pages_alone(kind: str) -> None:
-    fill(2_000)
+def test_in_a_pool_many_are_removed_as_they_lie(kind: str, settings: Any) -> None:
+    settings.SESSION_STORES = pools.setting()
+    gone, live = fill()
+    store, steps, seen = stores["default"], list[int](), list[str]()
+    table: Any = store._table  # type: ignore[attr-defined]
+    aexecute = table.aexecute
+
+    async def noted(name: str, *args: Any) -> int:
+        seen.append(name)
+        return await aexecute(name, *args)  # type: ignore[no-any-return]
+
+    with actors(alias_of(kind), 1) as (other,), patch.object(table, "aexecute", noted):
+        other.begins()
+        try:
+            locked = rows_of(kind).filter(id=gone[7].id).select_for_update()
+            assert other.does(lambda: len(locked)) == 1
+            count = asyncio.run(store.agc(batch_size=64, progress=steps.append))
+        finally:
+            other.ends(commit=True)
+    assert {*seen} == {"gc_pages"}
+    assert count == sum(steps) == EXPIRED - 1
+    assert max(steps) <= 64
+    assert remaining(kind) == ids_of([gone[7], *live])
+
+
+@POSTGRES
+@pytest.mark.parametrize("count", [1, 2_000])
+def test_a_step_reads_its_pages_alone(kind: str, count: int) -> None:
+    """Also where next to nothing has expired, as towards the end."""
+    fill(count, 2_000)
     connection = connections[alias_of(kind)]
     table: Any = stores["default"]._table  # type: ignore[attr-defined]
     statement = table._find_statement("gc_pages")
@@ -276,16 +284,40 @@ def test_a_step_reads_its_pages_alone(kind: str) -> None:
     assert "Seq Scan" not in plan
 
 
+@MYSQL
+@pytest.mark.parametrize("count", [1, 20, 2_000])
+def test_a_step_looks_each_of_its_rows_up(kind: str, count: int) -> None:
+    """
+    Whatever the server thinks how many rows there are: it counts none that are removed.
+
+    Once it went through all removed ones, for each row of a step, which took minutes.
+    """
+    fill(count, 0)
+    connection = connections[alias_of(kind)]
+    table: Any = stores["default"]._table  # type: ignore[attr-defined]
+    statement = table._find_statement("gc_ids")
+    values = {"after_id": -1, "last_id": 2**63 - 1, "now": timezone.now(), "size": 1_000}
+    with connection.cursor() as cursor:
+        cursor.execute(f"ANALYZE TABLE {StoredSession._meta.db_table}")
+        cursor.fetchall()
+        explain = "EXPLAIN" if server_kind(connection.alias) == "mariadb" else EXPLAIN_ON_MYSQL
+        cursor.execute(f"{explain} {statement.sql}", statement.bind(values, connection))
+        names = [column[0] for column in cursor.description]
+        plan = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    (looked_up,) = [row for row in plan if row["table"] == StoredSession._meta.db_table][:1]
+    assert (looked_up["type"], looked_up["key"]) == ("eq_ref", "PRIMARY"), plan
+
+
 @pytest.mark.stress
 @SERVERS
 def test_live_traffic_beside_it_loses_nothing(kind: str) -> None:
     """Sessions are made, saved and ended, also all of a user's, beside two runs of gc."""
-    store, deadline = stores["default"], time.monotonic() + rounds() / 30
-    live = [fill(60, 2, user_id=str(user))[1] for user in range(60)]
+    store, live = stores["default"], [fill(60, 2, user_id=str(user))[1] for user in range(60)]
+    deadline = time.monotonic() + rounds() / 30
 
     def save(number: int) -> list[SessionRecord]:
         mine = [sessions[number] for sessions in live[:30]]
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline or mine[-1].version == 1:
             for place, record in enumerate(mine):
                 assert store.update(replace(record, payload=b"new")) is Outcome.DONE
                 mine[place] = replace(record, version=(record.version or 0) + 1)

@@ -65,7 +65,7 @@ SELECT DATA_LENGTH DIV @@innodb_page_size FROM information_schema.TABLES WHERE T
 SELECT `id` FROM `django_multistore_storedsession` FORCE INDEX (PRIMARY) WHERE `id` > %(after_id)s ORDER BY `id` LIMIT 1 OFFSET %(skipped)s;
 
 -- OrmStore: gc_ids
-DELETE `django_multistore_storedsession` FROM ( SELECT `id` AS expired_id FROM `django_multistore_storedsession` FORCE INDEX (PRIMARY) WHERE `id` > %(after_id)s AND `id` <= %(last_id)s AND `expires_at` <= %(now)s LIMIT %(size)s FOR UPDATE SKIP LOCKED) AS expired STRAIGHT_JOIN `django_multistore_storedsession` ON `django_multistore_storedsession`.`id` = expired_id WHERE `django_multistore_storedsession`.`expires_at` <= %(now)s;
+DELETE `django_multistore_storedsession` FROM ( SELECT `id` AS expired_id FROM `django_multistore_storedsession` FORCE INDEX (PRIMARY) WHERE `id` > %(after_id)s AND `id` <= %(last_id)s AND `expires_at` <= %(now)s LIMIT %(size)s FOR UPDATE SKIP LOCKED) AS expired STRAIGHT_JOIN `django_multistore_storedsession` FORCE INDEX (PRIMARY) ON `django_multistore_storedsession`.`id` = expired_id WHERE `django_multistore_storedsession`.`expires_at` <= %(now)s;
 
 -- index: insert
 INSERT IGNORE INTO `django_multistore_usersession` (`id`, `key`, `previous_key`, `store`, `user_id`, `created_at`, `authenticated_at`, `last_seen_at`, `expires_at`, `ip_address`, `user_agent`, `actor_id`) VALUES (%(id)s, %(key)s, %(previous_key)s, %(store)s, %(user_id)s, %(created_at)s, %(authenticated_at)s, %(last_seen_at)s, %(expires_at)s, %(ip_address)s, %(user_agent)s, %(actor_id)s);

@@ -62,7 +62,7 @@ DELETE FROM "django_multistore_storedsession" WHERE "expires_at" >= %(after_expi
 SELECT PG_RELATION_SIZE(class.oid) / CURRENT_SETTING('block_size')::bigint, CASE WHEN reltuples > 0 AND relpages > 0 THEN reltuples / relpages ELSE 20 END FROM pg_class AS class JOIN pg_am AS method ON method.oid = relam AND amname = 'heap' WHERE class.oid = '"django_multistore_storedsession"'::regclass AND HAS_ANY_COLUMN_PRIVILEGE(class.oid, 'UPDATE');
 
 -- OrmStore: gc_pages
-DELETE FROM "django_multistore_storedsession" WHERE ctid = ANY (ARRAY( SELECT ctid FROM "django_multistore_storedsession" WHERE ctid >= %(first)s::tid AND ctid < %(behind)s::tid AND "expires_at" <= %(now)s LIMIT %(size)s FOR UPDATE SKIP LOCKED)) AND "expires_at" <= %(now)s;
+DELETE FROM "django_multistore_storedsession" WHERE ctid = ANY (ARRAY( SELECT ctid FROM "django_multistore_storedsession" WHERE ctid >= %(first)s::tid AND ctid < %(behind)s::tid AND ("expires_at" <= %(now)s) IS TRUE LIMIT %(size)s FOR UPDATE SKIP LOCKED)) AND ("expires_at" <= %(now)s) IS TRUE;
 
 -- index: insert
 INSERT INTO "django_multistore_usersession" ("id", "key", "previous_key", "store", "user_id", "created_at", "authenticated_at", "last_seen_at", "expires_at", "ip_address", "user_agent", "actor_id") VALUES (%(id)s, %(key)s, %(previous_key)s, %(store)s, %(user_id)s, %(created_at)s, %(authenticated_at)s, %(last_seen_at)s, %(expires_at)s, %(ip_address)s, %(user_agent)s, %(actor_id)s) ON CONFLICT DO NOTHING;
