@@ -73,6 +73,7 @@ class LoopPool:
         self.connections: WeakSet[PooledConnection] = WeakSet()
         # Why no connection could be made, if the last attempt has failed.
         self.trouble: Exception | None = None
+        self._taken: set[PooledConnection] = set()
         self._returns: set[asyncio.Task[None]] = set()
         self._forget = forget
         self._guard: asyncio.Task[None] | None = None
@@ -108,13 +109,17 @@ class LoopPool:
         for _ in range(self._pool.max_size):
             connection = await self._take_any()
             if not has_ended(connection):
-                return connection
+                break
             await connection.close()
             self.give_back(connection)
-        return await self._take_any()
+        else:
+            connection = await self._take_any()
+        self._taken.add(connection)
+        return connection
 
     def give_back(self, connection: PooledConnection) -> None:
         """Let others use it, once it is in no transaction any more. Who gives it need not wait."""
+        self._taken.discard(connection)
         returning = _start(self._return(connection))
         if not returning.done():
             self._returns.add(returning)
@@ -169,7 +174,9 @@ class LoopPool:
             self._forget()
             with suppress(asyncio.CancelledError):  # of a worker, for which the pool waits
                 await self._pool.close()
-            for connection in [*self.connections]:
+            # Those that are taken are closed as they come back. Who has one may still wait for its
+            # socket, whose number would be another's.
+            for connection in {*self.connections} - self._taken:
                 await connection.close()
             raise
 
