@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -32,6 +33,8 @@ PREPARE_AFTER = 5
 GRACE = 1.0  # seconds
 # While no connection can be made, nobody need wait for long to hear of it.
 TROUBLED_SECONDS = 0.5
+# What has been used so lately is not looked at: that takes a system call, and the GIL meanwhile.
+FRESH_SECONDS = 0.1
 MIN_CONNECT_TIMEOUT = 2  # seconds; psycopg takes no shorter one
 
 OPEN_TRANSACTION = {TransactionStatus.INTRANS, TransactionStatus.INERROR}
@@ -40,7 +43,14 @@ Result = TypeVar("Result")
 
 
 class PooledConnection(psycopg.AsyncConnection[Any]):
-    """A connection of a pool's."""
+    """
+    A connection of a pool's.
+
+    Attributes:
+        given_back_at: when it began to wait, by the clock of time.monotonic().
+    """
+
+    given_back_at: float = 0.0
 
     @classmethod
     async def connect(  # type: ignore[override]
@@ -73,6 +83,7 @@ class LoopPool:
         self.connections: WeakSet[PooledConnection] = WeakSet()
         # Why no connection could be made, if the last attempt has failed.
         self.trouble: Exception | None = None
+        self._taken: set[PooledConnection] = set()
         self._returns: set[asyncio.Task[None]] = set()
         self._forget = forget
         self._guard: asyncio.Task[None] | None = None
@@ -107,14 +118,20 @@ class LoopPool:
         # All that wait may have been ended, by a restart of the server.
         for _ in range(self._pool.max_size):
             connection = await self._take_any()
-            if not has_ended(connection):
-                return connection
+            is_fresh = time.monotonic() - connection.given_back_at < FRESH_SECONDS
+            if is_fresh or not has_ended(connection):
+                break
             await connection.close()
             self.give_back(connection)
-        return await self._take_any()
+        else:
+            connection = await self._take_any()
+        self._taken.add(connection)
+        return connection
 
     def give_back(self, connection: PooledConnection) -> None:
         """Let others use it, once it is in no transaction any more. Who gives it need not wait."""
+        self._taken.discard(connection)
+        connection.given_back_at = time.monotonic()
         returning = _start(self._return(connection))
         if not returning.done():
             self._returns.add(returning)
@@ -169,7 +186,9 @@ class LoopPool:
             self._forget()
             with suppress(asyncio.CancelledError):  # of a worker, for which the pool waits
                 await self._pool.close()
-            for connection in [*self.connections]:
+            # Those that are taken are closed as they come back. Who has one may still wait for its
+            # socket, whose number would be another's.
+            for connection in {*self.connections} - self._taken:
                 await connection.close()
             raise
 

@@ -76,9 +76,9 @@ def cancelled_at(number: int, coroutine: Coroutine[Any, Any, Any]) -> Any:
 async def settle(store: OrmStore) -> None:
     """Wait until the connection is back."""
     pool = await store._table._get_pool()
+    assert await store.aread("0" * 40) is None  # It may have to be made anew.
     while pool._returns:
         await asyncio.wait(pool._returns)
-    assert await store.aread("0" * 40) is None  # It may have to be made anew.
     (connection,) = [each for each in pool.connections if not each.closed]
     assert connection.pgconn.transaction_status == IDLE
     assert pool._pool.get_stats()["pool_available"] == 1

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.parametrize("kind", on("postgres", transaction=True))
 
 LOOPS = 20
 READERS = 8
+MANY = 1_000  # more reads than the test has time for
 
 
 @pytest.fixture
@@ -176,8 +177,9 @@ def test_a_loop_that_ends_while_requests_wait(store: OrmStore, others: Any) -> N
     async def leave() -> None:
         async def insist() -> None:
             try:
-                while True:
+                for _ in range(MANY):
                     await store.aread("0" * 40)
+                ended.append(None)
             except asyncio.CancelledError:
                 ended.append(True)
                 raise
@@ -189,5 +191,7 @@ def test_a_loop_that_ends_while_requests_wait(store: OrmStore, others: Any) -> N
         assert not any(task.done() for task in tasks)
 
     asyncio.run(leave())
-    assert ended == [True] * 2 * READERS
+    assert len(ended) == 2 * READERS
+    # Before Python 3.12, asyncio.wait_for() can swallow a cancellation.
+    assert set(ended) == {True} or sys.version_info < (3, 12)
     wait_until(lambda: not others())
