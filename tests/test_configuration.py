@@ -66,7 +66,7 @@ class HandlerTests(SimpleTestCase):
             ({"default": {"BACKEND": ORM, "OPTION": {}}}, ["'OPTION'", "isn't known there"]),
             (
                 {"default": {"BACKEND": ORM, "OPTIONS": {"DATBASE": "x"}}},
-                ["['default']['OPTIONS']", "'DATBASE'", "Its options: 'DATABASE'"],
+                ["['default']['OPTIONS']", "'DATBASE'", "Its options: 'ASYNC_POOL', 'DATABASE'"],
             ),
             (
                 {"default": {"BACKEND": ORM, "OPTIONS": {"DATABASE": "x"}}},

@@ -66,7 +66,7 @@ def _check_settings(alias: str, options: MemcachedOptions) -> Iterator[CheckMess
 def _complain_of(facts: Mapping[bytes, Any]) -> Iterator[tuple[str, Complaint]]:
     if facts.get(b"cas_enabled") in (b"no", False):
         yield (
-            "django_multistore.E035",
+            "django_multistore.E037",
             Complaint(
                 "which was started without compare-and-set: no session could be saved.",
                 "Start it without its option -C.",
@@ -74,7 +74,7 @@ def _complain_of(facts: Mapping[bytes, Any]) -> Iterator[tuple[str, Complaint]]:
         )
     if facts.get(b"evictions") == b"off":
         yield (
-            "django_multistore.W060",
+            "django_multistore.W063",
             Complaint(
                 "which refuses what is new when its memory is full: nobody could log in or out.",
                 "Start it without its option -M, and give it more memory than the sessions will "

@@ -82,6 +82,7 @@ def test_its_parts_must_be_two_other_stores(
     assert reason in refused(entries, settings)
 
 
+@pytest.mark.django_db  # Its models are checked, which asks a server for its version.
 def test_all_stores_are_built_at_the_start(settings: Any) -> None:
     settings.SESSION_STORES = moving(memory(), memory())
     stores.build_all()

@@ -47,10 +47,10 @@ def test_a_server_as_it_is_by_default() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-M"], {"W060"}),
+        (["-M"], {"W063"}),
         (["-I", "512k"], {EVICTS, "W061"}),
         (["-I", "4m"], {EVICTS}),
-        (["-C"], {EVICTS, "E035"}),
+        (["-C"], {EVICTS, "E037"}),
     ],
 )
 def test_servers_that_were_started_otherwise(arguments: list[str], said: set[str]) -> None:
@@ -66,7 +66,7 @@ def test_a_server_without_compare_and_set_keeps_no_session() -> None:
 def test_each_of_several_is_asked() -> None:
     with servers.private("memcached", arguments=["-M"]) as refusing:
         store = store_at(servers.require("memcached"), refusing.address)
-        assert ids(store.check(deploy=True)) == {EVICTS, "W060"}
+        assert ids(store.check(deploy=True)) == {EVICTS, "W063"}
 
 
 def test_one_that_can_t_be_asked() -> None:
