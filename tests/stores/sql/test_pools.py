@@ -277,6 +277,12 @@ class InTestCase(TestCase):
         self.enterContext(self.settings(SESSION_STORES=pools.setting()))
 
     async def test_a_request_sees_what_the_test_wrote(self) -> None:
+        await self.write_and_look()
+
+    async def test_nor_does_another_test_see_it(self) -> None:
+        await self.write_and_look()
+
+    async def write_and_look(self) -> None:
         session = SessionStore()
         session["_auth_user_id"] = "7"
         await session.asave()
@@ -286,8 +292,6 @@ class InTestCase(TestCase):
         await client.get("/")
         self.assertIsNotNone(await stores["default"].aread(session.key))
         self.assertFalse(stores["default"]._table._pools)
-
-    test_nor_does_another_test_see_it = test_a_request_sees_what_the_test_wrote
 
 
 @POSTGRES
