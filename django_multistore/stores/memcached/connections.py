@@ -6,6 +6,7 @@ import os
 import ssl
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from pymemcache.client.base import Client
@@ -18,15 +19,50 @@ LOST = (ConnectionError, MemcacheUnexpectedCloseError, ssl.SSLEOFError)
 Server = tuple[str, int] | str
 
 
+class OneAddress:
+    """A socket module to which a name has one address."""
+
+    def __init__(self, module: Any, address: tuple[Any, ...]) -> None:
+        self._module, self._address = module, address
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def getaddrinfo(self, *arguments: Any) -> list[tuple[Any, ...]]:
+        return [self._address]
+
+
 class Connection(Client):  # type: ignore[misc]
-    """One of pymemcache's, which knows whether it has come as far as to send something."""
+    """
+    One of pymemcache's, which knows whether it has come as far as to send something.
+
+    Of a name that has several addresses each is tried, as "localhost" has one of IPv6 and one of
+    IPv4: pymemcache tries the first.
+    """
 
     is_connecting = False
 
     def _connect(self) -> None:
         self.is_connecting = True
-        super()._connect()
+        if isinstance(self.server, str):
+            super()._connect()
+        else:
+            self._connect_to_any(self.socket_module)
         self.is_connecting = False
+
+    def _connect_to_any(self, module: Any) -> None:
+        host, port = self.server
+        kinds = (module.AF_UNSPEC, module.SOCK_STREAM, module.IPPROTO_TCP)
+        *others, last = module.getaddrinfo(host, port, *kinds)
+        try:
+            for address in others:
+                self.socket_module = OneAddress(module, address)
+                with suppress(OSError):
+                    return super()._connect()
+            self.socket_module = OneAddress(module, last)
+            return super()._connect()
+        finally:
+            self.socket_module = module
 
 
 class NotSent(Exception):

@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import pickle
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from django_multistore.models import UserSession
 from django_multistore.records import Outcome, key_of, new_id, user_id_of
 from django_multistore.session.keys import new_session_key
 from django_multistore.stores.indexed import users as indexed_users
+from django_multistore.stores.memcached import MemcachedStore
 from django_multistore.stores.memcached.cells import DEAD
 from django_multistore.stores.memcached.client import MemcachedClient
 from django_multistore.stores.memcached.connections import Connection
@@ -573,3 +575,30 @@ def test_it_has_the_place_in_its_messages() -> None:
     assert "memcached at 127.0.0.1:1" in str(store.place)
     with pytest.raises(StoreUnavailable, match=r"'mine' \(MemcachedStore\).*ConnectionRefused"):
         store.read("0" * 40)
+
+
+def resolved_to(hosts: list[str], monkeypatch: pytest.MonkeyPatch) -> MemcachedStore:
+    """Return a store on a name that has the addresses of these hosts, at the server's port."""
+    port = int(servers.require("memcached").rpartition(":")[2])
+    resolve = socket.getaddrinfo
+
+    def find(host: Any, *arguments: Any, **options: Any) -> Any:
+        names = hosts if host == "memcached.test" else [host]
+        return [each for name in names for each in resolve(name, *arguments, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    return store_with(SERVERS=f"memcached.test:{port}")
+
+
+@pytest.mark.parametrize("hosts", [["127.0.0.2", "127.0.0.1"], ["127.0.0.1", "127.0.0.2"]])
+def test_each_address_of_a_name_is_tried(hosts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As localhost is ::1 first on many hosts, and memcached listens on 127.0.0.1 alone."""
+    store, record = resolved_to(hosts, monkeypatch), make_record()
+    assert store.create(record)
+    assert store.read(record.key) == record
+
+
+def test_a_name_whose_addresses_are_all_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = resolved_to(["127.0.0.2", "127.0.0.3"], monkeypatch)
+    with pytest.raises(StoreUnavailable, match="ConnectionRefusedError"):
+        store.read(make_record().key)
