@@ -25,6 +25,7 @@ def test_it_starts_without_databases() -> None:
 @pytest.mark.stress
 @pytest.mark.parametrize("what", ["--adopting", "--moving"])
 def test_all_sessions_come_though_a_move_is_killed(what: str) -> None:
+    pytest.importorskip("qsessions", reason="only `make stress` and `make bench` have the peer")
     said = run_bench(what, "20000")
     assert "20,200 of 20,200 sessions have come." in said
     assert "Changes lost: 0" in said
