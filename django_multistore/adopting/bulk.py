@@ -31,6 +31,7 @@ from .old_sessions import OldSession
 from .store import AdoptingStore
 
 AT_A_TIME = 1_000
+STEP_SECONDS = 0.3  # for less than half of which a step locks what others write
 
 
 @dataclass(slots=True)
@@ -101,7 +102,7 @@ class Mover:
             How many were entered or taken over, or would be.
         """
         total, after = 0, ""
-        for size in batch_sizes(AT_A_TIME, max_seconds):
+        for size in batch_sizes(AT_A_TIME, max_seconds, target_seconds=STEP_SECONDS):
             batch = self._scan(after, size)
             count = self._count(batch) if dry_run else self._take_all(batch)
             total += count
@@ -130,7 +131,7 @@ class Mover:
             How many were taken over, or would be.
         """
         total, cursor = 0, None
-        for size in batch_sizes(AT_A_TIME, max_seconds):
+        for size in batch_sizes(AT_A_TIME, max_seconds, target_seconds=STEP_SECONDS):
             records, cursor = self._store.store.scan(cursor, size)
             keys = [each.key for each in records if envelopes.is_following(each)]
             count = len(keys) if dry_run else sum(self._store.read(key) is not None for key in keys)

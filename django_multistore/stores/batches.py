@@ -31,7 +31,9 @@ class Batch:
     cursor: Any = None
 
 
-def batch_sizes(at_most: int, max_seconds: float | None = None) -> Iterator[int]:
+def batch_sizes(
+    at_most: int, max_seconds: float | None = None, *, target_seconds: float = TARGET_SECONDS
+) -> Iterator[int]:
     """
     Yield the size of each batch so that one takes about a tenth of a second.
 
@@ -41,8 +43,9 @@ def batch_sizes(at_most: int, max_seconds: float | None = None) -> Iterator[int]
     Args:
         at_most: the largest size.
         max_seconds: yield nothing more after this time. None: no limit.
+        target_seconds: another time for one, for who locks during a part of it only.
     """
-    batches = _Batches(at_most, max_seconds)
+    batches = _Batches(at_most, max_seconds, target_seconds)
     while not batches.are_over:
         yield batches.begin()
         time.sleep(batches.end())
@@ -59,8 +62,10 @@ async def abatch_sizes(at_most: int, max_seconds: float | None = None) -> AsyncI
 class _Batches:
     """How long batches have taken, and how large the next one may be."""
 
-    def __init__(self, at_most: int, max_seconds: float | None) -> None:
-        self._at_most = at_most
+    def __init__(
+        self, at_most: int, max_seconds: float | None, target_seconds: float = TARGET_SECONDS
+    ) -> None:
+        self._at_most, self._target_seconds = at_most, target_seconds
         self._size = min(FIRST_BATCH, at_most)
         self._ends_at = None if max_seconds is None else time.monotonic() + max_seconds
         self._began = 0.0
@@ -76,6 +81,6 @@ class _Batches:
         now = time.monotonic()
         self.are_over = self._ends_at is not None and now >= self._ends_at
         took = max(now - self._began, 1e-6)
-        growth = min(GROWTH, TARGET_SECONDS / took)
+        growth = min(GROWTH, self._target_seconds / took)
         self._size = max(1, min(self._at_most, int(self._size * growth)))
         return 0.0 if self.are_over else took * REST
