@@ -58,9 +58,10 @@ class Connection(Client):  # type: ignore[misc]
             for address in others:
                 self.socket_module = OneAddress(module, address)
                 with suppress(OSError):
-                    return super()._connect()
+                    super()._connect()
+                    return
             self.socket_module = OneAddress(module, last)
-            return super()._connect()
+            super()._connect()
         finally:
             self.socket_module = module
 
